@@ -1,0 +1,1 @@
+"""What every part of Altnet shares. See docs/architecture.md §2 for the floors."""

@@ -1,0 +1,86 @@
+"""Every NATS subject, bucket and stream name of Altnet, built in one place.
+
+Version first, identifiers last, so that a prefix is a wildcard. docs/subjects.md is generated from the table below
+and from the event classes. An identifier is checked to be one token, so no input can widen a subject.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from altnet.common.contracts.envelope import Event
+
+ROOT: Final = "alt.v1"
+EVENT_STREAM: Final = "EVT"
+EVENTS: Final = f"{ROOT}.evt.>"
+MESH_BUCKET: Final = "mesh"
+RELAY_BUCKET: Final = "relay"
+
+_TOKEN: Final = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+
+
+def token(text: str) -> str:
+    """Return `text` if it is one subject token without wildcards; raises `ValueError`."""
+    if not _TOKEN.match(text):
+        raise ValueError(f"not a subject token: {text!r}")
+    return text
+
+
+def event_subject(event: Event) -> str:
+    """`alt.v1.evt.registry.relay.registered.<id>`"""
+    return f"{ROOT}.evt.{event.kind}.{token(event.subject_id)}"
+
+
+def event_filter(owner: str, thing: str = "*", happened: str = "*") -> str:
+    """A filter for one owner's events; `*` matches one token."""
+    return f"{ROOT}.evt.{owner}.{thing}.{happened}.>"
+
+
+def relay_status(relay: str) -> str:
+    """Heartbeats of one relay."""
+    return f"{ROOT}.relay.{token(relay)}.status"
+
+
+def relay_applied(relay: str) -> str:
+    """Acknowledgements of one relay."""
+    return f"{ROOT}.relay.{token(relay)}.applied"
+
+
+ALL_STATUS: Final = f"{ROOT}.relay.*.status"
+ALL_APPLIED: Final = f"{ROOT}.relay.*.applied"
+
+
+def relay_of(subject: str) -> str:
+    """The relay whose subject this is: `alt.v1.relay.<relay>.<what>`."""
+    return subject.split(".")[3]
+
+
+def rpc(service: str, verb: str) -> str:
+    """A request to a service; its replicas share the queue group named after the service."""
+    return f"{ROOT}.rpc.{token(service)}.{token(verb)}"
+
+
+def mesh_snapshot_key(network: str) -> str:
+    """The key of a mesh snapshot in the bucket `mesh`."""
+    return f"{token(network)}.snapshot"
+
+
+def mesh_delta_key(network: str) -> str:
+    """The key of a mesh's last delta in the bucket `mesh`; read by its republished subject."""
+    return f"{token(network)}.delta"
+
+
+def kv_subject(bucket: str, key: str) -> str:
+    """The stream subject of a KV key (ADR-8)."""
+    return f"$KV.{bucket}.{key}"
+
+
+def desired(bucket: str, key: str) -> str:
+    """Where the server republishes a KV key, once it is stored."""
+    return f"{ROOT}.desired.{bucket}.{key}"
+
+
+def direct_get(bucket: str, key: str) -> str:
+    """Subject-appended Direct Get of a KV key (ADR-31): the form that permissions can narrow."""
+    return f"$JS.API.DIRECT.GET.KV_{bucket}.{kv_subject(bucket, key)}"

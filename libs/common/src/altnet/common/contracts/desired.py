@@ -1,0 +1,174 @@
+"""Desired state: what a relay should be, as documents.
+
+Two documents make a relay's view. The *mesh* (one per network, shared) lists every relay with what others need to
+know of it. The *relay document* (one per relay, private) says which links this relay has and which clients attach
+to it. Both carry a generation: the number of the last accepted change that they contain. It comes from Postgres
+alone, so a rebuilt bucket can never look newer than the truth.
+
+The mesh travels as a compressed snapshot plus deltas. A delta names the generation it builds on; a reader that has
+another one fetches the snapshot again. The publisher writes the snapshot before the delta, so a fetched snapshot is
+never older than the delta that caused the fetch.
+
+Whatever follows from a slot (addresses, AS number, link identifiers) is not in here: `altnet.common.net` has it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from enum import StrEnum
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from altnet.common.errors import Broken
+
+Generation = Annotated[int, msgspec.Meta(ge=0)]
+Slot = Annotated[int, msgspec.Meta(ge=1, le=4095)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+LARGEST_DOCUMENT: Final = 64 * 2**20
+"""Bytes after decompression that a reader accepts; 100,000 relay entries stay below it."""
+
+
+_Document = TypeVar("_Document", "MeshSnapshot", "MeshDelta", "RelayDocument")
+
+
+class Encapsulation(StrEnum):
+    """How a link crosses the mesh interface. Ordered by preference: less overhead first."""
+
+    IP6GRE = "ip6gre"
+    VXLAN = "vxlan"
+
+
+class RelayState(StrEnum):
+    """What the operator wants of a relay."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+
+
+class MeshSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for every relay of a network. Times in seconds, sizes in bytes."""
+
+    mtu: Annotated[int, msgspec.Meta(ge=1280, le=9000)] = 1420
+    """Of the mesh interface: what an underlay of 1500 leaves for WireGuard over IPv6."""
+    access_mtu: Annotated[int, msgspec.Meta(ge=1280, le=9000)] = 1280
+    """Of access interfaces and clients: IPv6's minimum, which passes everywhere."""
+    keepalive: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 25
+    """Of the initiating side: below the 30 s after which common NATs forget UDP."""
+    heartbeat: Annotated[float, msgspec.Meta(ge=0.2, le=300)] = 5.0
+    """Between two status messages of a relay."""
+    probe: Annotated[float, msgspec.Meta(ge=0.05, le=60)] = 1.0
+    """Between two probes of a link (round-trip time and loss)."""
+
+
+class RelayEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What every relay of the network may know of one relay."""
+
+    id: str
+    name: str
+    slot: Slot
+    key: str
+    """Public key of the mesh interface, base64."""
+    endpoints: tuple[str, ...] = ()
+    """`host:port` or `[address]:port` on the underlay, preferred first. Empty: only it can initiate."""
+    state: RelayState = RelayState.ACTIVE
+    region: str = ""
+    encapsulations: tuple[Encapsulation, ...] = (Encapsulation.VXLAN,)
+    """What its kernel can do; a link uses the best that both ends have."""
+    origins: tuple[str, ...] = ()
+    """Prefixes it originates beyond its own address and client /64: roaming clients, services, sites. Sorted."""
+
+
+class AccessClient(msgspec.Struct, frozen=True, kw_only=True):
+    """A client that may attach to this relay."""
+
+    id: str
+    key: str
+    addresses: tuple[str, ...]
+    """Its /128s; WireGuard's AllowedIPs on the access interface, hence the anti-spoofing rule."""
+
+
+class MeshSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole mesh at one generation."""
+
+    network: str
+    prefix: str
+    generation: Generation
+    settings: MeshSettings = MeshSettings()
+    relays: tuple[RelayEntry, ...] = ()
+    """Sorted by id."""
+
+
+class MeshDelta(msgspec.Struct, frozen=True, kw_only=True):
+    """What changed in the mesh from generation `prev` to `generation`."""
+
+    network: str
+    prev: Generation
+    generation: Generation
+    settings: MeshSettings | None = None
+    changed: tuple[RelayEntry, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+class RelayDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What one relay alone is told."""
+
+    relay: str
+    network: str
+    generation: Generation
+    revoked: bool = False
+    """The relay is out: it takes down its tunnels and stops."""
+    links: tuple[str, ...] | None = None
+    """Ids of the relays it has links to, sorted; None means all of the mesh. The full mesh is not spelled out
+    so that a join writes one document, not as many as there are relays."""
+    mesh_port: Port = 51820
+    access_port: Port = 51830
+    clients: tuple[AccessClient, ...] = ()
+    """Sorted by id."""
+
+
+def pack(document: MeshSnapshot | MeshDelta | RelayDocument) -> bytes:
+    """JSON, compressed. The same document always gives the same bytes."""
+    return zlib.compress(msgspec.json.encode(document), 6)
+
+
+def unpack_snapshot(data: bytes) -> MeshSnapshot:
+    """Read a mesh snapshot. Raises `Broken`."""
+    return _unpack(data, MeshSnapshot)
+
+
+def unpack_delta(data: bytes) -> MeshDelta:
+    """Read a mesh delta. Raises `Broken`."""
+    return _unpack(data, MeshDelta)
+
+
+def unpack_relay_document(data: bytes) -> RelayDocument:
+    """Read a relay document. Raises `Broken`."""
+    return _unpack(data, RelayDocument)
+
+
+def link_encapsulation(one: RelayEntry, other: RelayEntry) -> Encapsulation | None:
+    """The encapsulation of the link between two relays: the best that both have, None where they share none."""
+    return next((e for e in Encapsulation if e in one.encapsulations and e in other.encapsulations), None)
+
+
+def neighbours(entries: tuple[RelayEntry, ...], document: RelayDocument) -> tuple[RelayEntry, ...]:
+    """The relays that the document gives links to, out of the mesh's entries."""
+    if document.links is None:
+        return tuple(entry for entry in entries if entry.id != document.relay)
+    wanted = set(document.links)
+    return tuple(entry for entry in entries if entry.id in wanted and entry.id != document.relay)
+
+
+def _unpack(data: bytes, kind: type[_Document]) -> _Document:
+    inflate = zlib.decompressobj()
+    try:
+        plain = inflate.decompress(data, LARGEST_DOCUMENT)
+    except zlib.error as error:
+        raise Broken(f"{kind.__name__}: not compressed data: {error}") from None
+    if inflate.unconsumed_tail or not inflate.eof:
+        raise Broken(f"{kind.__name__}: cut off, or larger than {LARGEST_DOCUMENT} bytes")
+    try:
+        return msgspec.json.decode(plain, type=kind)
+    except msgspec.DecodeError as error:
+        raise Broken(f"{kind.__name__}: {error}") from None
