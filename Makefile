@@ -1,0 +1,102 @@
+# Altnet. `make` alone lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PARTS := libs/common services/registry services/relay-agent services/altnet sdk/python
+PYTEST := $(BIN)/python -m pytest
+# Two workers by default: the suites start real servers, and more workers than cores only wait for each other.
+WORKERS ?= 2
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- set-up -----------------------------------------------------------------------------------------------------
+
+define install_packages
+	@missing=$$(for p in $$(cat $(1)); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" != 0 ]; then echo "missing Debian packages:" $$missing; echo "as root: apt-get install --no-install-recommends" $$missing; exit 1; fi; \
+	  echo "installing Debian packages:" $$missing; \
+	  apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+.PHONY: packages test-packages
+packages: # Debian packages that running needs
+	$(call install_packages,deploy/packages/run.txt)
+
+test-packages: packages # Debian packages that only tests need
+	$(call install_packages,deploy/packages/test.txt)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.main: requirements/main.txt $(addsuffix /pyproject.toml,$(PARTS)) | $(BIN)/python
+	@echo "installing Python packages for running"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/main.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(PARTS))
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.main
+	@echo "installing Python packages for testing"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.PHONY: setup
+setup: packages $(VENV)/.main ## Install what running needs (Debian packages as root, a virtual environment)
+
+.PHONY: setup-dev
+setup-dev: test-packages $(VENV)/.dev ## Install what tests and development need as well
+
+.PHONY: lock
+lock: ## Choose newest versions and write the hashed requirements
+	cd requirements && ../$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 dev.in -o dev.txt
+	cd requirements && ../$(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 main.in -c dev.txt -o main.txt
+
+# --- running ----------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: setup ## Build the lab and show the mesh live (ONCE=1: run the story to its end and exit)
+	@$(BIN)/altnet demo $(if $(ONCE),--once)
+
+.PHONY: up
+up: $(VENV)/.main ## Run the whole control plane on embedded parts, without root
+	@$(BIN)/altnet up
+
+# --- checking ---------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: setup-dev lint type test-parallel test-serial test-kernel-wg ## Everything
+
+.PHONY: test-fast
+test-fast: $(VENV)/.dev ## What needs neither root nor patience, in under a minute
+	$(PYTEST) -q -n $(WORKERS) -m "not netns and not kernel_wg and not e2e and not slow"
+
+.PHONY: test-parallel
+test-parallel: $(VENV)/.dev
+	$(PYTEST) -q -n $(WORKERS) -m "not netns and not kernel_wg and not e2e"
+
+.PHONY: test-serial
+test-serial: $(VENV)/.dev ## Tests on namespaces and whole processes, one after the other (root)
+	$(PYTEST) -q -m "(netns or e2e) and not kernel_wg"
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Style, spelling, and who may import whom
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/codespell README.md docs libs services tests deploy Makefile
+
+.PHONY: type
+type: $(VENV)/.dev ## mypy --strict
+	@$(BIN)/mypy
+
+.PHONY: format
+format: $(VENV)/.dev ## Put code into the house's form
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
