@@ -57,6 +57,7 @@ setup-dev: test-packages $(VENV)/.dev ## Install what tests and development need
 lock: ## Choose newest versions and write the hashed requirements
 	cd requirements && ../$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 dev.in -o dev.txt
 	cd requirements && ../$(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 main.in -c dev.txt -o main.txt
+	cd requirements && ../$(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 agent.in -c dev.txt -o agent.txt
 
 # --- running ----------------------------------------------------------------------------------------------------
 
