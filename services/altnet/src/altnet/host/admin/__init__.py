@@ -1,0 +1,1 @@
+"""What an administrator does to a control plane as a whole: set up, migrate, back up, restore, repair."""
