@@ -39,7 +39,7 @@ $(BIN)/python:
 $(VENV)/.main: requirements/main.txt $(addsuffix /pyproject.toml,$(PARTS)) | $(BIN)/python
 	@echo "installing Python packages for running"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/main.txt
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(PARTS))
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(PARTS))
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.main
@@ -101,3 +101,32 @@ type: $(VENV)/.dev ## mypy --strict
 format: $(VENV)/.dev ## Put code into the house's form
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+.PHONY: test-kernel-wg
+test-kernel-wg: setup-dev ## The kernel's WireGuard backend, in a throw-away virtual machine
+	@PYTHON=$(BIN)/python deploy/kernelvm/run
+
+# --- generated files --------------------------------------------------------------------------------------------
+
+.PHONY: contracts
+contracts: $(VENV)/.dev ## Write AsyncAPI, JSON schemas of events and docs/subjects.md from the contract classes
+	$(BIN)/python -m altnet.common.contracts.asyncapi docs
+
+.PHONY: openapi
+openapi: $(VENV)/.main ## Write docs/openapi from the services
+	@$(BIN)/altnet admin openapi docs/openapi
+
+.PHONY: sdk
+sdk: $(VENV)/.dev openapi ## Generate the Python client from docs/openapi
+	$(BIN)/openapi-python-client generate --path docs/openapi/altnet.json --meta none --config sdk/python/generator.yml \
+	  --output-path sdk/python/src/altnet_sdk --overwrite
+
+# --- measuring --------------------------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: setup-dev ## Measure against named alternatives (ONLY=name,… picks some, OUT=file.json keeps them)
+	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
+
+.PHONY: clean
+clean: ## Remove what was built (not data)
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

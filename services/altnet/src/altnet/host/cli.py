@@ -26,6 +26,8 @@ from altnet.common.errors import (
     Unauthenticated,
     Unavailable,
 )
+from altnet.host.admin.cli import app as admin
+from altnet.host.lab.cli import app as lab
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,6 +45,9 @@ EXIT_CODES: Sequence[tuple[type[AltnetError], int]] = (
     (Conflict, 6),
     (Stale, 6),
 )
+
+app.add_typer(lab, name="lab", help="A whole network in network namespaces on this machine.")
+app.add_typer(admin, name="admin", help="Set-up, backup, restore, repair.")
 
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Where everything is kept [default: the user's data folder]")
@@ -171,14 +176,6 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
             await work
 
     uvloop.run(until_told())
-
-
-def _mount() -> None:
-    from altnet.host.admin.cli import app as admin
-    from altnet.host.lab.cli import app as lab
-
-    app.add_typer(lab, name="lab", help="A whole network in network namespaces on this machine.")
-    app.add_typer(admin, name="admin", help="Set-up, backup, restore, repair.")
 
 
 if __name__ == "__main__":

@@ -85,14 +85,18 @@ class DataDir:
         write_private(self.ready_file, json.dumps(facts, indent=2).encode() + b"\n")
 
     def read_ready(self) -> dict[str, Any] | None:
-        """What `write_ready` told, if the process that told it lives."""
+        """What `write_ready` told, if the one who told it still holds the folder."""
+        try:
+            with self.held():
+                return None
+        except Conflict:
+            pass
+        except FileNotFoundError:
+            return None
         try:
             facts: dict[str, Any] = json.loads(self.ready_file.read_bytes())
-            os.kill(int(facts["pid"]), 0)
-        except (FileNotFoundError, ProcessLookupError, ValueError, KeyError):
+        except (FileNotFoundError, ValueError):
             return None
-        except PermissionError:  # it lives, under another account
-            pass
         return facts
 
     def clear_ready(self) -> None:

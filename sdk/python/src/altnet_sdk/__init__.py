@@ -1,0 +1,1 @@
+"""Client of Altnet REST API."""
