@@ -120,6 +120,7 @@ openapi: $(VENV)/.main ## Write docs/openapi from the services
 sdk: $(VENV)/.dev openapi ## Generate the Python client from docs/openapi
 	$(BIN)/openapi-python-client generate --path docs/openapi/altnet.json --meta none --config sdk/python/generator.yml \
 	  --output-path sdk/python/src/altnet_sdk --overwrite
+	@touch sdk/python/src/altnet_sdk/py.typed
 
 # --- measuring --------------------------------------------------------------------------------------------------
 

@@ -1,1 +1,8 @@
-"""Client of Altnet REST API."""
+
+""" A client library for accessing Altnet """
+from .client import AuthenticatedClient, Client
+
+__all__ = (
+    "AuthenticatedClient",
+    "Client",
+)

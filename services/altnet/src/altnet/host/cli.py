@@ -28,6 +28,12 @@ from altnet.common.errors import (
 )
 from altnet.host.admin.cli import app as admin
 from altnet.host.lab.cli import app as lab
+from altnet.host.operator.clients import clients
+from altnet.host.operator.options import remember
+from altnet.host.operator.relays import networks, relays
+from altnet.host.operator.things import peers, services, sites
+from altnet.host.operator.tokens import join_tokens, tokens
+from altnet.host.operator.watching import changes, doctor, mesh
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,6 +52,21 @@ EXIT_CODES: Sequence[tuple[type[AltnetError], int]] = (
     (Stale, 6),
 )
 
+for name, group in (
+    ("networks", networks),
+    ("relays", relays),
+    ("clients", clients),
+    ("services", services),
+    ("sites", sites),
+    ("peers", peers),
+    ("join-tokens", join_tokens),
+    ("tokens", tokens),
+    ("changes", changes),
+):
+    app.add_typer(group, name=name)
+app.callback()(remember)
+app.command()(mesh)
+app.command()(doctor)
 app.add_typer(lab, name="lab", help="A whole network in network namespaces on this machine.")
 app.add_typer(admin, name="admin", help="Set-up, backup, restore, repair.")
 

@@ -1,0 +1,179 @@
+""" Contains all the data models used in inputs/outputs """
+
+from .access_token import AccessToken
+from .api_token import ApiToken
+from .api_token_made import ApiTokenMade
+from .api_token_new import ApiTokenNew
+from .api_token_page import ApiTokenPage
+from .attached_client import AttachedClient
+from .behind_relay import BehindRelay
+from .bus_pass import BusPass
+from .change import Change
+from .change_page import ChangePage
+from .client import Client
+from .client_labels import ClientLabels
+from .client_made import ClientMade
+from .client_made_labels import ClientMadeLabels
+from .client_new import ClientNew
+from .client_new_labels import ClientNewLabels
+from .client_page import ClientPage
+from .client_patch import ClientPatch
+from .client_patch_labels import ClientPatchLabels
+from .credentials_answer import CredentialsAnswer
+from .credentials_renewal import CredentialsRenewal
+from .document_state import DocumentState
+from .encapsulation import Encapsulation
+from .enrolled_network import EnrolledNetwork
+from .enrolled_relay import EnrolledRelay
+from .enrolment import Enrolment
+from .enrolment_answer import EnrolmentAnswer
+from .enrolment_labels import EnrolmentLabels
+from .health import Health
+from .health_report import HealthReport
+from .host_versions import HostVersions
+from .join_token import JoinToken
+from .join_token_labels import JoinTokenLabels
+from .join_token_made import JoinTokenMade
+from .join_token_made_labels import JoinTokenMadeLabels
+from .join_token_new import JoinTokenNew
+from .join_token_new_labels import JoinTokenNewLabels
+from .join_token_page import JoinTokenPage
+from .latencies import Latencies
+from .latencies_latencies import LatenciesLatencies
+from .link_metrics import LinkMetrics
+from .mesh_relay import MeshRelay
+from .mesh_relay_page import MeshRelayPage
+from .network import Network
+from .network_new import NetworkNew
+from .network_page import NetworkPage
+from .network_patch import NetworkPatch
+from .network_settings import NetworkSettings
+from .network_settings_patch import NetworkSettingsPatch
+from .operator_role import OperatorRole
+from .owner_kind import OwnerKind
+from .peer import Peer
+from .peer_kind import PeerKind
+from .peer_labels import PeerLabels
+from .peer_page import PeerPage
+from .problem import Problem
+from .problem_error import ProblemError
+from .problem_error_location_type_0 import ProblemErrorLocationType0
+from .protocol import Protocol
+from .ranked_relay import RankedRelay
+from .ranked_relay_parts import RankedRelayParts
+from .reason import Reason
+from .relay import Relay
+from .relay_labels import RelayLabels
+from .relay_metrics import RelayMetrics
+from .relay_page import RelayPage
+from .relay_patch import RelayPatch
+from .relay_patch_labels import RelayPatchLabels
+from .relay_ranking import RelayRanking
+from .relay_sample import RelaySample
+from .relay_state import RelayState
+from .relay_versions import RelayVersions
+from .service import Service
+from .service_health import ServiceHealth
+from .service_new import ServiceNew
+from .service_page import ServicePage
+from .service_patch import ServicePatch
+from .site import Site
+from .site_labels import SiteLabels
+from .site_new import SiteNew
+from .site_new_labels import SiteNewLabels
+from .site_page import SitePage
+from .site_patch import SitePatch
+from .site_patch_labels import SitePatchLabels
+from .token_kind import TokenKind
+from .wait_for import WaitFor
+from .why import Why
+
+__all__ = (
+    "AccessToken",
+    "ApiToken",
+    "ApiTokenMade",
+    "ApiTokenNew",
+    "ApiTokenPage",
+    "AttachedClient",
+    "BehindRelay",
+    "BusPass",
+    "Change",
+    "ChangePage",
+    "Client",
+    "ClientLabels",
+    "ClientMade",
+    "ClientMadeLabels",
+    "ClientNew",
+    "ClientNewLabels",
+    "ClientPage",
+    "ClientPatch",
+    "ClientPatchLabels",
+    "CredentialsAnswer",
+    "CredentialsRenewal",
+    "DocumentState",
+    "Encapsulation",
+    "EnrolledNetwork",
+    "EnrolledRelay",
+    "Enrolment",
+    "EnrolmentAnswer",
+    "EnrolmentLabels",
+    "Health",
+    "HealthReport",
+    "HostVersions",
+    "JoinToken",
+    "JoinTokenLabels",
+    "JoinTokenMade",
+    "JoinTokenMadeLabels",
+    "JoinTokenNew",
+    "JoinTokenNewLabels",
+    "JoinTokenPage",
+    "Latencies",
+    "LatenciesLatencies",
+    "LinkMetrics",
+    "MeshRelay",
+    "MeshRelayPage",
+    "Network",
+    "NetworkNew",
+    "NetworkPage",
+    "NetworkPatch",
+    "NetworkSettings",
+    "NetworkSettingsPatch",
+    "OperatorRole",
+    "OwnerKind",
+    "Peer",
+    "PeerKind",
+    "PeerLabels",
+    "PeerPage",
+    "Problem",
+    "ProblemError",
+    "ProblemErrorLocationType0",
+    "Protocol",
+    "RankedRelay",
+    "RankedRelayParts",
+    "Reason",
+    "Relay",
+    "RelayLabels",
+    "RelayMetrics",
+    "RelayPage",
+    "RelayPatch",
+    "RelayPatchLabels",
+    "RelayRanking",
+    "RelaySample",
+    "RelayState",
+    "RelayVersions",
+    "Service",
+    "ServiceHealth",
+    "ServiceNew",
+    "ServicePage",
+    "ServicePatch",
+    "Site",
+    "SiteLabels",
+    "SiteNew",
+    "SiteNewLabels",
+    "SitePage",
+    "SitePatch",
+    "SitePatchLabels",
+    "TokenKind",
+    "WaitFor",
+    "Why",
+)

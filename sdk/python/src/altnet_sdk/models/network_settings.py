@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, BinaryIO, TextIO, TYPE_CHECKING, Generator
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+
+
+
+
+
+
+T = TypeVar("T", bound="NetworkSettings")
+
+
+
+@_attrs_define
+class NetworkSettings:
+    """ What holds for every relay of a network. Times in seconds, sizes in bytes.
+
+     """
+
+    mtu: int
+    access_mtu: int
+    keepalive: int
+    heartbeat: float
+    probe: float
+
+
+
+
+
+    def to_dict(self) -> dict[str, Any]:
+        mtu = self.mtu
+
+        access_mtu = self.access_mtu
+
+        keepalive = self.keepalive
+
+        heartbeat = self.heartbeat
+
+        probe = self.probe
+
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update({
+            "mtu": mtu,
+            "access_mtu": access_mtu,
+            "keepalive": keepalive,
+            "heartbeat": heartbeat,
+            "probe": probe,
+        })
+
+        return field_dict
+
+
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        mtu = d.pop("mtu")
+
+        access_mtu = d.pop("access_mtu")
+
+        keepalive = d.pop("keepalive")
+
+        heartbeat = d.pop("heartbeat")
+
+        probe = d.pop("probe")
+
+        network_settings = cls(
+            mtu=mtu,
+            access_mtu=access_mtu,
+            keepalive=keepalive,
+            heartbeat=heartbeat,
+            probe=probe,
+        )
+
+        return network_settings
+

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, BinaryIO, TextIO, TYPE_CHECKING, Generator
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+from ..types import UNSET, Unset
+
+
+
+
+
+
+T = TypeVar("T", bound="NetworkSettingsPatch")
+
+
+
+@_attrs_define
+class NetworkSettingsPatch:
+    """ What of the settings is to change.
+
+     """
+
+    mtu: int | Unset = UNSET
+    """ Of the mesh interface. """
+    access_mtu: int | Unset = UNSET
+    """ Of access interfaces and clients. """
+    keepalive: int | Unset = UNSET
+    """ Of the initiating side. """
+    heartbeat: float | Unset = UNSET
+    """ Between two status messages of a relay. """
+    probe: float | Unset = UNSET
+    """ Between two probes of a link. """
+
+
+
+
+
+    def to_dict(self) -> dict[str, Any]:
+        mtu = self.mtu
+
+        access_mtu = self.access_mtu
+
+        keepalive = self.keepalive
+
+        heartbeat = self.heartbeat
+
+        probe = self.probe
+
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update({
+        })
+        if mtu is not UNSET:
+            field_dict["mtu"] = mtu
+        if access_mtu is not UNSET:
+            field_dict["access_mtu"] = access_mtu
+        if keepalive is not UNSET:
+            field_dict["keepalive"] = keepalive
+        if heartbeat is not UNSET:
+            field_dict["heartbeat"] = heartbeat
+        if probe is not UNSET:
+            field_dict["probe"] = probe
+
+        return field_dict
+
+
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        mtu = d.pop("mtu", UNSET)
+
+        access_mtu = d.pop("access_mtu", UNSET)
+
+        keepalive = d.pop("keepalive", UNSET)
+
+        heartbeat = d.pop("heartbeat", UNSET)
+
+        probe = d.pop("probe", UNSET)
+
+        network_settings_patch = cls(
+            mtu=mtu,
+            access_mtu=access_mtu,
+            keepalive=keepalive,
+            heartbeat=heartbeat,
+            probe=probe,
+        )
+
+        return network_settings_patch
+

@@ -1,0 +1,144 @@
+"""`altnet clients`: what attaches to a relay with plain WireGuard.
+
+The key pair is made here, so the private key never reaches the server; it goes into the file or the QR code only.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from altnet.common.files import write_private
+from altnet.common.keys import PrivateKey
+from altnet.host.operator.api import etag
+from altnet.host.operator.options import Json, Network, api_of, given, group, pairs
+from altnet.host.operator.output import note, show_list, show_one
+from altnet.host.operator.relays import Name, confirm
+from altnet_sdk.api.clients import (
+    change_client,
+    create_client,
+    get_client_config,
+    list_clients,
+    rank_client_relays,
+    remove_client,
+)
+from altnet_sdk.models.client_new import ClientNew
+from altnet_sdk.models.client_patch import ClientPatch
+
+clients = group("Clients: laptops and phones that attach to a relay.")
+
+COLUMNS = (("NAME", "name"), ("ADDRESS", "address"), ("RELAY", "relay"), ("EXPIRES", "expires_at"), ("ID", "id"))
+PLACEHOLDER = "PrivateKey = "
+
+
+@clients.command("list")
+def list_all(
+    context: typer.Context,
+    network: Network = None,
+    relay: Annotated[str | None, typer.Option(help="Those of one relay")] = None,
+    json_output: Json = False,
+) -> None:
+    """Every client."""
+    found = api_of(context).each(list_clients.sync_detailed, network=network, relay=relay)
+    show_list(found, COLUMNS, as_json=json_output)
+
+
+@clients.command()
+def show(context: typer.Context, client: Name, json_output: Json = False) -> None:
+    """One client."""
+    show_one(api_of(context).find(list_clients.sync_detailed, client, kind="client"), as_json=json_output)
+
+
+@clients.command()
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="One label, as in DNS")],
+    relay: Annotated[str | None, typer.Option(help="Where it attaches [default: the best]")] = None,
+    network: Network = None,
+    region: Annotated[str | None, typer.Option()] = None,
+    label: Annotated[list[str] | None, typer.Option(help="name=value; repeatable")] = None,
+    key: Annotated[str | None, typer.Option(help="Its public key, if it made one itself")] = None,
+    config: Annotated[Path | None, typer.Option(help="Write the wg-quick file there, mode 0600")] = None,
+    qr: Annotated[bool, typer.Option("--qr", help="Show the configuration as QR code in the terminal")] = False,
+    json_output: Json = False,
+) -> None:
+    """Let a client in. Its key pair is made here unless --key gives the public one."""
+    api = api_of(context)
+    private = None if key else PrivateKey.generate()
+    public = key or (private.public().base64 if private else "")
+    labels = pairs(label, field="/label")
+    body = ClientNew.from_dict(given(name=name, key=public, relay=relay, network=network, region=region, labels=labels))
+    made = api.ask(create_client.sync_detailed, body=body)
+    if private is None:
+        show_one(made, as_json=json_output, leave_out=("config", "config_svg"))
+        return
+    text = filled(str(api.ask(get_client_config.sync_detailed, made.id)), private)
+    if config is not None:
+        write_private(config, text.encode())
+        note(f"configuration with its private key: {config}")
+    if qr:
+        import segno
+
+        segno.make(text, error="m").terminal(compact=True)
+    show_one(made, as_json=json_output, leave_out=("config", "config_svg"))
+    if config is None and not qr and not json_output:
+        note("its configuration, shown once; the private key is nowhere else:")
+        sys.stdout.write("\n" + text)
+
+
+@clients.command()
+def config(context: typer.Context, client: Name) -> None:
+    """Its wg-quick file, with a placeholder where its private key belongs."""
+    api = api_of(context)
+    found = api.find(list_clients.sync_detailed, client, kind="client")
+    sys.stdout.write(str(api.ask(get_client_config.sync_detailed, found.id)))
+
+
+@clients.command("relays")
+def rank(context: typer.Context, client: Name, json_output: Json = False) -> None:
+    """Which relays suit it, best first, and why."""
+    api = api_of(context)
+    found = api.find(list_clients.sync_detailed, client, kind="client")
+    ranking = api.ask(rank_client_relays.sync_detailed, found.id)
+    columns = (("RELAY", "name"), ("USABLE", "usable"), ("SCORE", "score"), ("WHY", "reasons"))
+    show_list(ranking.relays, columns, as_json=json_output)
+
+
+@clients.command()
+def move(
+    context: typer.Context,
+    client: Name,
+    relay: Annotated[str, typer.Option(help="Where it attaches from now on")],
+    json_output: Json = False,
+) -> None:
+    """Attach it to another relay; it keeps its address."""
+    api = api_of(context)
+    found = api.find(list_clients.sync_detailed, client, kind="client")
+    body = ClientPatch.from_dict({"relay": relay})
+    show_one(
+        api.ask(change_client.sync_detailed, found.id, body=body, if_match=etag(found.version)), as_json=json_output
+    )
+
+
+@clients.command()
+def remove(
+    context: typer.Context,
+    client: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+) -> None:
+    """Take it out; its address rests before another one gets it."""
+    api = api_of(context)
+    found = api.find(list_clients.sync_detailed, client, kind="client")
+    confirm(f"Remove {found.name} ({found.address})?", yes=yes)
+    api.ask(remove_client.sync_detailed, found.id, if_match=etag(found.version))
+
+
+def filled(config: str, private: PrivateKey) -> str:
+    """A wg-quick file with the private key in its place."""
+    key = base64.b64encode(private.reveal()).decode()
+    return "".join(
+        f"{PLACEHOLDER}{key}\n" if line.startswith(PLACEHOLDER) else line for line in config.splitlines(keepends=True)
+    )
