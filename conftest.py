@@ -11,4 +11,4 @@ settings.register_profile(
 settings.register_profile("search", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("ALTNET_HYPOTHESIS", "suite"))
 
-pytest_plugins = ["support.postgres", "support.nats"]
+pytest_plugins = ["support.postgres", "support.nats", "support.netns"]

@@ -1,7 +1,7 @@
 """Private files that are whole or absent.
 
-Leaves out what the content means. Invariant: a reader sees the old bytes or the new ones, also after a crash, and nobody
-but the owner sees any.
+Leaves out what the content means. Invariant: a reader sees the old bytes or the new ones, also after a crash, and
+nobody but the owner sees any.
 """
 
 from __future__ import annotations
