@@ -47,6 +47,16 @@ def relay_applied(relay: str) -> str:
     return f"{ROOT}.relay.{token(relay)}.applied"
 
 
+def relay_rpc(relay: str, service: str, verb: str) -> str:
+    """A relay's request to a service, on the relay's own subjects: the server vouches for who asks."""
+    return f"{ROOT}.relay.{token(relay)}.rpc.{token(service)}.{token(verb)}"
+
+
+def all_relays_rpc(service: str, verb: str) -> str:
+    """What a service listens to for requests of relays."""
+    return f"{ROOT}.relay.*.rpc.{token(service)}.{token(verb)}"
+
+
 ALL_STATUS: Final = f"{ROOT}.relay.*.status"
 ALL_APPLIED: Final = f"{ROOT}.relay.*.applied"
 
@@ -79,6 +89,11 @@ def kv_subject(bucket: str, key: str) -> str:
 def desired(bucket: str, key: str) -> str:
     """Where the server republishes a KV key, once it is stored."""
     return f"{ROOT}.desired.{bucket}.{key}"
+
+
+def inbox(name: str) -> str:
+    """The prefix of replies to the user `name`; nobody else may listen there."""
+    return f"_INBOX_{token(name)}"
 
 
 def direct_get(bucket: str, key: str) -> str:

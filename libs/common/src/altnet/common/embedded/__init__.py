@@ -1,0 +1,1 @@
+"""Runners for the servers that `altnet up` and the tests start as child processes."""

@@ -1,0 +1,177 @@
+"""Requests with typed answers over a real bus: values, errors, who asked, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from altnet.common.bus import rpc
+from altnet.common.bus.connect import Message
+from altnet.common.bus.rpc import RpcContext
+from altnet.common.errors import AltnetError, Conflict, Exhausted, Forbidden, Invalid, TooLarge, TooMany, Unavailable
+from support.nats import RelayBus, ServiceBus
+
+
+class Ask(msgspec.Struct, frozen=True):
+    number: int
+    text: str = ""
+
+
+class Told(msgspec.Struct, frozen=True):
+    number: int
+    relay: str | None = None
+    trace: str | None = None
+
+
+async def double(ask: Ask, context: RpcContext) -> Told:
+    return Told(ask.number * 2, context.relay, context.trace)
+
+
+async def test_a_service_asks_another_and_gets_a_typed_answer(service_bus: ServiceBus) -> None:
+    keyd, dnsd = await service_bus("keyd"), await service_bus("dnsd")
+    await rpc.serve(keyd, "keyd", "double", Ask, double)
+    await keyd.flush()
+    assert await rpc.call(dnsd, "keyd", "double", Ask(21), Told, trace="00-abc") == Told(42, None, "00-abc")
+
+
+async def test_a_relay_is_named_by_the_server_not_by_itself(service_bus: ServiceBus, relay_bus: RelayBus) -> None:
+    registry, relay = await service_bus("registry"), await relay_bus("rly_1")
+    await rpc.serve(registry, "registry", "double", Ask, double, callers="relays")
+    await registry.flush()
+    assert await rpc.call(relay, "registry", "double", Ask(1), Told, relay="rly_1") == Told(2, "rly_1")
+    with pytest.raises(Forbidden):
+        await rpc.call(relay, "registry", "double", Ask(1), Told, relay="rly_2")
+    with pytest.raises(Forbidden):
+        await rpc.call(relay, "registry", "double", Ask(1), Told)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Invalid("bad_name", "too long.", field="/name", mend="Shorten it."),
+        Conflict("name_taken", "taken."),
+        Exhausted("pool_exhausted", "nothing left."),
+        TooMany("too_many", "slower.", after=3.5),
+        AltnetError("odd", "something."),
+    ],
+)
+async def test_an_error_of_the_handler_is_raised_at_the_caller(service_bus: ServiceBus, error: AltnetError) -> None:
+    async def fail(ask: Ask, context: RpcContext) -> Told:
+        raise error
+
+    keyd, dnsd = await service_bus("keyd"), await service_bus("dnsd")
+    await rpc.serve(keyd, "keyd", "fail", Ask, fail)
+    await keyd.flush()
+    with pytest.raises(AltnetError) as raised:
+        await rpc.call(dnsd, "keyd", "fail", Ask(1), Told)
+    assert type(raised.value) is type(error)
+    got = raised.value
+    assert (got.code, got.detail, got.field, got.mend) == (error.code, error.detail, error.field, error.mend)
+    if isinstance(error, TooMany):
+        assert isinstance(got, TooMany)
+        assert got.after == 3.5
+
+
+async def test_a_fault_of_the_handler_tells_no_insides(service_bus: ServiceBus) -> None:
+    async def fail(ask: Ask, context: RpcContext) -> Told:
+        raise RuntimeError("secret path /etc/x")
+
+    keyd, dnsd = await service_bus("keyd"), await service_bus("dnsd")
+    await rpc.serve(keyd, "keyd", "fail", Ask, fail)
+    await keyd.flush()
+    with pytest.raises(Unavailable) as raised:
+        await rpc.call(dnsd, "keyd", "fail", Ask(1), Told)
+    assert raised.value.code == "rpc_failed"
+    assert "secret" not in str(raised.value)
+
+
+async def test_oversized_and_malformed_requests_are_refused_before_the_handler(service_bus: ServiceBus) -> None:
+    handled = 0
+
+    async def count(ask: Ask, context: RpcContext) -> Told:
+        nonlocal handled
+        handled += 1
+        return Told(handled)
+
+    keyd, dnsd = await service_bus("keyd"), await service_bus("dnsd")
+    await rpc.serve(keyd, "keyd", "count", Ask, count, largest=1000)
+    await keyd.flush()
+    with pytest.raises(TooLarge):
+        await rpc.call(dnsd, "keyd", "count", Ask(1, "x" * 1000), Told)
+    with pytest.raises(Invalid) as refused:
+        await rpc.call(dnsd, "keyd", "count", Odd("x"), Told)
+    assert refused.value.code == "rpc_bad_request"
+    assert handled == 0
+
+
+class Odd(msgspec.Struct, frozen=True):
+    number: str
+
+
+async def test_a_handler_that_takes_too_long_is_given_up(service_bus: ServiceBus) -> None:
+    async def sleep(ask: Ask, context: RpcContext) -> Told:
+        await asyncio.Event().wait()
+        return Told(0)
+
+    keyd, dnsd = await service_bus("keyd"), await service_bus("dnsd")
+    await rpc.serve(keyd, "keyd", "sleep", Ask, sleep, within=0.05)
+    await keyd.flush()
+    with pytest.raises(Unavailable) as raised:
+        await rpc.call(dnsd, "keyd", "sleep", Ask(1), Told)
+    assert raised.value.code == "rpc_timeout"
+
+
+async def test_requests_are_handled_side_by_side_up_to_the_bound(service_bus: ServiceBus) -> None:
+    inside = most = 0
+
+    async def busy(ask: Ask, context: RpcContext) -> Told:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0.01)
+        inside -= 1
+        return Told(ask.number)
+
+    keyd, dnsd = await service_bus("keyd"), await service_bus("dnsd")
+    await rpc.serve(keyd, "keyd", "busy", Ask, busy, at_once=4)
+    await keyd.flush()
+    told = await asyncio.gather(*(rpc.call(dnsd, "keyd", "busy", Ask(n), Told) for n in range(20)))
+    assert [answer.number for answer in told] == list(range(20))
+    assert most == 4
+
+
+async def test_replicas_share_the_requests(service_bus: ServiceBus) -> None:
+    async def serve_as(number: int) -> None:
+        async def tell(ask: Ask, context: RpcContext) -> Told:
+            return Told(number)
+
+        bus = await service_bus("keyd")
+        await rpc.serve(bus, "keyd", "who", Ask, tell)
+        await bus.flush()
+
+    await serve_as(1)
+    await serve_as(2)
+    dnsd = await service_bus("dnsd")
+    told = [(await rpc.call(dnsd, "keyd", "who", Ask(1), Told)).number for _ in range(40)]
+    assert set(told) == {1, 2}
+
+
+async def test_a_relay_can_not_have_the_answer_sent_elsewhere(service_bus: ServiceBus, relay_bus: RelayBus) -> None:
+    registry, relay, victim = await service_bus("registry"), await relay_bus("rly_1"), await relay_bus("rly_2")
+    got: list[Message] = []
+
+    async def note(message: Message) -> None:
+        got.append(message)
+
+    await victim.subscribe("_INBOX_rly_2.>", note)
+    await registry.subscribe("alt.v1.relay.*.status", note)
+    await victim.flush()
+    await rpc.serve(registry, "registry", "double", Ask, double, callers="relays")
+    await registry.flush()
+    for elsewhere in ("_INBOX_rly_2.x", "alt.v1.relay.rly_2.status", "alt.v1.desired.relay.rly_2", "_INBOX_rly_1x.y"):
+        await relay.publish_with_reply("alt.v1.relay.rly_1.rpc.registry.double", msgspec.json.encode(Ask(1)), elsewhere)
+    assert await rpc.call(relay, "registry", "double", Ask(3), Told, relay="rly_1") == Told(6, "rly_1")
+    await victim.flush()
+    assert got == []
+    assert registry.violations == 0

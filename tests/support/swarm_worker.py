@@ -1,0 +1,360 @@
+"""Many real agents in one process: each with its own keys, its own pass to the bus, its own connection, and a host
+in memory. Driven by JSON lines on standard input, answered on standard output; see `support.swarm`.
+
+What is not real: WireGuard, links and routes below them (`kernel/memory.py`), and the disk. What all agents of the
+process share is how documents are decoded: the last few are remembered, as a thousand machines would each decode
+their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import random
+import resource
+import secrets
+import sys
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import msgspec
+import uvloop
+from altnet.common import log
+from altnet.common.bus.connect import Bus, BusSettings
+from altnet.common.bus.nkey import make_nkey
+from altnet.common.bus.subjects import relay_status
+from altnet.common.clock import SystemClock
+from altnet.common.contracts.agent import Applied, Versions
+from altnet.common.contracts.desired import unpack_delta, unpack_relay_document, unpack_snapshot
+from altnet.common.errors import AltnetError, TooMany, Unavailable
+from altnet.common.settings import Secret
+from altnet.relay_agent.agent import Agent
+from altnet.relay_agent.desired import Decode
+from altnet.relay_agent.enrol import Answer, Registry
+from altnet.relay_agent.host import memory_host
+from altnet.relay_agent.kernel.memory import MemoryHost
+from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.planes.firewall import MemoryTables
+from altnet.relay_agent.settings import AgentSettings
+from altnet.relay_agent.state import Enrolment, MemoryState, make_identity
+
+REMEMBERED = 1024
+"""Acknowledgements kept per agent: more changes than any bench looks back on."""
+PATIENCE = 60.0
+"""Seconds for which a host asks again when the registry does not answer."""
+VERSIONS = Versions(agent="simulated", wireguard="memory")
+CLOCK = SystemClock()
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One acknowledgement, with the monotonic second at which the agent handed it to the bus."""
+
+    at: float
+    mesh: int
+    document: int
+
+
+class Outlet:
+    """The agent's way out: notes what it acknowledges, and hands it on."""
+
+    def __init__(self, bus: Bus, said: deque[Said]) -> None:
+        self._bus = bus
+        self._said = said
+        self._decode = msgspec.json.Decoder(Applied).decode
+        self.sent = 0
+
+    @property
+    def connected(self) -> bool:
+        return self._bus.connected
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        self.sent += 1
+        await self._bus.publish(subject, payload)
+        if subject.endswith(".applied"):
+            applied = self._decode(payload)
+            self._said.append(Said(time.monotonic(), applied.mesh_generation, applied.document_generation))
+
+
+class Counted:
+    """Decoders that count, and remember their last answers."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.decode = Decode(
+            snapshot=self._counting(functools.lru_cache(maxsize=4)(unpack_snapshot)),
+            delta=self._counting(functools.lru_cache(maxsize=64)(unpack_delta)),
+            document=self._counting(unpack_relay_document),
+        )
+
+    def _counting(self, decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+        def call(data: bytes) -> Any:
+            self.calls += 1
+            return decode(data)
+
+        return call
+
+
+@dataclass
+class Simulated:
+    """One simulated host: `state` and `memory` outlive its agent, as a disk and a kernel do."""
+
+    name: str
+    state: MemoryState
+    memory: MemoryHost
+    tables: MemoryTables
+    said: deque[Said] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    agent: Agent | None = None
+    bus: Bus | None = None
+    outlet: Outlet | None = None
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def relay(self) -> str:
+        enrolment = self.state.enrolment()
+        assert enrolment is not None
+        return enrolment.relay.id
+
+
+class Worker:
+    """The agents of this process."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, Simulated] = {}
+        self.settings = AgentSettings(backend="memory")
+        self.counted = Counted()
+        self.registry_url = ""
+        self.crashes: list[str] = []
+        self.retries = 0
+
+    # -- commands ------------------------------------------------------------------------------------------------
+
+    async def enrol(self, *, api: str, token: str, names: list[str], at_once: int) -> dict[str, Any]:
+        """Make hosts and have them enrol; every refusal is told."""
+        self.registry_url = api
+        waiting = list(reversed(names))
+        delays: list[float] = []
+        limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
+        begin = time.monotonic()
+        async with httpx.AsyncClient(limits=limits, timeout=30, trust_env=False) as client:
+            registry = Registry(api, post=_post(client), clock=CLOCK, timeout=30)
+
+            async def work() -> None:
+                while waiting:
+                    name = waiting.pop()
+                    started = time.monotonic()
+                    await self._enrol(registry, token, name)
+                    delays.append(time.monotonic() - started)
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(at_once):
+                    group.create_task(work())
+        return {
+            "relays": {name: self.hosts[name].relay for name in names},
+            "slots": {name: self._slot(name) for name in names},
+            "began": begin,
+            "ended": time.monotonic(),
+            "delays": delays,
+            "retries": self.retries,
+        }
+
+    async def start(self, *, names: list[str] | None = None) -> int:
+        """Start agents that do not run."""
+        started = 0
+        for host in self._of(names):
+            if host.task is None:
+                host.task = asyncio.create_task(self._live(host), name=host.name)
+                started += 1
+                if started % 25 == 0:
+                    await asyncio.sleep(0)
+        return started
+
+    async def crash(self, *, names: list[str], reboot: bool = False) -> int:
+        """End agents at once. `reboot` loses what their kernels held as well."""
+        ended = 0
+        for host in self._of(names):
+            if host.task is None:
+                continue
+            host.task.cancel()
+            await asyncio.wait([host.task])
+            host.task = host.agent = host.bus = host.outlet = None
+            if reboot:
+                host.memory, host.tables = MemoryHost(prefix=self.settings.interface_prefix), MemoryTables()
+            ended += 1
+        return ended
+
+    async def seen(self, *, generation: int, names: list[str] | None = None) -> dict[str, float | None]:
+        """By relay: when it first said that it has applied this generation in either document; null if never."""
+        found: dict[str, float | None] = {}
+        for host in self._of(names):
+            times = (said.at for said in host.said if max(said.mesh, said.document) >= generation)
+            found[host.relay] = next(times, None)
+        return found
+
+    async def last(self) -> dict[str, float | None]:
+        """By relay: when it last acknowledged anything."""
+        return {host.relay: host.said[-1].at if host.said else None for host in self._of(None)}
+
+    async def digests(self) -> dict[str, dict[str, Any]]:
+        """By relay: what its agent holds now."""
+        found = {}
+        for host in self._of(None):
+            if host.agent is None or host.bus is None:
+                found[host.relay] = {"running": False}
+                continue
+            applied = host.agent.reconciler.applied()
+            found[host.relay] = {
+                "running": True,
+                "connected": host.bus.connected,
+                "settled": host.agent.reconciler.settled,
+                "failed": applied.failed_count,
+                "mesh": [applied.mesh_generation, applied.mesh_digest],
+                "document": [applied.document_generation, applied.document_digest],
+            }
+        return found
+
+    async def beat(self, *, rate: float, seconds: float) -> dict[str, float]:
+        """Send heartbeats beyond the agents' own, `rate` a second in all, evenly over the agents."""
+        hosts = [host for host in self._of(None) if host.bus is not None and host.agent is not None]
+        beats = [await host.agent.reporter.heartbeat() for host in hosts if host.agent is not None]
+        sent, begin = 0, time.monotonic()
+        total = round(rate * seconds)
+        while sent < total:
+            due = min(total, int((time.monotonic() - begin) * rate) + 1)
+            while sent < due:
+                at = sent % len(hosts)
+                host, bus = hosts[at], hosts[at].bus
+                assert bus is not None
+                beats[at] = msgspec.structs.replace(beats[at], number=beats[at].number + 1)
+                await bus.publish(relay_status(host.relay), msgspec.json.encode(beats[at]))
+                sent += 1
+            await asyncio.sleep(0.005)
+        return {"sent": sent, "seconds": time.monotonic() - begin}
+
+    async def cost(self) -> dict[str, float]:
+        """What this process used so far."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            "cpu": used.ru_utime + used.ru_stime,
+            "rss": used.ru_maxrss / 1024,
+            "received": self.counted.calls,
+            "sent": sum(host.outlet.sent for host in self.hosts.values() if host.outlet is not None),
+        }
+
+    async def faults(self) -> list[str]:
+        """Agents that ended by themselves, with why."""
+        return self.crashes
+
+    # -- how -----------------------------------------------------------------------------------------------------
+
+    async def _enrol(self, registry: Registry, token: str, name: str) -> None:
+        identity = make_identity(make_nkey=make_nkey)
+        number = int(name.rpartition("-")[2])
+        enrolment = await self._patiently(
+            registry.enrol,
+            identity,
+            token=Secret(token),
+            name=name,
+            endpoints=(f"198.18.{number // 250}.{number % 250 + 1}:51820",),
+            mesh_port=51820,
+            access_port=51830,
+            region="",
+            labels={},
+            versions=VERSIONS,
+        )
+        self.hosts[name] = Simulated(
+            name=name,
+            state=MemoryState(identity, enrolment),
+            memory=MemoryHost(prefix=self.settings.interface_prefix),
+            tables=MemoryTables(),
+        )
+
+    async def _patiently(self, enrol: Callable[..., Awaitable[Enrolment]], *args: Any, **wishes: Any) -> Enrolment:
+        """Ask until there is an answer, as `altnet-agent` does: the same host again is the same relay."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return await enrol(*args, **wishes)
+            except (Unavailable, TooMany):
+                self.retries += 1
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.2 + 0.3 * random.random())
+
+    async def _live(self, host: Simulated) -> None:
+        enrolment = host.state.enrolment()
+        assert enrolment is not None
+        membership = Membership(host.state, enrolment, clock=CLOCK)
+        bus = Bus(BusSettings(servers=enrolment.bus.servers), membership.credentials, name=host.relay)
+        host.bus, host.outlet = bus, Outlet(bus, host.said)
+        host.agent = Agent(
+            self.settings,
+            host=memory_host(host.memory, host.tables),
+            state=host.state,
+            membership=membership,
+            clock=CLOCK,
+            random=random.random,
+            versions=VERSIONS,
+            boot=secrets.token_hex(8),
+            bus=bus,
+            outlet=host.outlet,
+            decode=self.counted.decode,
+            poke=False,
+        )
+        try:
+            async with bus:
+                await host.agent.run()
+        except Exception as error:
+            self.crashes.append(f"{host.name}: {error!r}")
+            raise
+
+    def _of(self, names: list[str] | None) -> list[Simulated]:
+        return list(self.hosts.values()) if names is None else [self.hosts[n] for n in names if n in self.hosts]
+
+    def _slot(self, name: str) -> int:
+        enrolment = self.hosts[name].state.enrolment()
+        assert enrolment is not None
+        return enrolment.relay.slot
+
+
+def _post(client: httpx.AsyncClient) -> Callable[[str, bytes, Mapping[str, str], float], Awaitable[Answer]]:
+    async def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Answer:
+        try:
+            found = await client.post(url, content=body, headers=dict(headers), timeout=timeout)
+        except httpx.HTTPError as error:
+            raise Unavailable("registry_unavailable", repr(error)) from None
+        return Answer(status=found.status_code, headers=dict(found.headers), body=found.content)
+
+    return post
+
+
+async def main() -> None:
+    log.configure(json=True, level="error")
+    worker = Worker()
+    reader = asyncio.StreamReader(limit=2**26)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
+    while line := await reader.readline():
+        order = json.loads(line)
+        verb = order.pop("do")
+        try:
+            answer: dict[str, Any] = {"ok": await getattr(worker, verb)(**order)}
+        except* (AltnetError, AssertionError) as errors:
+            answer = {"error": "; ".join(str(error) for error in errors.exceptions[:3])}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    tasks = [host.task for host in worker.hosts.values() if host.task is not None]
+    for task in tasks:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
