@@ -1,0 +1,76 @@
+"""Which route a request is for, known before any of its code runs.
+
+The body cap, the labels of metrics and the scope that a token needs all depend on the route, so the frame looks it up
+first. The routing itself stays FastAPI's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.routing import BaseRoute, compile_path
+
+SCOPE_KEY: Final = "altnet.route"
+
+_BODY_LIMIT: Final = "__altnet_body_limit__"
+_Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """`template` is the path with its parameters named (`/v1/relays/{relay}`); `resource` the route's first tag."""
+
+    template: str
+    resource: str | None = None
+    body_limit: int | None = None
+
+
+UNMATCHED: Final = Route(template="unmatched")
+
+
+def limit_body(size: int) -> Callable[[_Endpoint], _Endpoint]:
+    """Decorator of an endpoint, below the router's own: refuse bodies over `size` bytes there."""
+
+    def mark(endpoint: _Endpoint) -> _Endpoint:
+        setattr(endpoint, _BODY_LIMIT, size)
+        return endpoint
+
+    return mark
+
+
+class RouteTable:
+    """All routes of an application; `fill` it once they are known."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[frozenset[str], re.Pattern[str], Route]] = []
+
+    def fill(self, routes: Sequence[BaseRoute]) -> None:
+        """Read the routes of an application, those of included routers too."""
+        self._entries = [
+            (
+                frozenset(context.methods or ()),
+                compile_path(context.path)[0],
+                Route(
+                    template=context.path,
+                    resource=str(context.tags[0]) if context.tags else None,
+                    body_limit=getattr(context.endpoint, _BODY_LIMIT, None),
+                ),
+            )
+            for context in iter_route_contexts(routes)
+            if isinstance(context.original_route, APIRoute) and context.path is not None
+        ]
+
+    def find(self, method: str, path: str) -> Route:
+        """The route; `UNMATCHED` where there is none, or none with this method."""
+        return next(
+            (route for methods, pattern, route in self._entries if method in methods and pattern.match(path)),
+            UNMATCHED,
+        )
+
+    def methods(self, path: str) -> list[str]:
+        """The methods that `path` takes, sorted; for the header `Allow`, which FastAPI fills from one route alone."""
+        return sorted({method for methods, pattern, _ in self._entries if pattern.match(path) for method in methods})
