@@ -1,0 +1,24 @@
+"""REST under /v1: thin endpoints, one file a resource, and the models that cross (`schemas`)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+
+def routers() -> list[APIRouter]:
+    """Every router of the registry, in the order of the API document."""
+    from altnet.registry.api import changes, clients, enrolment, networks, peers, relays, services, sites, tokens
+
+    return [
+        networks.router,
+        enrolment.router,
+        relays.router,
+        clients.router,
+        services.router,
+        sites.router,
+        peers.router,
+        networks.mesh_router,
+        changes.router,
+        tokens.router,
+        tokens.auth_router,
+    ]

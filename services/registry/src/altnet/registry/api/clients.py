@@ -1,0 +1,214 @@
+"""Clients: made, moved, removed; their configuration as text and as QR code; which relay suits them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Annotated, Any
+
+import segno
+from altnet.common.http.auth import RequireAdmin, RequireAuditor
+from altnet.common.http.etag import IfMatch, require_match
+from altnet.common.http.paging import Page, Paging
+from altnet.common.http.problems import responses
+from altnet.common.keys import PrivateKey
+from altnet.registry.api.deps import Parts, Registry, patch_of, tell
+from altnet.registry.api.lists import page_of
+from altnet.registry.api.schemas.clients import (
+    Client,
+    ClientMade,
+    ClientNew,
+    ClientPatch,
+    Latencies,
+    RankedRelay,
+    RelayRanking,
+)
+from altnet.registry.domain.wgquick import render
+from altnet.registry.handlers import clients as handlers
+from altnet.registry.handlers import placement
+from altnet.registry.handlers.tunnels import tunnel_of
+from altnet.registry.store import clients, networks
+from altnet.registry.tables import ClientRow
+from fastapi import APIRouter, Query, Response
+from sqlalchemy import select
+from sqlmodel import col
+
+Answers = dict[int | str, dict[str, Any]]
+
+router = APIRouter(tags=["clients"])
+
+
+@router.get("/v1/clients", responses=responses(401, 403, 404, 422, 503))
+async def list_clients(
+    registry: Registry,
+    _: RequireAuditor,
+    paging: Paging,
+    network: Annotated[str | None, Query(max_length=64, description="Identifier or name.")] = None,
+    name: Annotated[str | None, Query(max_length=63)] = None,
+    relay: Annotated[str | None, Query(max_length=64, description="A relay, or `none`.")] = None,
+    label: Annotated[str | None, Query(max_length=128, description="`key` or `key=value`.")] = None,
+) -> Page[Client]:
+    """List clients, oldest first."""
+    query = select(ClientRow)
+    if name is not None:
+        query = query.where(col(ClientRow.name) == name)
+    if relay is not None:
+        column = col(ClientRow.relay_id)
+        query = query.where(column.is_(None) if relay == "none" else column == relay)
+    if label is not None:
+        key, has_value, value = label.partition("=")
+        labels = col(ClientRow.labels)
+        query = query.where(labels.contains({key: value}) if has_value else labels.has_key(key))  # type: ignore[attr-defined]  # JSONB's own
+    async with registry.db.read() as session:
+        if network is not None:
+            query = query.where(col(ClientRow.network_id) == (await networks.find(session, network)).id)
+        rows, cursor = await page_of(
+            session,
+            query,
+            by=ClientRow.id,
+            params=paging,
+            name=f"clients:{network}:{name}:{relay}:{label}",
+        )
+    return Page[Client](items=[Client.of(row[0]) for row in rows], next_cursor=cursor)
+
+
+@router.post("/v1/clients", status_code=201, responses=responses(401, 403, 404, 409, 422, 503))
+async def create_client(registry: Registry, who: RequireAdmin, response: Response, body: ClientNew) -> ClientMade:
+    """Make a client. With `generate_key` the private key is in this answer only; it is not stored."""
+    private = PrivateKey.generate(registry.randomness) if body.generate_key else None
+    command = handlers.NewClient(
+        name=body.name,
+        key=private.public().base64 if private else body.key or "",
+        network=body.network,
+        relay=body.relay,
+        region=body.region,
+        labels=body.labels,
+        expires_at=body.expires_at,
+    )
+    async with registry.work(who) as uow:
+        row, change = await handlers.create_client(uow, command, randomness=registry.randomness)
+        config = None
+        if private is not None:
+            config = render(await tunnel_of(uow.session, row, domain=registry.settings.network.domain), private)
+    tell(response, change=change, version=row.version)
+    return ClientMade.with_key(
+        row,
+        change=change,
+        private_key=base64.b64encode(private.reveal()).decode() if private else None,
+        config=config,
+        config_svg=_code(config, "svg").decode() if config else None,
+    )
+
+
+@router.get("/v1/clients/{client}", responses=responses(401, 403, 404, 422, 503))
+async def get_client(registry: Registry, _: RequireAuditor, response: Response, client: str) -> Client:
+    """Show a client."""
+    async with registry.db.read() as session:
+        row = await clients.find(session, client)
+    tell(response, version=row.version)
+    return Client.of(row)
+
+
+@router.patch("/v1/clients/{client}", responses=responses(401, 403, 404, 409, 412, 422, 428, 503))
+async def change_client(
+    registry: Registry, who: RequireAdmin, response: Response, client: str, body: ClientPatch, if_match: IfMatch = None
+) -> Client:
+    """Change or move a client: what is left out stays, and so does its address."""
+    async with registry.work(who) as uow:
+        row = await clients.find(uow.session, client, lock=True)
+        require_match(if_match, row.version)
+        change = await handlers.change_client(uow, row, patch_of(body))
+    tell(response, change=change, version=row.version)
+    return Client.of(row, change=change)
+
+
+@router.delete("/v1/clients/{client}", responses=responses(401, 403, 404, 412, 422, 428, 503))
+async def remove_client(
+    registry: Registry, who: RequireAdmin, response: Response, client: str, if_match: IfMatch = None
+) -> Client:
+    """Remove a client and its services. Answers with what it was."""
+    async with registry.work(who) as uow:
+        row = await clients.find(uow.session, client, lock=True)
+        require_match(if_match, row.version)
+        change = await handlers.remove_client(uow, row)
+        shown = Client.of(row, change=change)
+    tell(response, change=change)
+    return shown
+
+
+@router.get("/v1/clients/{client}/relays", responses=responses(401, 403, 404, 422, 503))
+async def rank_client_relays(
+    registry: Registry,
+    _: RequireAuditor,
+    client: str,
+    region: Annotated[str, Query(max_length=63, description="Where the client is.")] = "",
+) -> RelayRanking:
+    """Rank relays for a client, by health, latency, load and region, with the reasons."""
+    async with registry.db.read() as session:
+        row = await clients.find(session, client)
+        ranked = await placement.rank_relays(
+            session, row.network_id, region=region, latencies=row.latencies, current=row.relay_id
+        )
+    return RelayRanking(client=row.id, current=row.relay_id, relays=[RankedRelay.of(one) for one in ranked])
+
+
+@router.put("/v1/clients/{client}/latencies", status_code=204, responses=responses(401, 403, 404, 422, 503))
+async def report_client_latencies(registry: Registry, who: RequireAdmin, client: str, body: Latencies) -> None:
+    """Keep what a client measured; the ranking uses it."""
+    async with registry.work(who) as uow:
+        row = await clients.find(uow.session, client, lock=True)
+        await handlers.report_latencies(uow, row, body.latencies)
+
+
+_TEXT: Answers = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "The file."}}
+_PNG: Answers = {
+    200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}, "description": "The code."}
+}
+_SVG: Answers = {200: {"content": {"image/svg+xml": {"schema": {"type": "string"}}}, "description": "It."}}
+
+
+@router.get(
+    "/v1/clients/{client}/config",
+    response_class=Response,
+    responses={**_TEXT, **responses(401, 403, 404, 409, 422, 503)},
+)
+async def get_client_config(registry: Registry, _: RequireAuditor, client: str) -> Response:
+    """The client's wg-quick file, with a placeholder for the private key, which the server has never seen."""
+    text, name = await _config(registry, client)
+    disposition = f'attachment; filename="{name}.conf"'
+    return Response(text, media_type="text/plain", headers={"Content-Disposition": disposition})
+
+
+@router.get(
+    "/v1/clients/{client}/config.png",
+    response_class=Response,
+    responses={**_PNG, **responses(401, 403, 404, 409, 422, 503)},
+)
+async def get_client_config_png(registry: Registry, _: RequireAuditor, client: str) -> Response:
+    """The same as a QR code, PNG."""
+    text, _name = await _config(registry, client)
+    return Response(_code(text, "png"), media_type="image/png")
+
+
+@router.get(
+    "/v1/clients/{client}/config.svg",
+    response_class=Response,
+    responses={**_SVG, **responses(401, 403, 404, 409, 422, 503)},
+)
+async def get_client_config_svg(registry: Registry, _: RequireAuditor, client: str) -> Response:
+    """The same as a QR code, SVG."""
+    text, _name = await _config(registry, client)
+    return Response(_code(text, "svg"), media_type="image/svg+xml")
+
+
+async def _config(registry: Parts, client: str) -> tuple[str, str]:
+    async with registry.db.read() as session:
+        row = await clients.find(session, client)
+        tunnel = await tunnel_of(session, row, domain=registry.settings.network.domain)
+    return render(tunnel), row.name
+
+
+def _code(text: str, kind: str) -> bytes:
+    out = io.BytesIO()
+    segno.make(text, error="m", micro=False).save(out, kind=kind, scale=6, border=4)
+    return out.getvalue()

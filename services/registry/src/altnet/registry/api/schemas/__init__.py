@@ -1,0 +1,1 @@
+"""What crosses REST. Requests refuse unknown fields; responses are made from rows by their `of` methods."""

@@ -1,0 +1,145 @@
+"""Clients."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from altnet.common.http.schema import Model
+from altnet.registry.api.schemas.common import Id, Key, Labels, Name, Patch, Region, Time, TimeIn
+from altnet.registry.domain.selection import Ranked
+from altnet.registry.tables import ClientRow
+from pydantic import Field, model_validator
+
+RelayChoice = Annotated[str, Field(min_length=1, max_length=64, examples=["auto"])]
+
+
+class ClientNew(Model):
+    """A client to make. Its owner makes the key pair and keeps the private key, unless `generate_key` is set."""
+
+    name: Name
+    key: Key | None = None
+    """The client's public key."""
+    generate_key: bool = False
+    """Make the key pair here, and show the private key in this one answer."""
+    network: Id | None = None
+    relay: RelayChoice = "auto"
+    """A relay, or `auto`."""
+    region: Region = ""
+    """Where the client is, for `auto`."""
+    labels: Labels = Field(default_factory=dict)
+    expires_at: TimeIn | None = None
+
+    @model_validator(mode="after")
+    def _one_key(self) -> ClientNew:
+        if (self.key is None) != self.generate_key:
+            raise ValueError("give either a key or generate_key")
+        return self
+
+
+class ClientPatch(Patch):
+    """What of a client is to change."""
+
+    nullable: ClassVar[frozenset[str]] = frozenset({"expires_at"})
+
+    name: Name | None = None
+    key: Key | None = None
+    relay: RelayChoice | None = None
+    """Moves the client, `auto` to the best relay. It keeps its address."""
+    labels: Labels | None = None
+    """Replaces all labels."""
+    expires_at: TimeIn | None = None
+    """Null: never."""
+
+
+class Client(Model):
+    """A client."""
+
+    id: str
+    network: str
+    name: str
+    key: str
+    address: str
+    relay: str | None
+    """Null when its relay was revoked and it has no other yet."""
+    labels: dict[str, str]
+    expires_at: Time | None
+    version: int
+    created_at: Time
+    updated_at: Time
+    change: int | None = None
+    """Number of the change that this request was."""
+
+    @classmethod
+    def of(cls, row: ClientRow, *, change: int | None = None) -> Client:
+        return cls(**_fields(row), change=change)
+
+
+class ClientMade(Client):
+    """A fresh client. With `generate_key` it is shown here only, with its private key, and never again."""
+
+    private_key: str | None = None
+    config: str | None = None
+    """The wg-quick file with the private key in it."""
+    config_svg: str | None = None
+    """The same as a QR code, for a phone."""
+
+    @classmethod
+    def with_key(
+        cls, row: ClientRow, *, change: int, private_key: str | None, config: str | None, config_svg: str | None
+    ) -> ClientMade:
+        return cls(**_fields(row), change=change, private_key=private_key, config=config, config_svg=config_svg)
+
+
+class Latencies(Model):
+    """What a client measured to relays."""
+
+    latencies: Annotated[dict[str, Annotated[float, Field(ge=0, le=60_000)]], Field(max_length=64)]
+    """Milliseconds by relay."""
+
+
+class RankedRelay(Model):
+    """A relay as a choice for a client."""
+
+    relay: str
+    name: str
+    usable: bool
+    score: float
+    """Lower is better; comparable within one answer."""
+    parts: dict[str, float]
+    """What the score is the product of."""
+    reasons: list[str]
+
+    @classmethod
+    def of(cls, ranked: Ranked) -> RankedRelay:
+        return cls(
+            relay=ranked.relay,
+            name=ranked.name,
+            usable=ranked.usable,
+            score=ranked.score,
+            parts=dict(ranked.parts),
+            reasons=list(ranked.reasons),
+        )
+
+
+class RelayRanking(Model):
+    """Relays for a client, best first."""
+
+    client: str
+    current: str | None
+    relays: list[RankedRelay]
+
+
+def _fields(row: ClientRow) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "network": row.network_id,
+        "name": row.name,
+        "key": row.key,
+        "address": str(row.address),
+        "relay": row.relay_id,
+        "labels": row.labels,
+        "expires_at": row.expires_at,
+        "version": row.version,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }

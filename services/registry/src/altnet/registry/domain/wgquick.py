@@ -1,0 +1,69 @@
+"""The file that wg-quick, and every WireGuard app, reads (wg-quick(8)).
+
+The private key is the owner's: unless the caller gives it, the file has a placeholder in its place, and says so.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+
+from altnet.common.keys import PrivateKey, PublicKey
+from altnet.registry.domain.endpoints import join_endpoint, split_endpoint
+
+PLACEHOLDER = "REPLACE-WITH-YOUR-PRIVATE-KEY"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tunnel:
+    """All that the file says. `routes` are what goes through the tunnel."""
+
+    name: str
+    addresses: Sequence[IPv6Address]
+    relay_name: str
+    relay_key: PublicKey
+    endpoint: str
+    dns: IPv6Address | None
+    search: str
+    mtu: int
+    keepalive: int
+    routes: Sequence[str]
+
+
+def access_endpoint(mesh_endpoints: Sequence[str], access_port: int) -> str | None:
+    """Where clients reach a relay: the host of its first endpoint with the access port; None if it has none."""
+    if not mesh_endpoints:
+        return None
+    host, _ = split_endpoint(mesh_endpoints[0])
+    return join_endpoint(host, access_port)
+
+
+def render(tunnel: Tunnel, private_key: PrivateKey | None = None) -> str:
+    """The file. With `private_key` it is a secret."""
+    key = base64.b64encode(private_key.reveal()).decode() if private_key else PLACEHOLDER
+    lines = [f"# Altnet client {tunnel.name} through relay {tunnel.relay_name}"]
+    if private_key is None:
+        lines.append(
+            "# Put the private key that belongs to this client in the line below; the server has never seen it."
+        )
+    lines += ["[Interface]", f"PrivateKey = {key}"]
+    lines += [f"Address = {', '.join(f'{address}/128' for address in tunnel.addresses)}"]
+    if tunnel.dns is not None:
+        lines.append(f"DNS = {tunnel.dns}, {tunnel.search}")
+    lines += [
+        f"MTU = {tunnel.mtu}",
+        "",
+        "[Peer]",
+        f"PublicKey = {tunnel.relay_key.base64}",
+        f"Endpoint = {tunnel.endpoint}",
+        f"AllowedIPs = {', '.join(tunnel.routes)}",
+        f"PersistentKeepalive = {tunnel.keepalive}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def routes_of(prefix: IPv6Network, sites: Sequence[str]) -> tuple[str, ...]:
+    """What a client sends through the tunnel: the network, and the sites behind it."""
+    return (str(prefix), *sorted(sites))

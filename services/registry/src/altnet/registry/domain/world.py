@@ -1,0 +1,309 @@
+"""Everything that a plan depends on, in memory, with the indexes that tell what a change touches.
+
+`World.put` and `World.remove` take the new truth about one object and answer what has to be planned again because
+of it, by looking at the object before and after. They may come in any order: an object that refers to something
+unknown waits until that arrives.
+
+Leaves out names, labels, tokens, health: whatever no desired document contains.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, IPv6Network
+
+from altnet.common.contracts.desired import Encapsulation, MeshSettings, RelayState
+from altnet.common.net import AddressPlan
+from altnet.registry.domain.topology import Slots
+
+Ref = tuple[str, str]
+"""Kind (`network`, `relay`, `client`, `service`, `site`) and identifier."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Network:
+    id: str
+    prefix: IPv6Network
+    settings: MeshSettings = field(default_factory=MeshSettings)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Relay:
+    id: str
+    network: str
+    name: str
+    slot: int
+    key: str
+    endpoints: tuple[str, ...] = ()
+    state: RelayState = RelayState.ACTIVE
+    region: str = ""
+    encapsulations: tuple[Encapsulation, ...] = (Encapsulation.VXLAN,)
+    mesh_port: int = 51820
+    access_port: int = 51830
+    revoked: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Client:
+    id: str
+    network: str
+    relay: str | None
+    key: str
+    address: IPv6Address
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    id: str
+    network: str
+    address: IPv6Address | None
+    """None where the service lives under an address that is not ours to route."""
+    owner: str | None
+    """The relay or client that answers under the address."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    id: str
+    network: str
+    prefixes: tuple[str, ...]
+    relays: tuple[str, ...]
+
+
+Item = Network | Relay | Client | Service | Site
+KINDS: dict[str, type[Item]] = {"network": Network, "relay": Relay, "client": Client, "service": Service, "site": Site}
+
+
+@dataclass
+class Affected:
+    """What has to be planned again."""
+
+    networks: set[str] = field(default_factory=set)
+    """Settings of these meshes."""
+    entries: set[str] = field(default_factory=set)
+    """Mesh entries of these relays."""
+    documents: set[str] = field(default_factory=set)
+    """Private documents of these relays."""
+
+    def update(self, other: Affected) -> None:
+        self.networks |= other.networks
+        self.entries |= other.entries
+        self.documents |= other.documents
+
+
+class World:
+    """The objects and their indexes. `full_mesh_up_to` is the largest network whose links are not spelled out."""
+
+    def __init__(self, *, full_mesh_up_to: int = 64, items: Iterable[Item] = ()) -> None:
+        self.full_mesh_up_to = full_mesh_up_to
+        self.networks: dict[str, Network] = {}
+        self.relays: dict[str, Relay] = {}
+        self.clients: dict[str, Client] = {}
+        self.services: dict[str, Service] = {}
+        self.sites: dict[str, Site] = {}
+        self.slots: defaultdict[str, Slots] = defaultdict(Slots)
+        self.clients_of: defaultdict[str, set[str]] = defaultdict(set)
+        self.services_of: defaultdict[str, set[str]] = defaultdict(set)
+        self.sites_of: defaultdict[str, set[str]] = defaultdict(set)
+        self.roamers_of: defaultdict[str, set[str]] = defaultdict(set)
+        self.serving_clients_of: defaultdict[str, set[str]] = defaultdict(set)
+        self._homes: dict[tuple[str, int], int] = {}
+        for item in items:
+            self.put(item)
+
+    def put(self, item: Item) -> Affected:
+        """Take in an object, new or changed."""
+        match item:
+            case Network():
+                return self._put_network(item)
+            case Relay():
+                return self._replace_relay(item.id, item)
+            case Client():
+                return self._replace_client(item.id, item)
+            case Service():
+                return self._replace_service(item.id, item)
+            case Site():
+                return self._replace_site(item.id, item)
+
+    def remove(self, ref: Ref) -> Affected:
+        """Forget an object; forgetting an unknown one affects nothing. Networks are never forgotten."""
+        kind, identifier = ref
+        match kind:
+            case "relay":
+                return self._replace_relay(identifier, None)
+            case "client":
+                return self._replace_client(identifier, None)
+            case "service":
+                return self._replace_service(identifier, None)
+            case "site":
+                return self._replace_site(identifier, None)
+            case _:
+                return Affected()
+
+    def origins(self, relay: Relay) -> tuple[str, ...]:
+        """The prefixes that a relay originates beyond its own address and client /64, sorted."""
+        found = {f"{self.clients[client].address}/128" for client in self.roamers_of[relay.id]}
+        for owner in (relay.id, *self.serving_clients_of[relay.id]):
+            found.update(f"{address}/128" for address in self.service_addresses(owner))
+        for site in self.sites_of[relay.id]:
+            found.update(self.sites[site].prefixes)
+        return tuple(sorted(found))
+
+    def service_addresses(self, owner: str) -> list[IPv6Address]:
+        """The addresses of the services of a relay or client."""
+        addresses = (self.services[service].address for service in self.services_of[owner])
+        return sorted(address for address in addresses if address is not None)
+
+    def _put_network(self, item: Network) -> Affected:
+        before = self.networks.get(item.id)
+        self.networks[item.id] = item
+        affected = Affected()
+        if before != item:
+            affected.networks.add(item.id)
+        if before is None:  # relays and clients may have come first
+            members = [relay for relay in self.relays.values() if relay.network == item.id]
+            for client in self.clients.values():
+                if client.network == item.id:
+                    self._index_roaming(client)
+            affected.entries.update(relay.id for relay in members)
+            affected.documents.update(relay.id for relay in members)
+        return affected
+
+    def _replace_relay(self, identifier: str, item: Relay | None) -> Affected:
+        before = self.relays.get(identifier)
+        affected = Affected()
+        if before == item:
+            return affected
+        if before is not None and not before.revoked:
+            affected.update(self._neighbourhood(before))
+            self.slots[before.network].discard(before.slot, before.id)
+        if item is None:
+            self.relays.pop(identifier, None)
+        else:
+            self.relays[identifier] = item
+            if not item.revoked:
+                self.slots[item.network].add(item.slot, item.id)
+                affected.update(self._neighbourhood(item))
+        if before is None or item is None or before.slot != item.slot or before.network != item.network:
+            for client in self.clients_of[identifier]:
+                self._index_roaming(self.clients[client])
+        affected.entries.add(identifier)
+        affected.documents.add(identifier)
+        if before is not None and item is not None and _same_links(before, item):
+            affected.documents.intersection_update({identifier})
+        return affected
+
+    def _neighbourhood(self, relay: Relay) -> Affected:
+        """The relays whose links may differ with and without `relay`, which is present in its slot."""
+        slots = self.slots[relay.network]
+        count = len(slots)
+        if count == self.full_mesh_up_to + 1:  # with it links are spelled out, without it they are not
+            return Affected(documents=set(slots.relays()))
+        if count > self.full_mesh_up_to:
+            return Affected(documents={slots.relay(slot) for slot in slots.sparse_neighbours(relay.slot)})
+        return Affected()
+
+    def _replace_client(self, identifier: str, item: Client | None) -> Affected:
+        before = self.clients.get(identifier)
+        affected = Affected()
+        if before == item:
+            return affected
+        if before is not None:
+            affected.update(self._touched_by_client(before))
+            self._unindex_client(before)
+            del self.clients[identifier]
+        if item is not None:
+            self.clients[identifier] = item
+            if item.relay is not None:
+                self.clients_of[item.relay].add(identifier)
+                if self.services_of[identifier]:
+                    self.serving_clients_of[item.relay].add(identifier)
+            self._index_roaming(item)
+            affected.update(self._touched_by_client(item))
+        return affected
+
+    def _touched_by_client(self, client: Client) -> Affected:
+        affected = Affected()
+        if client.relay is not None:
+            affected.documents.add(client.relay)
+            if client.id in self.roamers_of[client.relay] or self.services_of[client.id]:
+                affected.entries.add(client.relay)
+        return affected
+
+    def _unindex_client(self, client: Client) -> None:
+        if client.relay is not None:
+            for index in (self.clients_of, self.roamers_of, self.serving_clients_of):
+                index[client.relay].discard(client.id)
+
+    def _index_roaming(self, client: Client) -> None:
+        if client.relay is None:
+            return
+        relay = self.relays.get(client.relay)
+        network = self.networks.get(client.network)
+        if relay is None or network is None:
+            return
+        home = self._homes.get((network.id, relay.slot))
+        if home is None:  # the upper 64 bits of the relay's client /64; a network's prefix never changes
+            home = int(AddressPlan(network.prefix).client_prefix(relay.slot).network_address) >> 64
+            self._homes[network.id, relay.slot] = home
+        if int(client.address) >> 64 == home:
+            self.roamers_of[relay.id].discard(client.id)
+        else:
+            self.roamers_of[relay.id].add(client.id)
+
+    def _replace_service(self, identifier: str, item: Service | None) -> Affected:
+        before = self.services.get(identifier)
+        affected = Affected()
+        if before == item:
+            return affected
+        if before is not None:
+            affected.update(self._touched_by_service(before))
+            del self.services[identifier]
+            if before.owner is not None:
+                self.services_of[before.owner].discard(identifier)
+        if item is not None:
+            self.services[identifier] = item
+            if item.owner is not None:
+                self.services_of[item.owner].add(identifier)
+            affected.update(self._touched_by_service(item))
+        for service in (before, item):
+            if service is not None and service.owner in self.clients:
+                client = self.clients[service.owner]
+                if client.relay is not None:
+                    serving = self.serving_clients_of[client.relay]
+                    (serving.add if self.services_of[client.id] else serving.discard)(client.id)
+        return affected
+
+    def _touched_by_service(self, service: Service) -> Affected:
+        affected = Affected()
+        if service.owner in self.clients:
+            relay = self.clients[service.owner].relay
+            if relay is not None:
+                affected.entries.add(relay)
+                affected.documents.add(relay)
+        elif service.owner is not None:
+            affected.entries.add(service.owner)
+        return affected
+
+    def _replace_site(self, identifier: str, item: Site | None) -> Affected:
+        before = self.sites.get(identifier)
+        affected = Affected()
+        if before == item:
+            return affected
+        if before is not None:
+            del self.sites[identifier]
+            for relay in before.relays:
+                self.sites_of[relay].discard(identifier)
+                affected.entries.add(relay)
+        if item is not None:
+            self.sites[identifier] = item
+            for relay in item.relays:
+                self.sites_of[relay].add(identifier)
+                affected.entries.add(relay)
+        return affected
+
+
+def _same_links(before: Relay, after: Relay) -> bool:
+    return (before.network, before.slot, before.revoked) == (after.network, after.slot, after.revoked)

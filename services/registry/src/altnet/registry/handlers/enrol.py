@@ -1,0 +1,177 @@
+"""Letting a host in, and giving a relay fresh credentials for the bus.
+
+The caller has checked the signature: `nkey` is proven. A token is consumed once per host, however often the host asks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+from altnet.common.contracts.registry import RelayChanged, RelayRegistered
+from altnet.common.db.uow import UnitOfWork
+from altnet.common.errors import Forbidden, NotFound
+from altnet.common.ids import RELAY, Randomness, new_id
+from altnet.common.net import AddressPlan
+from altnet.registry.domain import tokens
+from altnet.registry.domain.endpoints import check_endpoints
+from altnet.registry.domain.enrolment import CredentialsRequest, EnrolRequest
+from altnet.registry.handlers import snapshots
+from altnet.registry.store import allocations, changes, named, networks, relays
+from altnet.registry.store import tokens as token_rows
+from altnet.registry.store.conflicts import CONFLICTS
+from altnet.registry.tables import JoinTokenRow, NetworkRow, RelayRow, RelayStatusRow
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """`created` is false when the host was known; `change` is None when nothing changed."""
+
+    relay: RelayRow
+    network: NetworkRow
+    created: bool
+    change: int | None
+
+
+async def enrol_relay(uow: UnitOfWork, request: EnrolRequest, *, rest: float, randomness: Randomness) -> Enrolled:
+    """Enrol the host that proved `request.nkey`.
+
+    Raises `Forbidden` (`relay_revoked`, `token_used`, `token_expired`, `token_revoked`, `token_kind`,
+    `bad_join_token`), `Conflict` (`name_taken`, `key_taken`), `Exhausted`, `Invalid`.
+    """
+    uow.conflicts(CONFLICTS)
+    known = await relays.by_nkey(uow, request.nkey)
+    if known is not None:
+        _refuse_revoked(known)
+        network = await networks.find(uow.session, known.network_id)
+        change = await _update(uow, known, network, _said(request))
+        return Enrolled(known, network, created=False, change=change)
+
+    token = await _consume(uow, request.token)
+    network = await networks.find(uow.session, token.network_id)
+    plan = AddressPlan(network.prefix)
+    relay_id = new_id(RELAY, uow.now, randomness)
+    await named.claim_name(uow, network=network.id, name=request.name, kind="relay", owner=relay_id)
+    await named.claim_keys(uow, owner=relay_id, keys=_keys(request))
+    slot = await allocations.allocate_slot(uow, network=network.id, plan=plan, owner=relay_id, rest=rest)
+    row = RelayRow(
+        id=relay_id,
+        network_id=network.id,
+        name=request.name,
+        slot=slot,
+        nkey=request.nkey,
+        key=request.key,
+        access_key=request.access_key,
+        endpoints=list(request.endpoints),
+        mesh_port=request.mesh_port,
+        access_port=request.access_port,
+        region=request.region or token.labels.get("region", ""),
+        labels={**request.labels, **token.labels},
+        encapsulations=[str(one) for one in request.encapsulations],
+        versions=msgspec.to_builtins(request.versions),
+        join_token=token.id,
+        created_at=uow.now,
+        updated_at=uow.now,
+    )
+    uow.session.add(row)
+    await uow.session.flush()
+    uow.session.add(RelayStatusRow(relay_id=relay_id, health_since=uow.now))
+    after = snapshots.of_relay(row, plan)
+    change = await changes.record(
+        uow,
+        lambda number: RelayRegistered(relay=relay_id, after=after, token=token.id, change=number),
+        touched=[("relay", relay_id)],
+        summary=f"relay {row.name} enrolled",
+        network=network.id,
+    )
+    return Enrolled(row, network, created=True, change=change)
+
+
+async def renew_credentials(uow: UnitOfWork, relay: str, request: CredentialsRequest) -> Enrolled:
+    """Take over what the relay says of its keys and endpoints, before it gets fresh credentials.
+
+    Raises `NotFound` (`no_such_relay`) also where the proven key is another relay's, `Forbidden` (`relay_revoked`).
+    """
+    uow.conflicts(CONFLICTS)
+    row = await relays.by_nkey(uow, request.nkey)
+    if row is None or row.id != relay:
+        raise NotFound("no_such_relay", "no relay of this identifier has this key.", mend="Enrol again.")
+    _refuse_revoked(row)
+    network = await networks.find(uow.session, row.network_id)
+    said: dict[str, object] = {"key": request.key, "access_key": request.access_key}
+    if request.endpoints:
+        said["endpoints"] = list(check_endpoints(request.endpoints))
+    change = await _update(uow, row, network, said)
+    return Enrolled(row, network, created=False, change=change)
+
+
+def _said(request: EnrolRequest) -> dict[str, object]:
+    """What a host that is known already may change by enrolling again; names, region and labels are the operator's."""
+    return {
+        "key": request.key,
+        "access_key": request.access_key,
+        "endpoints": list(request.endpoints),
+        "mesh_port": request.mesh_port,
+        "access_port": request.access_port,
+        "encapsulations": [str(one) for one in request.encapsulations],
+        "versions": msgspec.to_builtins(request.versions),
+    }
+
+
+async def _update(uow: UnitOfWork, row: RelayRow, network: NetworkRow, said: dict[str, object]) -> int | None:
+    different = {name: value for name, value in said.items() if getattr(row, name) != value}
+    if not different:
+        return None
+    plan = AddressPlan(network.prefix)
+    before = snapshots.of_relay(row, plan)
+    if {"key", "access_key"} & different.keys():
+        keys = {"mesh": (str(said["key"]), "/key"), "access": (str(said["access_key"]), "/access_key")}
+        await named.claim_keys(uow, owner=row.id, keys=keys)
+    for name, value in different.items():
+        setattr(row, name, value)
+    row.version += 1
+    row.updated_at = uow.now
+    after = snapshots.of_relay(row, plan)
+    return await changes.record(
+        uow,
+        lambda number: RelayChanged(relay=row.id, before=before, after=after, change=number),
+        touched=[("relay", row.id)],
+        summary=f"relay {row.name} told new {', '.join(sorted(different))}",
+        network=network.id,
+    )
+
+
+async def _consume(uow: UnitOfWork, text: str) -> JoinTokenRow:
+    shown = tokens.read_token(text)
+    token = await token_rows.find_join(uow.session, shown.id, lock=True)
+    if token is None or not shown.proves(token.secret_hash):
+        raise Forbidden("bad_join_token", "there is no such join token.", field="/token", mend="Ask for a new one.")
+    if token.kind != tokens.TokenKind.RELAY:
+        raise Forbidden(
+            "token_kind", "this token is not for relays.", field="/token", mend="Ask for one with kind relay."
+        )
+    verdict = tokens.judge(
+        uses_left=token.uses_left, expires_at=token.expires_at, revoked=token.revoked_at is not None, now=uow.now
+    )
+    if verdict is not tokens.TokenVerdict.USABLE:
+        raise Forbidden(
+            f"token_{verdict}",
+            f"the join token is {verdict}.",
+            field="/token",
+            mend="Ask an administrator for a new one.",
+        )
+    token.uses_left -= 1
+    return token
+
+
+def _keys(request: EnrolRequest) -> dict[str, tuple[str, str]]:
+    return {"mesh": (request.key, "/key"), "access": (request.access_key, "/access_key")}
+
+
+def _refuse_revoked(row: RelayRow) -> None:
+    if row.revoked_at is not None:
+        raise Forbidden(
+            "relay_revoked",
+            "this relay has been revoked.",
+            mend="An operator put it out; to let the host in again, remove its state so that it makes new keys.",
+        )

@@ -1,0 +1,125 @@
+"""Sites: networks behind relays, announced by one or several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from altnet.common.contracts.registry import SiteChanged, SiteCreated, SiteRemoved, SiteSnapshot
+from altnet.common.db.uow import UnitOfWork
+from altnet.common.errors import Conflict, Invalid
+from altnet.common.ids import SITE, Randomness, new_id
+from altnet.common.net import Prefix, parse_prefix
+from altnet.registry.domain.names import check_labels, check_name
+from altnet.registry.handlers import snapshots
+from altnet.registry.store import changes, networks, relays, sites
+from altnet.registry.store.conflicts import CONFLICTS
+from altnet.registry.tables import SiteRow
+
+MOST_PREFIXES = 256
+MOST_RELAYS = 64
+
+
+async def create_site(
+    uow: UnitOfWork,
+    *,
+    name: str,
+    network: str | None,
+    prefixes: Sequence[str],
+    relay_ids: Sequence[str],
+    labels: Mapping[str, str],
+    randomness: Randomness,
+) -> tuple[SiteSnapshot, SiteRow, int]:
+    """Make a site. Raises `Invalid`, `Conflict` (`prefix_overlaps`, `name_taken`), `NotFound`."""
+    uow.conflicts(CONFLICTS)
+    check_name(name)
+    owner = await (networks.find(uow.session, network) if network else networks.only(uow.session))
+    row = SiteRow(
+        id=new_id(SITE, uow.now, randomness),
+        network_id=owner.id,
+        name=name,
+        labels=check_labels(labels),
+        created_at=uow.now,
+        updated_at=uow.now,
+    )
+    uow.session.add(row)
+    await uow.session.flush()
+    await sites.set_prefixes(uow, row, owner, _prefixes(prefixes))
+    await sites.set_relays(uow, row.id, await _relays(uow, relay_ids, owner.id))
+    after = await _snapshot(uow, row)
+    change = await changes.record(
+        uow,
+        lambda number: SiteCreated(site=row.id, after=after, change=number),
+        touched=[("site", row.id)],
+        summary=f"site {name} made",
+        network=owner.id,
+    )
+    return after, row, change
+
+
+async def change_site(uow: UnitOfWork, row: SiteRow, patch: Mapping[str, object]) -> tuple[SiteSnapshot, int | None]:
+    """Apply a checked patch (`name`, `prefixes`, `relays`, `labels`) to a locked row. Raises as `create_site`."""
+    uow.conflicts(CONFLICTS)
+    before = await _snapshot(uow, row)
+    if "name" in patch:
+        row.name = check_name(str(patch["name"]))
+    if "labels" in patch:
+        row.labels = check_labels(patch["labels"])  # type: ignore[arg-type]  # the schema has made it a mapping of texts
+    await uow.session.flush()
+    if "prefixes" in patch:
+        network = await networks.find(uow.session, row.network_id)
+        await sites.set_prefixes(uow, row, network, _prefixes(patch["prefixes"]))  # type: ignore[arg-type]  # a list of texts by the schema
+    if "relays" in patch:
+        await sites.set_relays(uow, row.id, await _relays(uow, patch["relays"], row.network_id))  # type: ignore[arg-type]  # as above
+    after = await _snapshot(uow, row)
+    if after == before:
+        return after, None
+    row.version += 1
+    row.updated_at = uow.now
+    after = await _snapshot(uow, row)
+    change = await changes.record(
+        uow,
+        lambda number: SiteChanged(site=row.id, before=before, after=after, change=number),
+        touched=[("site", row.id)],
+        summary=f"site {row.name} changed",
+        network=row.network_id,
+    )
+    return after, change
+
+
+async def remove_site(uow: UnitOfWork, row: SiteRow) -> int:
+    """Remove a locked site."""
+    before = await _snapshot(uow, row)
+    await uow.session.delete(row)
+    return await changes.record(
+        uow,
+        lambda number: SiteRemoved(site=row.id, before=before, change=number),
+        touched=[("site", row.id)],
+        summary=f"site {before.name} removed",
+        network=before.network,
+    )
+
+
+async def _snapshot(uow: UnitOfWork, row: SiteRow) -> SiteSnapshot:
+    prefixes = await sites.prefixes(uow.session, [row.id])
+    announced = await sites.relays(uow.session, [row.id])
+    return snapshots.of_site(row, prefixes=prefixes[row.id], relays=announced[row.id])
+
+
+def _prefixes(texts: Sequence[str]) -> list[Prefix]:
+    if not 1 <= len(texts) <= MOST_PREFIXES:
+        raise Invalid("bad_prefix", f"a site has 1 to {MOST_PREFIXES} prefixes.", field="/prefixes")
+    parsed = [parse_prefix(text, field=f"/prefixes/{number}") for number, text in enumerate(texts)]
+    for number, prefix in enumerate(parsed):
+        if prefix.is_multicast or prefix.is_link_local or prefix.is_loopback:
+            raise Invalid("bad_prefix", "not a prefix that can be routed.", field=f"/prefixes/{number}")
+    return list(dict.fromkeys(parsed))
+
+
+async def _relays(uow: UnitOfWork, relay_ids: Sequence[str], network: str) -> list[str]:
+    if len(relay_ids) > MOST_RELAYS:
+        raise Invalid("bad_relays", f"more than {MOST_RELAYS} relays.", field="/relays")
+    for number, relay in enumerate(relay_ids):
+        row = await relays.find(uow.session, relay, lock=True, field=f"/relays/{number}")
+        if row.revoked_at is not None or row.network_id != network:
+            raise Conflict("relay_unusable", "the relay is revoked or in another network.", field=f"/relays/{number}")
+    return list(dict.fromkeys(relay_ids))

@@ -1,0 +1,41 @@
+"""A client's own configuration file, from what is known of it and its relay."""
+
+from __future__ import annotations
+
+from altnet.common.errors import Conflict
+from altnet.common.keys import PublicKey
+from altnet.common.net import AddressPlan
+from altnet.registry.domain.wgquick import Tunnel, access_endpoint, routes_of
+from altnet.registry.store import networks, relays, services, sites
+from altnet.registry.store.networks import settings_of
+from altnet.registry.tables import ClientRow
+from sqlalchemy.ext.asyncio import AsyncSession
+
+
+async def tunnel_of(session: AsyncSession, row: ClientRow, *, domain: str) -> Tunnel:
+    """All that the file says. Raises `Conflict` where the client has no relay, or the relay no endpoint."""
+    if row.relay_id is None:
+        raise Conflict("client_without_relay", "the client has no relay now.", mend="Move it to one with PATCH.")
+    relay = await relays.find(session, row.relay_id)
+    network = await networks.find(session, row.network_id)
+    endpoint = access_endpoint(relay.endpoints, relay.access_port)
+    if endpoint is None:
+        raise Conflict(
+            "relay_unreachable",
+            "the client's relay has no endpoint that clients could reach.",
+            mend="Give the relay an endpoint, or move the client.",
+        )
+    settings = settings_of(network)
+    own = sorted(service.address for service in await services.owned(session, row.id))
+    return Tunnel(
+        name=row.name,
+        addresses=[row.address, *own],
+        relay_name=relay.name,
+        relay_key=PublicKey.parse(relay.access_key),
+        endpoint=endpoint,
+        dns=AddressPlan(network.prefix).access_address(relay.slot),
+        search=domain,
+        mtu=settings.access_mtu,
+        keepalive=settings.keepalive,
+        routes=routes_of(network.prefix, [str(prefix) for prefix in await sites.of_network(session, network.id)]),
+    )

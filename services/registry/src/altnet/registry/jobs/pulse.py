@@ -1,0 +1,175 @@
+"""Heartbeats: kept in memory as they come, written in bulk, judged for liveness; only transitions become events.
+
+Every replica listens and keeps the short series that the API shows. The leader judges and writes. While the bus is
+away nobody is judged, and afterwards the silence starts anew: what nobody could hear proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from altnet.common.clock import Clock
+from altnet.common.contracts.agent import Heartbeat
+from altnet.common.contracts.registry import RelayHealthChanged
+from altnet.common.db.engine import Database
+from altnet.registry.domain.liveness import Health, Liveness, LivenessRule, Transition
+from altnet.registry.settings import LivenessSettings
+from altnet.registry.store import status
+from altnet.registry.store.status import Beat
+
+ACTOR = "registry"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What judging a relay takes beyond its heartbeats."""
+
+    name: str
+    interval: float
+    """Seconds between its heartbeats."""
+
+
+Lookup = Callable[[str], Known | None]
+"""By relay; None for one that is unknown or revoked."""
+
+
+class Pulse:
+    """The last heartbeats of every relay, and on the leader their standing."""
+
+    def __init__(self, db: Database, clock: Clock, *, settings: LivenessSettings, series: int) -> None:
+        self._db = db
+        self._clock = clock
+        self._settings = settings
+        self._series_length = series
+        self._series: dict[str, deque[Beat]] = {}
+        self._unwritten: dict[str, Beat] = {}
+        self._standing: dict[str, Liveness] = {}
+        self._turned: dict[str, tuple[Transition, str]] = {}
+        self._lookup: Lookup | None = None
+        self.lost = 0
+        """Heartbeats that never arrived, counted by gaps in their numbers."""
+
+    @property
+    def healths(self) -> dict[Health, int]:
+        """How many relays stand how, on the leader."""
+        counts = dict.fromkeys(Health, 0)
+        for one in self._standing.values():
+            counts[one.health] += 1
+        return counts
+
+    async def begin(self, lookup: Lookup) -> None:
+        """This replica judges from now on; nobody is down because we were away."""
+        now = self._clock.monotonic()
+        self._standing = {
+            standing.relay: Liveness(standing.health, now) for standing in await status.standings(self._db)
+        }
+        self._turned.clear()
+        self._lookup = lookup
+
+    def end(self) -> None:
+        """Another replica may judge."""
+        self._lookup = None
+        self._standing = {}
+
+    def heard(self, relay: str, heartbeat: Heartbeat) -> None:
+        """A heartbeat arrived."""
+        beat = Beat(relay, self._clock.now(), heartbeat)
+        series = self._series.get(relay)
+        if series is None:
+            series = self._series[relay] = deque(maxlen=self._series_length)
+        elif series and series[-1].heartbeat.boot == heartbeat.boot:
+            self.lost += max(0, heartbeat.number - series[-1].heartbeat.number - 1)
+        series.append(beat)
+        if self._lookup is None or (known := self._lookup(relay)) is None:
+            return
+        self._unwritten[relay] = beat
+        now = self._clock.monotonic()
+        standing = self._standing.setdefault(relay, Liveness(Health.NEW, now))
+        self._turn(relay, known.name, standing.heard(now, self._rule(known)))
+
+    def series(self, relay: str) -> tuple[Beat, ...]:
+        """The last heartbeats, oldest first."""
+        return tuple(self._series.get(relay, ()))
+
+    def last(self, relay: str) -> Beat | None:
+        series = self._series.get(relay)
+        return series[-1] if series else None
+
+    def forget(self, relay: str) -> None:
+        """The relay is gone."""
+        for held in (self._series, self._unwritten, self._standing, self._turned):
+            held.pop(relay, None)
+
+    def pardon(self) -> None:
+        """We could not hear: start every silence anew."""
+        now = self._clock.monotonic()
+        for standing in self._standing.values():
+            standing.pardon(now)
+
+    def judge(self) -> None:
+        """Time has passed: see who has become late or down."""
+        if self._lookup is None:
+            return
+        now = self._clock.monotonic()
+        for relay, standing in list(self._standing.items()):
+            known = self._lookup(relay)
+            if known is None:
+                del self._standing[relay]
+                continue
+            self._turn(relay, known.name, standing.check(now, self._rule(known)))
+
+    async def tell(self) -> None:
+        """Write the transitions since the last time, with their events, in one unit of work."""
+        if not self._turned:
+            return
+        turned, self._turned = self._turned, {}
+        try:
+            async with self._db.transaction(actor=ACTOR) as uow:
+                await status.write_health(uow, [(relay, change.after) for relay, (change, _) in turned.items()])
+                for relay, (change, name) in turned.items():
+                    uow.emit(
+                        RelayHealthChanged(
+                            relay=relay,
+                            name=name,
+                            before=str(change.before),
+                            after=str(change.after),
+                            silence=round(change.silence, 3),
+                        )
+                    )
+        except BaseException:
+            self._turned = turned | self._turned
+            raise
+
+    async def flush(self) -> None:
+        """Write the last heartbeat of everybody who was heard since the last time."""
+        if not self._unwritten:
+            return
+        beats, self._unwritten = self._unwritten, {}
+        try:
+            await status.write_beats(self._db, list(beats.values()))
+        except BaseException:
+            self._unwritten = beats | self._unwritten
+            raise
+
+    def _turn(self, relay: str, name: str, transition: Transition | None) -> None:
+        if transition is None:
+            return
+        earlier = self._turned.get(relay)
+        if earlier is not None:  # not told yet: tell the whole way at once
+            transition = Transition(earlier[0].before, transition.after, transition.silence)
+        if transition.before == transition.after:
+            del self._turned[relay]
+        else:
+            self._turned[relay] = (transition, name)
+
+    def _rule(self, known: Known) -> LivenessRule:
+        settings = self._settings
+        return LivenessRule(
+            interval=known.interval,
+            late_after=settings.late_after,
+            down_after=settings.down_after,
+            down_at_least=settings.down_at_least,
+            up_after=settings.up_after,
+        )

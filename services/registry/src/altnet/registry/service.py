@@ -1,0 +1,178 @@
+"""The registry, put together: the only place that knows all of its parts.
+
+It opens without Postgres and without NATS: requests that need the first are answered with 503, and what needs the
+second happens when it is there. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from altnet.common.bus import jwt
+from altnet.common.bus.connect import Bus
+from altnet.common.bus.publish import OutgoingEvent, publish_events
+from altnet.common.bus.rights import SYSTEM
+from altnet.common.db.engine import Database
+from altnet.common.db.outbox import OutboxRelay
+from altnet.common.http.app import create_app
+from altnet.common.http.auth import ChainAuthenticator, LookUp, Role, StoredApiToken
+from altnet.common.http.idempotency import sweep_job
+from altnet.common.ids import ApiTokenId
+from altnet.common.jobs import Job
+from altnet.common.metrics import Metrics
+from altnet.common.service import Service, ServiceContext, ServiceParts
+from altnet.common.settings import Secret
+from altnet.registry.api import routers
+from altnet.registry.api.deps import Parts
+from altnet.registry.consumers import Reports
+from altnet.registry.domain.ratelimit import RateLimit, RateRule
+from altnet.registry.handlers import tokens as token_handlers
+from altnet.registry.jobs.convergence import Convergence
+from altnet.registry.jobs.director import Director
+from altnet.registry.jobs.gauges import Gauges
+from altnet.registry.jobs.pulse import Pulse
+from altnet.registry.settings import RegistrySettings
+from altnet.registry.store import tokens
+
+TITLE = "Altnet registry"
+DESCRIPTION = (
+    "Networks, relays, clients, services and sites of a private IPv6 network, their addresses, and how far each"
+    " change has been applied."
+)
+
+
+@asynccontextmanager
+async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
+    """Start listening on the bus and make the application and the jobs."""
+    settings = context.load_settings(RegistrySettings)
+    db, bus, clock = context.database, context.bus, context.clock
+    async with AsyncExitStack() as stack:
+        convergence = Convergence(db, clock, keep=settings.tracking.open_changes)
+        pulse = Pulse(db, clock, settings=settings.liveness, series=settings.tracking.series_length)
+        reports = Reports(bus, convergence=convergence, pulse=pulse)
+        await reports.listen()
+        sys_bus = None
+        if context.identity is not None:
+            identity = context.identity
+            sys_bus = await stack.enter_async_context(
+                Bus(bus.settings, lambda: jwt.service_credentials(identity, SYSTEM), name="registry-sys")
+            )
+        director = Director(
+            db=db,
+            bus=bus,
+            sys_bus=sys_bus,
+            identity=context.identity,
+            clock=clock,
+            randomness=secrets.token_bytes,
+            settings=settings,
+            convergence=convergence,
+            pulse=pulse,
+        )
+        rule = RateRule(
+            burst=settings.enrolment.attempts_at_once,
+            per_second=settings.enrolment.attempts_per_second,
+            sources=settings.enrolment.sources_remembered,
+        )
+        metrics = Metrics(context.metrics, service="registry")
+        Gauges(metrics, pulse=pulse, convergence=convergence, director=director, reports=reports)
+
+        async def ready() -> Mapping[str, str]:
+            return {}  # the database is checked by the frame; without the bus everything but delivery works
+
+        app = create_app(
+            service="registry",
+            title=TITLE,
+            version=_version(),
+            description=DESCRIPTION,
+            routers=routers(),
+            authenticator=ChainAuthenticator(context.verifier, _look_up(db), clock=clock),
+            database=db,
+            clock=clock,
+            metrics=context.metrics,
+            ready=ready,
+            settings=context.http,
+        )
+        app.state.registry = Parts(
+            db=db,
+            bus=bus,
+            clock=clock,
+            randomness=secrets.token_bytes,
+            settings=settings,
+            http=context.http,
+            relay_issuer=context.identity.relay_issuer if context.identity else None,
+            token_issuer=context.issuer,
+            attempts=RateLimit(rule),
+            convergence=convergence,
+            pulse=pulse,
+            director=director,
+        )
+
+        async def publish(events: list[OutgoingEvent]) -> None:
+            await publish_events(bus, events, timeout=settings.planning.put_timeout)
+
+        outbox = OutboxRelay(db, publish, metrics=metrics)  # type: ignore[arg-type]  # a list is the sequence it gives
+        yield ServiceParts(
+            app=app,
+            jobs=[
+                Job("registry-outbox", outbox.run),
+                Job("registry-director", director.run),
+                sweep_job(db, clock=clock, settings=context.http),
+            ],
+        )
+
+
+async def make_first_owner(context: ServiceContext) -> Secret | None:
+    """The first owner's token, on an installation without one; None where there is an owner."""
+    settings = context.load_settings(RegistrySettings)
+    async with context.database.transaction(actor="host:first-owner") as uow:
+        made = await token_handlers.make_first_owner(
+            uow, clock=context.clock, lifetime=settings.api.first_owner_lifetime, randomness=secrets.token_bytes
+        )
+    return None if made is None else made[1]
+
+
+def _look_up(db: Database) -> LookUp:
+    async def find(token: ApiTokenId) -> StoredApiToken | None:
+        async with db.read() as session:
+            row = await tokens.find_api(session, token)
+        if row is None:
+            return None
+        return StoredApiToken(
+            id=token,
+            digest=row.secret_hash,
+            principal=row.id,
+            role=Role(row.role),
+            scopes=frozenset(row.scopes),
+            expires=row.expires_at,
+            revoked=row.revoked_at is not None,
+        )
+
+    return find
+
+
+def _version() -> str:
+    try:
+        return version("altnet-registry")
+    except PackageNotFoundError:  # run from a checkout
+        return "0"
+
+
+def _migrations() -> Path:
+    """Beside the sources in a checkout, inside the package in a wheel."""
+    inside = Path(__file__).parent / "alembic"
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "alembic"
+
+
+service = Service(
+    name="registry",
+    schema="registry",
+    title=TITLE,
+    description=DESCRIPTION,
+    migrations=_migrations(),
+    open=open_registry,
+    first_owner=make_first_owner,
+)

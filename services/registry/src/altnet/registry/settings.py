@@ -1,0 +1,100 @@
+"""The registry's settings. Times in seconds unless the name says otherwise; each default says why."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class EnrolmentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    largest_body: int = 16 * 1024
+    """Bytes. A full request is below 2 KiB; the cap holds before anything is parsed or looked up."""
+    clock_skew: float = 300.0
+    """Between the host's clock and ours: a fresh virtual machine is easily minutes off, a replay is usually older."""
+    credentials_lifetime: float = 86_400.0
+    """Of a relay's bus credentials: renewed at half of it, so a relay survives half a day without the registry."""
+    attempts_at_once: float = 60.0
+    """Per source address: a rack behind one address may enrol together."""
+    attempts_per_second: float = 2.0
+    """Per source address, after the burst."""
+    sources_remembered: int = 4096
+    """Bounds the memory of the rate limit: about 1 MiB."""
+
+
+class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
+    name: str = "default"
+    """Of the network that is made on first start."""
+    prefix: str = "fd42:1337:beef::/48"
+    """Its prefix, or `random` for one by RFC 4193."""
+    domain: str = "alt"
+    """The search domain in clients' configuration."""
+
+
+class PlanningSettings(msgspec.Struct, frozen=True, kw_only=True):
+    full_mesh_up_to: int = 64
+    """Relays. Beyond it a relay's tunnels and routing sessions cost more than the hop that they save."""
+    poll: float = 1.0
+    """When a notification got lost, this is how late a change may be planned."""
+    put_timeout: float = 5.0
+    """For one write to a bucket: with three servers a leader election takes 4.4 s (measured)."""
+    verify_every: float = 60.0
+    """A wiped bucket is seen at reconnect; this is the net below it."""
+    largest_batch: int = 500
+    """Changes planned at once: bounds the time that the loop is not listening."""
+
+
+class TrackingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    flush_receipts: float = 0.25
+    """Receipts are collected for that long and written as one statement."""
+    flush_status: float = 5.0
+    """Heartbeats are written that often, whatever their number."""
+    open_changes: int = 10_000
+    """Changes kept in memory while somebody has not applied them; older ones are answered from Postgres."""
+    receipts_kept: float = 7 * 86_400.0
+    """Then a change's summary (count, p50, p99) is all that stays."""
+    series_length: int = 120
+    """Heartbeats kept per relay in memory: 10 minutes at 5 s."""
+
+
+class LivenessSettings(msgspec.Struct, frozen=True, kw_only=True):
+    late_after: int = 2
+    """Missed heartbeats: one may get lost, two in a row rarely do."""
+    down_after: int = 4
+    """Missed heartbeats."""
+    down_at_least: float = 15.0
+    """However short the heartbeat, so that an agent's restart is not an outage."""
+    up_after: int = 2
+    """Good heartbeats in a row, so that a flapping relay does not flap here."""
+    check_every: float = 1.0
+    """How fine the judgement is."""
+
+
+class AllocationSettings(msgspec.Struct, frozen=True, kw_only=True):
+    rest: float = 86_400.0
+    """A released address is not given again for that long: caches and logs that name it must not lie."""
+
+
+class HousekeepingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    every: float = 30.0
+    """Between two looks for expired clients and old receipts: how late an expiry may take effect."""
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    longest_wait: float = 60.0
+    """Of one long-poll on a change: below the idle timeout of common proxies."""
+    first_owner_lifetime: float = 365 * 86_400.0
+    """Of the token that the first owner gets."""
+
+
+class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it, one group an idea."""
+
+    bus_servers: tuple[str, ...] = ()
+    """What relays are told to connect to; empty: the servers that the registry itself uses."""
+    enrolment: EnrolmentSettings = EnrolmentSettings()
+    network: NetworkSettings = NetworkSettings()
+    planning: PlanningSettings = PlanningSettings()
+    tracking: TrackingSettings = TrackingSettings()
+    liveness: LivenessSettings = LivenessSettings()
+    allocation: AllocationSettings = AllocationSettings()
+    housekeeping: HousekeepingSettings = HousekeepingSettings()
+    api: ApiSettings = ApiSettings()

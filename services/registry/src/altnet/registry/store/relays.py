@@ -1,0 +1,70 @@
+"""Relays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from altnet.common.db.uow import UnitOfWork
+from altnet.common.errors import NotFound
+from altnet.registry.tables import ClientRow, RelayRow, RelayStatusRow
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+
+async def find(session: AsyncSession, relay: str, *, lock: bool = False, field: str | None = None) -> RelayRow:
+    """By identifier. Raises `NotFound` (`no_such_relay`)."""
+    query = select(RelayRow).where(col(RelayRow.id) == relay)
+    row = (await session.execute(query.with_for_update() if lock else query)).scalars().first()
+    if row is None:
+        raise NotFound("no_such_relay", "there is no such relay.", field=field, mend="See GET /v1/relays.")
+    return row
+
+
+async def by_nkey(uow: UnitOfWork, nkey: str) -> RelayRow | None:
+    """The relay with this proven key. Until the end of the unit of work nobody else enrols with the same key."""
+    await uow.connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended('registry enrols ' || :nkey, 0))"), {"nkey": nkey}
+    )
+    query = select(RelayRow).where(col(RelayRow.nkey) == nkey).with_for_update()
+    return (await uow.session.execute(query)).scalars().first()
+
+
+async def status(session: AsyncSession, relays: Sequence[str]) -> dict[str, RelayStatusRow]:
+    """What is stored about how these relays are."""
+    found = await session.execute(select(RelayStatusRow).where(col(RelayStatusRow.relay_id).in_(relays)))
+    return {row.relay_id: row for row in found.scalars()}
+
+
+async def client_counts(session: AsyncSession, network: str) -> dict[str, int]:
+    """How many clients each relay of the network has; relays without any are left out."""
+    query = (
+        select(col(ClientRow.relay_id), func.count())
+        .where(col(ClientRow.network_id) == network, col(ClientRow.relay_id).is_not(None))
+        .group_by(col(ClientRow.relay_id))
+    )
+    return {str(relay): int(count) for relay, count in (await session.execute(query)).all()}
+
+
+async def usable(session: AsyncSession, network: str) -> Sequence[RelayRow]:
+    """The relays of a network that are not revoked."""
+    query = select(RelayRow).where(col(RelayRow.network_id) == network, col(RelayRow.revoked_at).is_(None))
+    return (await session.execute(query.order_by(col(RelayRow.id)))).scalars().all()
+
+
+async def to_revoke_on_bus(session: AsyncSession, *, limit: int = 500) -> Sequence[RelayRow]:
+    """Revoked relays whose credentials the bus still takes."""
+    query = select(RelayRow).where(col(RelayRow.revoked_at).is_not(None), col(RelayRow.bus_revoked_at).is_(None))
+    return (await session.execute(query.order_by(col(RelayRow.id)).limit(limit))).scalars().all()
+
+
+async def mark_revoked_on_bus(uow: UnitOfWork, ids: Sequence[str]) -> None:
+    """The bus refuses these relays from now on."""
+    await uow.connection.execute(
+        text("UPDATE registry.relays SET bus_revoked_at = :now WHERE id = ANY(:ids)"),
+        {"now": uow.now, "ids": list(ids)},
+    )
+
+
+async def many(session: AsyncSession, ids: Sequence[str]) -> Sequence[RelayRow]:
+    return (await session.execute(select(RelayRow).where(col(RelayRow.id).in_(ids)))).scalars().all()

@@ -1,0 +1,33 @@
+"""Join tokens and API tokens."""
+
+from __future__ import annotations
+
+from altnet.common.errors import NotFound
+from altnet.registry.tables import ApiTokenRow, JoinTokenRow
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+
+async def find_join(session: AsyncSession, token: str, *, lock: bool = False) -> JoinTokenRow | None:
+    query = select(JoinTokenRow).where(col(JoinTokenRow.id) == token)
+    return (await session.execute(query.with_for_update() if lock else query)).scalars().first()
+
+
+async def get_join(session: AsyncSession, token: str, *, lock: bool = False) -> JoinTokenRow:
+    """Raises `NotFound` (`no_such_token`)."""
+    row = await find_join(session, token, lock=lock)
+    if row is None:
+        raise NotFound("no_such_token", "there is no such join token.", mend="See GET /v1/tokens/join.")
+    return row
+
+
+async def find_api(session: AsyncSession, token: str, *, lock: bool = False) -> ApiTokenRow | None:
+    query = select(ApiTokenRow).where(col(ApiTokenRow.id) == token)
+    return (await session.execute(query.with_for_update() if lock else query)).scalars().first()
+
+
+async def any_owner(session: AsyncSession) -> ApiTokenRow | None:
+    """An owner's token that is not revoked, if there is one."""
+    query = select(ApiTokenRow).where(col(ApiTokenRow.role) == "owner", col(ApiTokenRow.revoked_at).is_(None)).limit(1)
+    return (await session.execute(query)).scalars().first()

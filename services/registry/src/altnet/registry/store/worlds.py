@@ -1,0 +1,210 @@
+"""Loading what the plan depends on: all of it at a start, afterwards only what changes touched.
+
+Both read one state of the database (a repeatable-read snapshot), so that the objects are as of the newest change read
+and no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from altnet.common.contracts.desired import Encapsulation, MeshSettings, RelayState
+from altnet.common.db.engine import Database, RawConnection
+from altnet.registry.domain.world import Client, Item, Network, Ref, Relay, Service, Site
+
+
+@dataclass(frozen=True, slots=True)
+class Unplanned:
+    """An accepted change that no document contains yet."""
+
+    number: int
+    at: datetime
+    touched: tuple[Ref, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """What is recorded of a document: its generation, and the digest of its content."""
+
+    generation: int
+    digest: str
+
+
+@dataclass
+class Loaded:
+    """One state of the database. `items` has None for what is gone."""
+
+    newest: int
+    changes: list[Unplanned] = field(default_factory=list)
+    items: dict[Ref, Item | None] = field(default_factory=dict)
+    documents: dict[tuple[str, str], StoredDocument] = field(default_factory=dict)
+
+
+_CHANGES = """
+SELECT number, at, touched FROM registry.changes WHERE planned_at IS NULL ORDER BY number LIMIT $1
+"""
+_NETWORKS = "SELECT id, prefix, settings FROM registry.networks"
+_RELAYS = """
+SELECT id, network_id, name, slot, key, endpoints, state, region, encapsulations, mesh_port, access_port,
+       revoked_at IS NOT NULL AS revoked FROM registry.relays
+"""
+_CLIENTS = "SELECT id, network_id, relay_id, key, address FROM registry.clients"
+_SERVICES = "SELECT id, network_id, owner_kind, owner_id, address FROM registry.services"
+_SITES = """
+SELECT id, network_id,
+       ARRAY(SELECT text(prefix) FROM registry.site_prefixes WHERE site_id = sites.id ORDER BY prefix) AS prefixes,
+       ARRAY(SELECT relay_id FROM registry.site_relays WHERE site_id = sites.id ORDER BY relay_id) AS relays
+FROM registry.sites
+"""
+
+
+async def load_all(db: Database) -> Loaded:
+    """Everything: all objects, the recorded documents, and the changes that wait."""
+    async with _snapshot(db) as connection:
+        loaded = Loaded(newest=await connection.fetchval("SELECT number FROM registry.change_counter"))
+        loaded.changes = _changes(await connection.fetch(_CHANGES, 2**31))
+        for kind, query in _QUERIES.items():
+            for row in await connection.fetch(query):
+                loaded.items[kind, row["id"]] = _MAKERS[kind](row)
+        for row in await connection.fetch("SELECT kind, owner, generation, digest FROM registry.documents"):
+            loaded.documents[row["kind"], row["owner"]] = StoredDocument(row["generation"], row["digest"])
+        return loaded
+
+
+async def load_changes(db: Database, *, limit: int) -> Loaded:
+    """The changes that wait, at most `limit` of the oldest, and the objects that they touched, as they are now."""
+    async with _snapshot(db) as connection:
+        changes = _changes(await connection.fetch(_CHANGES, limit))
+        loaded = Loaded(newest=changes[-1].number if changes else 0, changes=changes)
+        wanted: dict[str, list[str]] = {}
+        for change in changes:
+            for kind, identifier in change.touched:
+                if (kind, identifier) not in loaded.items:
+                    loaded.items[kind, identifier] = None
+                    wanted.setdefault(kind, []).append(identifier)
+        for kind, identifiers in wanted.items():
+            for row in await connection.fetch(f"{_QUERIES[kind]} WHERE id = ANY($1)", identifiers):
+                loaded.items[kind, row["id"]] = _MAKERS[kind](row)
+        return loaded
+
+
+@asynccontextmanager
+async def _snapshot(db: Database) -> AsyncIterator[RawConnection]:
+    async with db.raw() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        yield connection
+
+
+def _changes(rows: Iterable[Any]) -> list[Unplanned]:
+    return [Unplanned(row["number"], row["at"], tuple(_ref(text) for text in row["touched"])) for row in rows]
+
+
+def _ref(text: str) -> Ref:
+    kind, _, identifier = text.partition(":")
+    return kind, identifier
+
+
+def _network(row: Any) -> Network:
+    return Network(id=row["id"], prefix=row["prefix"], settings=msgspec.json.decode(row["settings"], type=MeshSettings))
+
+
+def _relay(row: Any) -> Relay:
+    return Relay(
+        id=row["id"],
+        network=row["network_id"],
+        name=row["name"],
+        slot=row["slot"],
+        key=row["key"],
+        endpoints=tuple(row["endpoints"]),
+        state=RelayState(row["state"]),
+        region=row["region"],
+        encapsulations=tuple(Encapsulation(text) for text in row["encapsulations"]),
+        mesh_port=row["mesh_port"],
+        access_port=row["access_port"],
+        revoked=row["revoked"],
+    )
+
+
+def _client(row: Any) -> Client:
+    return Client(
+        id=row["id"],
+        network=row["network_id"],
+        relay=row["relay_id"],
+        key=row["key"],
+        address=row["address"],
+    )
+
+
+def _service(row: Any) -> Service:
+    ours = row["owner_kind"] != "address"
+    return Service(
+        id=row["id"],
+        network=row["network_id"],
+        address=row["address"] if ours else None,
+        owner=row["owner_id"],
+    )
+
+
+def _site(row: Any) -> Site:
+    return Site(id=row["id"], network=row["network_id"], prefixes=tuple(row["prefixes"]), relays=tuple(row["relays"]))
+
+
+_QUERIES = {"network": _NETWORKS, "relay": _RELAYS, "client": _CLIENTS, "service": _SERVICES, "site": _SITES}
+_MAKERS: dict[str, Any] = {"network": _network, "relay": _relay, "client": _client, "service": _service, "site": _site}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChange:
+    """What planning found out about a change: which documents it is in, and how many relays those concern."""
+
+    number: int
+    mesh: bool
+    documents: tuple[str, ...]
+    concerned: int
+
+
+async def record_plan(
+    db: Database,
+    *,
+    at: datetime,
+    changes: Sequence[PlannedChange],
+    documents: Iterable[tuple[str, str, int, str]],
+    gone: Iterable[str],
+) -> None:
+    """Write down, in one transaction, new generations and digests (kind, owner, generation, digest), documents that are
+    gone, and the changes they contain. A change that concerns nobody is complete at once.
+    """
+    rows = list(documents)
+    async with db.raw() as connection, connection.transaction():
+        if rows:
+            await connection.execute(
+                "INSERT INTO registry.documents (kind, owner, generation, digest)"
+                " SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])"
+                " ON CONFLICT (kind, owner) DO UPDATE SET generation = excluded.generation, digest = excluded.digest"
+                " WHERE documents.generation <= excluded.generation",
+                *(list(column) for column in zip(*rows, strict=True)),
+            )
+        if removed := list(gone):
+            await connection.execute("DELETE FROM registry.documents WHERE kind = 'relay' AND owner = ANY($1)", removed)
+        if changes:
+            # Arrays of different lengths do not fit into one array, so they travel as JSON.
+            await connection.execute(
+                "UPDATE registry.changes SET planned_at = $1::timestamptz, mesh = plan.mesh,"
+                " documents = plan.documents,"
+                " concerned = plan.concerned,"
+                " completed_at = CASE WHEN plan.concerned = 0 THEN $1::timestamptz END,"
+                " applied = CASE WHEN plan.concerned = 0 THEN 0 END"
+                " FROM (SELECT number, mesh, concerned, ARRAY(SELECT json_array_elements_text(list)) AS documents"
+                "   FROM unnest($2::bigint[], $3::boolean[], $4::integer[], $5::json[])"
+                "   AS told (number, mesh, concerned, list)) AS plan"
+                " WHERE changes.number = plan.number",
+                at,
+                [change.number for change in changes],
+                [change.mesh for change in changes],
+                [change.concerned for change in changes],
+                [msgspec.json.encode(change.documents).decode() for change in changes],
+            )

@@ -1,0 +1,210 @@
+"""How hosts become relays, and how others do not."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+
+from altnet.common.bus.jwt import make_nkey, sign
+from altnet.common.http.auth import Role
+from integration.registry.running import Host, RunningRegistry, eventually
+
+
+async def test_an_enrolled_host_finds_itself_in_the_mesh(registry: RunningRegistry) -> None:
+    relay = await registry.enrol("berlin-1", region="eu-central")
+    mesh, document = await relay.until(mesh=relay.change, document=relay.change)
+    assert [entry.name for entry in mesh.relays] == ["berlin-1"]
+    assert mesh.relays[0].slot == 1
+    assert mesh.relays[0].key == relay.host.key
+    assert document.relay == relay.id
+    assert document.links is None
+    assert mesh.generation == document.generation == relay.change
+
+
+async def test_the_same_host_again_is_the_same_relay_and_uses_no_token(registry: RunningRegistry) -> None:
+    token = await registry.join_token(uses=1)
+    relay = await registry.enrol("berlin-1", token=token)
+    again = await relay.host.ask(registry.anonymous, token)
+    assert again.status_code == 200
+    assert again.json()["relay"] == {**relay.answer["relay"], "created": False}
+    assert again.json()["change"] is None
+    moved = await relay.host.ask(registry.anonymous, token, endpoints=["198.51.100.7:51820"])
+    assert moved.json()["change"] == relay.change + 1
+
+
+async def test_hosts_that_enrol_at_once_get_different_slots_and_names(registry: RunningRegistry) -> None:
+    token = await registry.join_token(uses=20)
+    relays = await asyncio.gather(*(registry.enrol(f"relay-{n}", token=token) for n in range(20)))
+    assert sorted(relay.answer["relay"]["slot"] for relay in relays) == list(range(1, 21))
+    assert len({relay.answer["relay"]["address"] for relay in relays}) == 20
+    assert (await Host("late").ask(registry.anonymous, token)).json()["code"] == "token_used"
+
+
+async def test_one_host_that_asks_twice_at_once_is_one_relay(registry: RunningRegistry) -> None:
+    token, host = await registry.join_token(uses=2), Host("berlin-1")
+    answers = await asyncio.gather(*(host.ask(registry.anonymous, token) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 201]
+    listed = (await registry.api.get("/v1/tokens/join")).json()["items"]
+    assert listed[0]["uses_left"] == 1
+
+
+async def test_one_token_lets_in_as_many_hosts_as_it_says_even_at_once(registry: RunningRegistry) -> None:
+    token = await registry.join_token(uses=3)
+    answers = await asyncio.gather(*(Host(f"relay-{n}").ask(registry.anonymous, token) for n in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [201, 201, 201, 403, 403, 403, 403, 403]
+
+
+async def test_a_revoked_token_lets_nobody_in(registry: RunningRegistry) -> None:
+    made = (await registry.api.post("/v1/tokens/join", json={})).json()
+    await registry.api.delete(f"/v1/tokens/join/{made['id']}")
+    answer = await Host("berlin-1").ask(registry.anonymous, made["secret"])
+    assert (answer.status_code, answer.json()["code"]) == (403, "token_revoked")
+    assert answer.json()["errors"][0]["pointer"] == "/token"
+
+
+async def test_an_expired_token_lets_nobody_in(registry: RunningRegistry) -> None:
+    made = (await registry.api.post("/v1/tokens/join", json={"lifetime": 10})).json()
+    async with registry.db.raw() as sql:
+        await sql.execute("UPDATE registry.join_tokens SET expires_at = now() - interval '1 second'")
+    answer = await Host("berlin-1").ask(registry.anonymous, made["secret"])
+    assert answer.json()["code"] == "token_expired"
+
+
+async def test_a_token_of_another_kind_or_with_a_wrong_secret_is_refused(registry: RunningRegistry) -> None:
+    client_token = await registry.join_token(kind="client")
+    assert (await Host("one").ask(registry.anonymous, client_token)).json()["code"] == "token_kind"
+    token = await registry.join_token()
+    wrong = token[:-4] + ("aaaa" if not token.endswith("aaaa") else "bbbb")
+    assert (await Host("two").ask(registry.anonymous, wrong)).json()["code"] == "bad_join_token"
+
+
+async def test_a_request_that_its_nkey_did_not_sign_is_refused(registry: RunningRegistry) -> None:
+    host, token = Host("berlin-1"), await registry.join_token()
+    body = host.body(token)
+    strange = base64.b64encode(sign(make_nkey()[1], b"altnet-enrol-v1\n" + body)).decode()
+    cases = {
+        "another key": (body, {**host.signed(body), "Altnet-Signature": strange}),
+        "another body": (body + b" ", host.signed(body)),
+        "another purpose": (body, host.signed(body, b"altnet-credentials-v1\n")),
+        "no base64": (body, {**host.signed(body), "Altnet-Signature": "%%%"}),
+        "too short": (body, {**host.signed(body), "Altnet-Signature": "AAAA"}),
+    }
+    said = {}
+    for name, (content, headers) in cases.items():
+        answer = await registry.anonymous.post("/v1/enrol", content=content, headers=headers)
+        said[name] = (answer.status_code, answer.json()["code"])
+    assert said == dict.fromkeys(cases, (401, "bad_signature"))
+
+
+async def test_an_old_request_is_not_a_new_one(registry: RunningRegistry) -> None:
+    old = (datetime.now(UTC) - timedelta(minutes=6)).isoformat()
+    answer = await Host("berlin-1").ask(registry.anonymous, await registry.join_token(), timestamp=old)
+    assert answer.json()["code"] == "bad_timestamp"
+
+
+async def test_a_body_over_16_kib_is_not_read_to_its_end(registry: RunningRegistry) -> None:
+    host = Host("berlin-1")
+    body = host.body("altj_x", labels={"x": "y" * 20_000})
+    answer = await registry.anonymous.post("/v1/enrol", content=body, headers=host.signed(body))
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+MALFORMED: list[tuple[dict[str, object], str]] = [
+    ({"key": "A" * 43 + "="}, "/key"),
+    ({"key": "short"}, "/key"),
+    ({"access_key": "!" * 44}, "/access_key"),
+    ({"nkey": "U" * 56}, "/nkey"),
+    ({"name": "Berlin"}, "/name"),
+    ({"name": "-x"}, "/name"),
+    ({"name": "a.b"}, "/name"),
+    ({"endpoints": ["nowhere"]}, "/endpoints/0"),
+    ({"endpoints": ["192.0.2.1:0"]}, "/endpoints/0"),
+    ({"endpoints": ["ok.example:1", "[::1:5"]}, "/endpoints/1"),
+    ({"mesh_port": 70_000}, "/mesh_port"),
+    ({"access_port": 51820}, "/access_port"),
+    ({"region": "Very Far"}, "/region"),
+    ({"labels": {"Bad Key": "x"}}, "/labels"),
+    ({"unknown": 1}, "/unknown"),
+]
+
+
+async def test_a_malformed_field_is_named(registry: RunningRegistry) -> None:
+    token, said = await registry.join_token(), []
+    for wishes, _ in MALFORMED:
+        answer = await Host("berlin-1").ask(registry.anonymous, token, **wishes)
+        assert answer.status_code == 422, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        said.append((wishes, answer.json()["errors"][0]["pointer"]))
+    assert said == MALFORMED
+
+
+async def test_a_key_or_name_that_is_taken_is_refused_with_its_field(registry: RunningRegistry) -> None:
+    first = await registry.enrol("berlin-1")
+    token = await registry.join_token(uses=9)
+    same_name = await Host("berlin-1").ask(registry.anonymous, token)
+    assert (same_name.status_code, same_name.json()["errors"][0]["pointer"]) == (409, "/name")
+    same_key = await Host("other", key=first.host.key).ask(registry.anonymous, token)
+    assert (same_key.status_code, same_key.json()["errors"][0]["pointer"]) == (409, "/key")
+    crossed = await Host("other", access_key=first.host.key).ask(registry.anonymous, token)
+    assert (crossed.status_code, crossed.json()["errors"][0]["pointer"]) == (409, "/access_key")
+    listed = (await registry.api.get("/v1/tokens/join")).json()["items"]
+    assert listed[0]["uses_left"] == 9
+
+
+async def test_a_relay_renews_its_credentials_and_tells_new_endpoints(registry: RunningRegistry) -> None:
+    relay = await registry.enrol("berlin-1")
+    body = json.dumps(
+        {
+            "nkey": relay.host.nkey,
+            "key": relay.host.key,
+            "access_key": relay.host.access_key,
+            "endpoints": ["203.0.113.9:51820"],
+            "timestamp": datetime.now(UTC).isoformat(),
+        }
+    ).encode()
+    headers = relay.host.signed(body, b"altnet-credentials-v1\n")
+    answer = await registry.anonymous.post(f"/v1/relays/{relay.id}/credentials", content=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["bus"]["jwt"].count(".") == 2
+    mesh, _ = await relay.until(mesh=answer.json()["change"])
+    assert mesh.relays[0].endpoints == ("203.0.113.9:51820",)
+    other = await registry.enrol("berlin-2")
+    stolen = await registry.anonymous.post(f"/v1/relays/{other.id}/credentials", content=body, headers=headers)
+    assert stolen.status_code == 404
+
+
+async def test_a_revoked_relay_is_cut_off_and_gets_no_new_credentials(registry: RunningRegistry) -> None:
+    relay, other = await registry.enrol("berlin-1"), await registry.enrol("berlin-2")
+    bus = await relay.connect()
+    answer = await registry.api.delete(f"/v1/relays/{relay.id}", headers={"If-Match": "*"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["revoked"] is True
+
+    async def cut_off() -> bool:
+        return bus.counters.refusals > 0
+
+    await eventually(cut_off)
+    mesh, _ = await other.until(mesh=answer.json()["change"])
+    assert [entry.name for entry in mesh.relays] == ["berlin-2"]
+    again = await relay.host.ask(registry.anonymous, await registry.join_token())
+    assert (again.status_code, again.json()["code"]) == (403, "relay_revoked")
+
+
+async def test_attempts_are_limited_per_source(registry: RunningRegistry) -> None:
+    registry.app.state.registry.attempts._rule = registry.app.state.registry.attempts._rule.__class__(
+        burst=3, per_second=0.1
+    )
+    codes = [(await Host("x").ask(registry.anonymous, "altj_x_y")).status_code for _ in range(6)]
+    assert codes[-1] == 429
+    assert codes.count(429) >= 3
+
+
+async def test_only_an_admin_makes_join_tokens(registry: RunningRegistry) -> None:
+    for role, status in ((Role.AUDITOR, 403), (Role.AGENT, 403), (Role.ADMIN, 201)):
+        answer = await registry.anonymous.post("/v1/tokens/join", json={}, headers=registry.as_role(role))
+        assert answer.status_code == status
+    assert (await registry.anonymous.post("/v1/tokens/join", json={})).status_code == 401
+    narrow = registry.as_role(Role.OWNER, frozenset({"clients:write"}))
+    assert (await registry.anonymous.post("/v1/tokens/join", json={}, headers=narrow)).status_code == 403
