@@ -1,0 +1,298 @@
+"""One agent, put together: documents in, host as wanted, reports out.
+
+Everything that touches the world is a parameter, so that the same agent runs on a relay or a thousand times in one
+process. `main.py` gives it the real world.
+
+Invariant: what the disk cache holds is applied before, and without, any message from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv6Network
+from typing import Any
+
+import msgspec
+from altnet.common import log
+from altnet.common.bus.connect import Bus
+from altnet.common.clock import Clock
+from altnet.common.contracts.agent import HostStatus, Versions
+from altnet.relay_agent.desired import Decode, Desired
+from altnet.relay_agent.enrol import Registry
+from altnet.relay_agent.feed import BusDocuments, Documents, Feed
+from altnet.relay_agent.host import Host
+from altnet.relay_agent.journal import Journal
+from altnet.relay_agent.kernel.wireguard import PeerState
+from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.planes import Plane
+from altnet.relay_agent.planes.addresses import AddressesPlane, NeighboursPlane
+from altnet.relay_agent.planes.firewall import FirewallPlane
+from altnet.relay_agent.planes.forwarding import ForwardingPlane
+from altnet.relay_agent.planes.links import LinksPlane
+from altnet.relay_agent.planes.routes import RoutesPlane
+from altnet.relay_agent.planes.wireguard import DevicesPlane, PeersPlane
+from altnet.relay_agent.poke import Poker
+from altnet.relay_agent.probe import Link, NoProber, Prober, Round
+from altnet.relay_agent.reconcile import Reconciler
+from altnet.relay_agent.report import Outlet, Reporter
+from altnet.relay_agent.settings import AgentSettings
+from altnet.relay_agent.state import Identity, State
+from altnet.relay_agent.status import AgentStatus
+from altnet.relay_agent.view import PEERS, Key, Names, Piece, is_neighbour
+from altnet.relay_agent.wanted import Self, Wanted
+
+_log = log.get(__name__)
+
+
+class Agent:
+    """The agent of one relay. `run()` until cancelled; or, step by step, `start()` and `reconciler.step()`."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        *,
+        host: Host,
+        state: State,
+        membership: Membership,
+        clock: Clock,
+        random: Callable[[], float],
+        versions: Versions,
+        boot: str,
+        bus: Bus | None = None,
+        documents: Documents | None = None,
+        outlet: Outlet | None = None,
+        registry: Registry | None = None,
+        endpoints: tuple[str, ...] = (),
+        prober: Callable[[Callable[[], Round | None]], Prober] | None = None,
+        decode: Decode | None = None,
+        poke: bool = True,
+        host_status: Callable[[], HostStatus] = HostStatus,
+    ) -> None:
+        """`bus` gives documents, takes reports and is renewed; `documents` and `outlet` stand in for parts of it.
+
+        `poke` off leaves silent peers alone: for hosts in memory, where nobody shakes hands. `boot` is random.
+        """
+        enrolment = membership.enrolment
+        timers = settings.timers
+        self._settings = settings
+        self._membership = membership
+        self._clock = clock
+        self._random = random
+        self._bus = bus
+        self._registry = registry
+        self._endpoints = endpoints
+        self._versions = versions
+        self._started = clock.monotonic()
+        self.names = Names(prefix=settings.interface_prefix)
+        self.desired = Desired(
+            relay=enrolment.relay.id,
+            network=enrolment.network.id,
+            prefix=IPv6Network(enrolment.network.prefix),
+            decode=decode,
+        )
+        identity = membership.identity
+        me = own_self(settings, identity, slot=enrolment.relay.slot, versions=versions)
+        self.wanted = Wanted(self.desired, me)
+        self.poker = Poker(host.wireguard, clock=clock, random=random, timers=timers, enabled=poke)
+        self._restarted = False
+        self.reconciler = Reconciler(
+            self.wanted,
+            make_planes(
+                settings, host, identity=identity, journal=Journal(state), poker=self.poker, made=self._device_made
+            ),
+            clock=clock,
+            random=random,
+            timers=timers,
+            applied=self._applied,
+            compared=self._review,
+        )
+        self.prober: Prober = prober(self._probe_round) if prober is not None else NoProber()
+        source = documents if documents is not None else BusDocuments(bus) if bus is not None else None
+        self.feed = Feed(
+            self.desired,
+            state,
+            source or _Silence(),
+            clock=clock,
+            random=random,
+            timers=timers,
+            notice=self.reconciler.notice,
+        )
+        self.reporter = Reporter(
+            self.desired,
+            outlet or bus or _Silence(),
+            wireguard=host.wireguard,
+            prober=self.prober,
+            names=self.names,
+            boot=boot,
+            clock=clock,
+            random=random,
+            timers=timers,
+            versions=versions,
+            applied=self.reconciler.applied,
+            health=self.health,
+            host=host_status,
+        )
+
+    async def start(self) -> None:
+        """Apply the disk cache, then listen."""
+        self._restarted = self.feed.load()
+        await self.reconciler.step()
+        await self.feed.start()
+        if self._bus is not None:
+            self._bus.on_connect(self.reporter.on_connect)
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Be the relay until cancelled. `ready` is called when the cache is applied."""
+        await self.start()
+        ready()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.reconciler.run(), name="reconcile")
+            group.create_task(self.feed.run(), name="feed")
+            group.create_task(self.poker.run(), name="poke")
+            group.create_task(self.prober.run(), name="probe")
+            group.create_task(self.reporter.run_acknowledgements(), name="acknowledge")
+            group.create_task(self.reporter.run_heartbeats(), name="heartbeat")
+            if self._registry is not None and self._bus is not None:
+                renewing = self._membership.run(
+                    self._registry,
+                    self._bus,
+                    endpoints=self._endpoints,
+                    timers=self._settings.timers,
+                    random=self._random,
+                    revoked=lambda: self.desired.revoked,
+                    revoke=self.feed.revoke,
+                )
+                group.create_task(renewing, name="renew")
+
+    def health(self) -> str:
+        """`ok`, or what is wrong in a few words."""
+        if self.desired.revoked:
+            return "revoked by the registry"
+        if self.feed.broken:
+            return f"document refused: {self.feed.broken}"[:500]
+        if not self.desired.complete:
+            return "waiting for the first documents"
+        applied = self.reconciler.applied()
+        if applied.failed_count:
+            first = applied.failed[0]
+            return f"{applied.failed_count} not applied, first {first.plane} {first.object}: {first.reason}"[:500]
+        own = self.desired.entries.get(self.desired.relay)
+        if own is not None and own.key != self._membership.identity.mesh.public().base64:
+            return "the registry knows another key of this relay; enrol again"
+        return "ok"
+
+    async def status(self) -> AgentStatus:
+        """How it goes, for the operator of this host."""
+        enrolment, applied = self._membership.enrolment, self.reconciler.applied()
+        links, clients = await self.reporter.sessions()
+        failure = self._bus.last_failure if self._bus is not None else None
+        return AgentStatus(
+            running=True,
+            relay=enrolment.relay.id,
+            name=enrolment.relay.name,
+            slot=enrolment.relay.slot,
+            address=enrolment.relay.address,
+            network=enrolment.network.name,
+            prefix=enrolment.network.prefix,
+            health=self.health(),
+            version=self._versions.agent,
+            backend=self._versions.wireguard,
+            bus_connected=self._bus is not None and self._bus.connected,
+            bus_problem=str(failure) if failure is not None else "",
+            revoked=self.desired.revoked,
+            mesh_generation=self.desired.generation,
+            document_generation=self.desired.document_generation,
+            applied_mesh_generation=applied.mesh_generation,
+            mesh_digest=applied.mesh_digest,
+            document_digest=applied.document_digest,
+            settled=self.reconciler.settled,
+            failed=tuple(msgspec.to_builtins(failed) for failed in applied.failed),
+            repaired=self.reconciler.repaired,
+            waiting_for_handshake=self.poker.waiting,
+            uptime=self._clock.monotonic() - self._started,
+            links=links,
+            clients=clients,
+        )
+
+    def _applied(self) -> None:
+        self.reporter.acknowledge()
+
+    def _device_made(self, name: str) -> None:
+        if self._restarted and name == self.names.mesh:
+            self.poker.hurry(name)
+
+    def _review(self, pieces: Sequence[Piece], have: Mapping[str, Mapping[Key, Any]]) -> None:
+        peers = have.get(PEERS, {})
+        for piece in pieces:
+            if piece.plane == PEERS and isinstance(found := peers.get(piece.key), PeerState):
+                self.poker.review(piece.value, found)
+
+    def _probe_round(self) -> Round | None:
+        context, document = self.wanted.context, self.desired.document
+        if context is None or document is None or document.revoked:
+            return None
+        linked = None if document.links is None else frozenset(document.links)
+        links = tuple(
+            Link(neighbour=entry.id, name=self.names.link(entry.slot), slot=entry.slot)
+            for entry in self.desired.entries.values()
+            if is_neighbour(document, linked, entry.id)
+        )
+        return Round(links=links, own_slot=context.slot, interval=self.desired.settings.probe)
+
+
+def own_self(settings: AgentSettings, identity: Identity, *, slot: int, versions: Versions) -> Self:
+    """What the agent knows of its host before any document."""
+    return Self(
+        slot=slot,
+        mesh_key=identity.mesh.public(),
+        access_key=identity.access.public(),
+        names=Names(prefix=settings.interface_prefix),
+        link_port=settings.link_port,
+        probe_port=settings.probe_port,
+        firewall=settings.firewall,
+        encapsulations=versions.encapsulations,
+    )
+
+
+def make_planes(
+    settings: AgentSettings,
+    host: Host,
+    *,
+    identity: Identity,
+    journal: Journal,
+    poker: Poker,
+    made: Callable[[str], None] = lambda _name: None,
+    trust_firewall: bool = False,
+) -> list[Plane]:
+    """Every plane, over one host."""
+    names = Names(prefix=settings.interface_prefix)
+    keys = {names.mesh: identity.mesh, names.access: identity.access}
+    return [
+        ForwardingPlane(host.links, names, journal),
+        FirewallPlane(host.tables, settings.firewall_table, trust=trust_firewall),
+        DevicesPlane(host.wireguard, host.links, names, keys, made=made),
+        PeersPlane(host.wireguard, names, poker),
+        LinksPlane(host.links, names),
+        AddressesPlane(host.links, names, journal),
+        NeighboursPlane(host.links, names),
+        RoutesPlane(host.links),
+    ]
+
+
+class _Silence:
+    """No bus at all: the agent lives from its cache."""
+
+    connected = False
+
+    async def fetch(self, bucket: str, key: str, *, timeout: float) -> bytes | None:
+        return None
+
+    async def subscribe(self, bucket: str, key: str, on_data: object) -> None:
+        pass
+
+    def on_connect(self, callback: object) -> None:
+        pass
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        pass

@@ -1,0 +1,87 @@
+"""The agent's control socket: one question, one answer, in JSON, for the owner of the state directory.
+
+Leaves out changing anything: who may do that talks to the registry. Invariant: nobody but the agent's user can
+connect, for the socket lies in a directory of mode 0700 and has mode 0600 itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from altnet.common.errors import Invalid, NotFound, Unavailable
+from altnet.relay_agent.status import AgentStatus
+
+_LARGEST: Final = 16 * 2**20
+"""Bytes of an answer: 10,000 links take about two million."""
+_LONGEST_PATH: Final = 107
+"""Bytes of a socket's path (unix(7))."""
+
+
+@contextlib.asynccontextmanager
+async def serve(path: str, status: Callable[[], Awaitable[AgentStatus]], *, timeout: float) -> AsyncIterator[None]:
+    """Answer `status` on the socket at `path` as long as the context lasts."""
+    if len(path.encode()) > _LONGEST_PATH:
+        raise Invalid(
+            "bad_setting",
+            f"{path} is too long for a socket's path ({_LONGEST_PATH} bytes).",
+            field="/control_socket",
+            mend="Set control_socket to a shorter one.",
+        )
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                question = (await reader.readline()).strip()
+                known = question == b"status"
+                writer.write(msgspec.json.encode(await status()) if known else b'{"error":"ask for status"}')
+                writer.write(b"\n")
+                await writer.drain()
+        except (TimeoutError, ConnectionError, ValueError):
+            pass  # the asker went away, or asked for something too long
+        finally:
+            writer.close()
+
+    _unlink(path)  # of an agent that was killed; we hold the directory's lock
+    mask = os.umask(0o177)
+    try:
+        server = await asyncio.start_unix_server(answer, path, limit=1024)
+    except OSError as error:
+        raise Unavailable("no_control_socket", f"{path}: {error.strerror}.", field="/control_socket") from None
+    finally:
+        os.umask(mask)
+    try:
+        yield
+    finally:
+        server.close()
+        _unlink(path)
+
+
+def _unlink(path: str) -> None:
+    Path(path).unlink(missing_ok=True)
+
+
+async def ask_status(path: str, *, timeout: float) -> AgentStatus:
+    """The running agent's status. Raises `NotFound` (`agent_not_running`), `Unavailable`."""
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_unix_connection(path, limit=_LARGEST)
+            try:
+                writer.write(b"status\n")
+                await writer.drain()
+                return msgspec.json.decode(await reader.readline(), type=AgentStatus)
+            finally:
+                writer.close()
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise NotFound("agent_not_running", "no agent is running here.", mend="systemctl start altnet-agent") from None
+    except PermissionError:
+        raise Unavailable("agent_unreachable", f"{path} is another user's.", mend="Ask as root.") from None
+    except TimeoutError:
+        raise Unavailable("agent_unreachable", f"the agent did not answer within {timeout:g} s.") from None
+    except (OSError, ValueError) as error:
+        raise Unavailable("agent_unreachable", f"the agent's answer cannot be read: {error}.") from None

@@ -1,0 +1,101 @@
+"""What can be done while no agent runs: look at what it would do, and undo all that it did.
+
+Both work from the state directory and the host alone. Invariant: `plan` changes nothing, and `take_down` removes what
+carries the agent's mark or stands in its journal, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv6Network
+
+from altnet.common.clock import Clock
+from altnet.common.contracts.agent import Versions
+from altnet.common.errors import AltnetError, Invalid
+from altnet.relay_agent.agent import make_planes, own_self
+from altnet.relay_agent.desired import Desired
+from altnet.relay_agent.diff import Delete, Operation, compared, words
+from altnet.relay_agent.feed import load
+from altnet.relay_agent.host import Host
+from altnet.relay_agent.journal import Journal
+from altnet.relay_agent.planes import Plane
+from altnet.relay_agent.planes.forwarding import restore
+from altnet.relay_agent.poke import Poker
+from altnet.relay_agent.settings import AgentSettings
+from altnet.relay_agent.state import State, not_enrolled
+from altnet.relay_agent.view import PLANES
+from altnet.relay_agent.wanted import Wanted
+
+
+async def plan(
+    settings: AgentSettings, *, host: Host, state: State, clock: Clock, versions: Versions
+) -> list[Operation]:
+    """The operations from the host as it is to the cached documents. Raises `Invalid` without them."""
+    enrolment = state.enrolment()
+    if enrolment is None:
+        raise not_enrolled()
+    desired = Desired(
+        relay=enrolment.relay.id, network=enrolment.network.id, prefix=IPv6Network(enrolment.network.prefix)
+    )
+    load(desired, state)
+    if not desired.complete:
+        raise Invalid(
+            "no_documents",
+            "there is nothing to plan yet: the registry's documents have not come.",
+            mend="Run the agent until `altnet-agent status` shows a generation.",
+        )
+    wanted = Wanted(desired, own_self(settings, state.identity(), slot=enrolment.relay.slot, versions=versions))
+    wanted.begin()
+    planes = {plane.name: plane for plane in _planes(settings, host, state, clock, trust_firewall=True)}
+    have = {name: await plane.read() for name, plane in planes.items()}
+    pieces = [piece for _, piece in wanted.pieces()]
+    return compared(have, pieces, lambda plane, had, want: planes[plane].same(had, want), prune=True)
+
+
+async def take_down(settings: AgentSettings, *, host: Host, state: State, clock: Clock) -> tuple[list[str], list[str]]:
+    """Undo everything; returns what was undone and what could not be, in words."""
+    done: list[str] = []
+    failed: list[str] = []
+    journal = Journal(state)
+    planes = {plane.name: plane for plane in _planes(settings, host, state, clock, journal=journal)}
+    for name in reversed(PLANES):
+        try:
+            have = await planes[name].read()
+            operations = [Delete(name, key, value) for key, value in have.items()]
+            failures = await planes[name].delete(operations)
+        except AltnetError as error:
+            failed.append(f"{name}: {error}")
+            continue
+        for operation in operations:
+            error_ = failures.get(operation.key)
+            if error_ is not None:
+                failed.append(f"{name} {words(operation.key)}: {error_}")
+            else:
+                done.append(f"{name} {words(operation.key)}")
+    for setting in list(journal.owned.sysctls):
+        try:
+            await restore(host.links, journal, setting)
+            done.append(f"setting {setting}")
+        except AltnetError as error:
+            failed.append(f"setting {setting}: {error}")
+    return done, failed
+
+
+def _planes(
+    settings: AgentSettings,
+    host: Host,
+    state: State,
+    clock: Clock,
+    *,
+    journal: Journal | None = None,
+    trust_firewall: bool = False,
+) -> Sequence[Plane]:
+    idle = Poker(host.wireguard, clock=clock, random=lambda: 0.0, timers=settings.timers, enabled=False)
+    return make_planes(
+        settings,
+        host,
+        identity=state.identity(),
+        journal=journal or Journal(state),
+        poker=idle,
+        trust_firewall=trust_firewall,
+    )

@@ -1,0 +1,240 @@
+"""What the agent tells: what it has applied, at once; and that it is alive, every few seconds.
+
+Both are last-one-counts messages, so a lost one costs nothing but time. A burst of changes gives one
+acknowledgement. Without the bus nothing is queued: the next heartbeat says it all.
+
+Leaves out where the numbers come from (reconcile.py, probe.py). Invariant: telling never holds up applying.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from altnet.common import log
+from altnet.common.bus import subjects
+from altnet.common.clock import Clock
+from altnet.common.contracts.agent import (
+    Applied,
+    ClientStatus,
+    Heartbeat,
+    HostStatus,
+    LinkStatus,
+    Versions,
+)
+from altnet.common.contracts.desired import Encapsulation
+from altnet.common.errors import AltnetError
+from altnet.common.keys import PublicKey
+from altnet.relay_agent import VERSION
+from altnet.relay_agent.desired import Desired
+from altnet.relay_agent.kernel.wireguard import PeerState, WireGuard
+from altnet.relay_agent.probe import Prober
+from altnet.relay_agent.settings import Timers
+from altnet.relay_agent.view import Names, is_neighbour
+
+_log = log.get(__name__)
+
+
+class Outlet(Protocol):
+    """Where messages go: `altnet.common.bus.connect.Bus`."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    async def publish(self, subject: str, payload: bytes) -> None: ...
+
+
+class Reporter:
+    """Speaks for one relay."""
+
+    def __init__(
+        self,
+        desired: Desired,
+        outlet: Outlet,
+        *,
+        wireguard: WireGuard,
+        prober: Prober,
+        names: Names,
+        boot: str,
+        clock: Clock,
+        random: Callable[[], float],
+        timers: Timers,
+        versions: Versions,
+        applied: Callable[[], Applied],
+        health: Callable[[], str],
+        host: Callable[[], HostStatus],
+    ) -> None:
+        self._desired = desired
+        self._outlet = outlet
+        self._wireguard = wireguard
+        self._prober = prober
+        self._names = names
+        self._boot = boot
+        self._clock = clock
+        self._random = random
+        self._timers = timers
+        self._versions = versions
+        self._applied = applied
+        self._health = health
+        self._host = host
+        self._news = asyncio.Event()
+        self._beat = asyncio.Event()
+        self._number = 0
+        self._told_health = "ok"
+
+    def acknowledge(self) -> None:
+        """Something was applied, or failed."""
+        self._news.set()
+        if self._health() != self._told_health:
+            self._beat.set()
+
+    async def on_connect(self) -> None:
+        """The bus is back: what we said meanwhile was lost."""
+        self._news.set()
+        self._beat.set()
+
+    async def run_acknowledgements(self) -> None:
+        """Send an `Applied` soon after each change, until cancelled."""
+        subject = subjects.relay_applied(self._desired.relay)
+        while True:
+            await self._news.wait()
+            await asyncio.sleep(self._timers.acknowledge)
+            self._news.clear()
+            await self._send(subject, lambda: _ready(self._applied()))
+
+    async def run_heartbeats(self) -> None:
+        """Send a `Heartbeat` at the mesh's pace, and at once when the health changes, until cancelled."""
+        subject = subjects.relay_status(self._desired.relay)
+        while True:
+            wait = self._desired.settings.heartbeat * (0.9 + 0.2 * self._random())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._beat.wait()
+            self._beat.clear()
+            await self._send(subject, self.heartbeat)
+
+    async def heartbeat(self) -> Heartbeat:
+        """The present state as a message. Raises `AltnetError` where WireGuard cannot be read."""
+        self._told_health = self._health()
+        links, clients = await self.sessions()
+        beat = Heartbeat(
+            boot=self._boot,
+            number=self._number,
+            applied=self._applied(),
+            health=self._told_health,
+            links=links,
+            clients=clients,
+            host=self._host(),
+            versions=self._versions,
+        )
+        self._number += 1
+        return beat
+
+    async def sessions(self) -> tuple[tuple[LinkStatus, ...], tuple[ClientStatus, ...]]:
+        """How links and clients are. Empty where the devices are not there (yet)."""
+        document = self._desired.document
+        if document is None or document.revoked:
+            return (), ()
+        mesh, access = await self._peers(self._names.mesh), await self._peers(self._names.access)
+        linked = None if document.links is None else frozenset(document.links)
+        links = tuple(
+            self._link(entry.id, mesh.get(entry.key))
+            for entry in self._desired.entries.values()
+            if is_neighbour(document, linked, entry.id)
+        )
+        clients = tuple(
+            ClientStatus(
+                client=client.id,
+                handshake_age=self._age(peer),
+                received=peer.rx,
+                sent=peer.tx,
+                endpoint=str(peer.endpoint) if peer.endpoint else None,
+            )
+            for client in document.clients
+            if (peer := access.get(client.key)) is not None and peer.last_handshake is not None
+        )
+        return links, clients
+
+    def _link(self, neighbour: str, peer: PeerState | None) -> LinkStatus:
+        quality = self._prober.quality(neighbour)
+        rtt, loss = (quality.rtt, quality.loss) if quality is not None else (None, None)
+        if peer is None:
+            return LinkStatus(neighbour=neighbour, up=False, rtt=rtt, loss=loss)
+        age = self._age(peer)
+        return LinkStatus(
+            neighbour=neighbour,
+            up=age is not None and age < self._timers.session_lifetime and (loss is None or loss < 1),
+            handshake_age=age,
+            received=peer.rx,
+            sent=peer.tx,
+            rtt=rtt,
+            loss=loss,
+            endpoint=str(peer.endpoint) if peer.endpoint else None,
+        )
+
+    def _age(self, peer: PeerState) -> float | None:
+        if peer.last_handshake is None:
+            return None
+        return max(0.0, self._clock.now().timestamp() - peer.last_handshake)
+
+    async def _peers(self, device: str) -> dict[str, PeerState]:
+        try:
+            state = await self._wireguard.read(device)
+        except AltnetError as error:
+            _log.debug("the sessions cannot be read", device=device, reason=str(error))
+            return {}
+        return {_text(key): peer for key, peer in state.peers.items()}
+
+    async def _send(self, subject: str, make: Callable[[], Awaitable[msgspec.Struct]]) -> None:
+        if not self._outlet.connected:
+            return
+        try:
+            payload = msgspec.json.encode(await make())
+            async with asyncio.timeout(self._timers.bus_timeout):
+                await self._outlet.publish(subject, payload)
+        except (AltnetError, TimeoutError) as error:
+            _log.debug("not told", subject=subject, reason=str(error) or "the bus takes nothing")
+
+
+def host_status(uptime: float) -> HostStatus:
+    """The machine's load, as /proc tells it."""
+    return HostStatus(
+        load=os.getloadavg()[0] / (os.cpu_count() or 1),
+        memory_used=_memory_used(),
+        agent_rss=_rss(),
+        uptime=uptime,
+    )
+
+
+def versions(backend: str, encapsulations: tuple[Encapsulation, ...]) -> Versions:
+    """What runs here."""
+    return Versions(agent=VERSION, kernel=platform.release(), wireguard=backend, encapsulations=encapsulations)
+
+
+async def _ready(applied: Applied) -> Applied:
+    return applied
+
+
+def _text(key: PublicKey) -> str:
+    return key.base64
+
+
+def _memory_used() -> float:
+    found: dict[str, int] = {}
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name in ("MemTotal", "MemAvailable"):
+            found[name] = int(rest.split()[0])
+    total = found.get("MemTotal", 0)
+    return 1 - found.get("MemAvailable", 0) / total if total else 0.0
+
+
+def _rss() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

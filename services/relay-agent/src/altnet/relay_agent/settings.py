@@ -1,0 +1,157 @@
+"""What an operator may set on one relay, and every timer with its unit and its reason.
+
+Read by `altnet.common.settings.load` from a TOML file and `ALTNET_AGENT_…` variables. What the network wants of every
+relay (MTU, keepalive, heartbeat) is not here: it comes from the registry with the mesh.
+
+Invariant: a setting that is wrong is refused before anything on the host is touched.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+import msgspec
+from altnet.common.contracts.desired import Port
+from altnet.common.errors import Invalid
+from altnet.common.settings import Secret
+from altnet.relay_agent.kernel.links import ROUTE_PROTOCOL
+
+ENV_PREFIX: Final = "ALTNET_AGENT"
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
+_PREFIX: Final = re.compile(r"^[a-z][a-z0-9-]{0,9}$")
+_NAME: Final = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+_TABLE: Final = re.compile(r"^[a-z][a-z0-9_]{0,30}$")
+
+
+class Timers(msgspec.Struct, frozen=True, kw_only=True):
+    """Waits and deadlines, in seconds."""
+
+    resync: Seconds = 60.0
+    """Between two full comparisons with the registry and with the kernel. A lost message or a peer that somebody
+    deleted by hand is made good within it; a minute of one relay's read is cheap for the bus."""
+    resync_jitter: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.2
+    """Share of `resync` by which it varies, so that a thousand agents do not ask in the same second."""
+    fetch_jitter: Seconds = 0.5
+    """Random wait before the fetch after a reconnect: spreads the herd after a restart of the bus."""
+    fetch_timeout: Seconds = 5.0
+    """Of one Direct Get: a snapshot is far below a megabyte, so slower than this is a broken path."""
+    bus_timeout: Seconds = 2.0
+    """Of sending an acknowledgement or a heartbeat: the next one replaces it anyway."""
+    http_timeout: Seconds = 15.0
+    """Of one call to the registry, name resolution and TLS included."""
+    kernel_timeout: Seconds = 20.0
+    """Of one batch of kernel operations: 10,000 peers take under a second; a hung userspace WireGuard shows here."""
+    retry_first: Seconds = 0.5
+    """Before the second try of an object that failed: most failures are races with another part of the host."""
+    retry_most: Seconds = 30.0
+    """The longest wait between two tries: an operator who mended the cause should see it within half a minute."""
+    responder_patience: Seconds = 5.0
+    """How long the responder of a pair leaves the first handshake to the initiator (WireGuard's REKEY_TIMEOUT)."""
+    responder_jitter: Seconds = 1.0
+    """Random addition to it, so that the two ends do not start together."""
+    restart_poke: Seconds = 0.5
+    """After the device was made anew, the random wait at most before even a responder speaks first: its neighbours
+    still hold the sessions of before and do not know that they are dead."""
+    initiator_repoke: Seconds = 0.7
+    """How long an initiator waits for an answer before it starts afresh: its neighbour may not have been configured
+    yet when the first packet came, and WireGuard alone would wait 5 s. Doubles with each try."""
+    endpoint_patience: Seconds = 5.0
+    """How long an endpoint is tried before the next one of the same neighbour."""
+    session_lifetime: Seconds = 180.0
+    """A handshake older than this is no session (WireGuard's REJECT_AFTER_TIME)."""
+    probe_timeout: Seconds = 2.0
+    """An answer later than this counts as lost."""
+    acknowledge: Seconds = 0.01
+    """How long an acknowledgement waits for another change to join it: one message for a burst."""
+    credentials_retry: Seconds = 30.0
+    """Between two tries to renew the bus credentials: they have hours left then."""
+    refusal_check: Seconds = 2.0
+    """Between two looks whether the bus refuses our pass: then the registry is asked why. A revoked relay that missed
+    its document learns it so."""
+    revoked_retry: Seconds = 300.0
+    """Between two questions of a revoked relay whether it is still out."""
+    control_timeout: Seconds = 5.0
+    """Of one question on the control socket."""
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the agent logs."""
+
+    json: bool = False
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One relay's own settings."""
+
+    registry_url: str = ""
+    """Where the registry answers, such as `https://registry.example.org`. Needed to enrol and to renew."""
+    registry_ca: str = ""
+    """File with the certificate authority of the registry, PEM; empty: those of the system."""
+    state_dir: str = "/var/lib/altnet-agent"
+    """Keys, the enrolment and the last documents. Mode 0700."""
+    control_socket: str = ""
+    """Where `altnet-agent status` asks; empty: `control.sock` in `state_dir`."""
+    name: str = ""
+    """The relay's name, one LDH label; empty: the host's name."""
+    endpoints: tuple[str, ...] = ()
+    """`host:port` under which other relays reach this one; empty: the addresses of the default routes."""
+    mesh_port: Port = 51820
+    access_port: Port = 51830
+    link_port: Port = 51899
+    """UDP port of the links inside the mesh; the same on every relay of a network."""
+    probe_port: Port = 51898
+    """UDP port of the probes, on the links only."""
+    region: str = ""
+    labels: dict[str, str] = {}
+    join_token: Secret = Secret("")
+    """Given once to enrol; better by file: `ALTNET_AGENT_JOIN_TOKEN_FILE`."""
+    interface_prefix: str = "alt"
+    """Start of the names of the interfaces that the agent owns; at most 10 characters."""
+    backend: Literal["auto", "kernel", "wireguard-go", "memory"] = "auto"
+    """Which WireGuard: `auto` takes the kernel's where there is one."""
+    route_protocol: Annotated[int, msgspec.Meta(ge=5, le=255)] = ROUTE_PROTOCOL
+    """Marks the agent's routes in the kernel; two agents on one host need two numbers."""
+    firewall_table: str = "altnet"
+    """Name of the agent's own nftables table, family inet."""
+    firewall: bool = True
+    """Off where the operator filters alone: then UDP to `link_port` from outside must be dropped by other means."""
+    timers: Timers = Timers()
+    log: LogSettings = LogSettings()
+
+    def __post_init__(self) -> None:
+        if not _PREFIX.match(self.interface_prefix):
+            raise Invalid(
+                "bad_setting",
+                f"{self.interface_prefix!r} cannot start an interface name.",
+                field="/interface_prefix",
+                mend="Use a lower-case letter and up to nine letters, digits or hyphens after it.",
+            )
+        if not _TABLE.match(self.firewall_table):
+            raise Invalid(
+                "bad_setting",
+                f"{self.firewall_table!r} is not a table name.",
+                field="/firewall_table",
+                mend="Use a lower-case letter, then letters, digits or underscores.",
+            )
+        if self.name and not _NAME.match(self.name):
+            raise Invalid(
+                "bad_setting",
+                f"{self.name!r} is not one LDH label.",
+                field="/name",
+                mend="Use 1 to 63 lower-case letters, digits or hyphens, no hyphen at either end.",
+            )
+        ports = {"mesh_port": self.mesh_port, "access_port": self.access_port, "link_port": self.link_port}
+        if len(set(ports.values())) < len(ports):
+            raise Invalid(
+                "bad_setting",
+                "two of mesh_port, access_port and link_port are the same.",
+                field="/mesh_port",
+                mend="Give each its own UDP port.",
+            )
+
+    @property
+    def control_path(self) -> str:
+        return self.control_socket or f"{self.state_dir}/control.sock"

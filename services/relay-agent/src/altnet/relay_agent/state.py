@@ -1,0 +1,312 @@
+"""What an agent keeps between two starts.
+
+    identity.json     the keys, made here on first start: they are never written again and never leave
+    enrolment.json    what the registry answered: identifier, slot, bus credentials
+    mesh.log          the last mesh snapshot as it came, then the deltas since
+    document.log      the last private document as it came
+    owned.json        what the agent changed that does not carry its mark: for `down`
+
+Invariant: whatever was written when the host died, the next start finds the state of before or of after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import fcntl
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+from altnet.common.bus.nkey import make_nkey
+from altnet.common.errors import AltnetError, Conflict, Invalid
+from altnet.common.files import write_private
+from altnet.common.keys import PrivateKey
+from altnet.relay_agent import disk
+
+MOST_DELTAS: Final = 512
+"""Deltas kept behind a snapshot; the one after them asks for a new snapshot, so that a start stays fast."""
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """The host's keys. `nkey_seed` signs to the registry and the bus; the others are WireGuard's, in base64."""
+
+    nkey: str
+    nkey_seed: str
+    mesh_key: str
+    access_key: str
+    version: int = 1
+
+    def __repr__(self) -> str:
+        return f"Identity(nkey={self.nkey!r}, <hidden>)"
+
+    @property
+    def mesh(self) -> PrivateKey:
+        return PrivateKey.parse(self.mesh_key)
+
+    @property
+    def access(self) -> PrivateKey:
+        return PrivateKey.parse(self.access_key)
+
+
+class RelayIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """The relay as the registry knows it."""
+
+    id: str
+    name: str
+    slot: int
+    address: str = ""
+    locator: str = ""
+    client_prefix: str = ""
+
+
+class NetworkIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    prefix: str
+
+
+class BusAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the bus is and what opens it: a user JWT bound to our nkey. Useless without the seed."""
+
+    servers: tuple[str, ...]
+    jwt: str
+    expires_at: str
+    issued_at: str = ""
+    """Written by the agent when the answer came: half of the way to `expires_at` it renews."""
+
+
+class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
+    """The registry's answer to an enrolment. Fields that we do not know are ignored."""
+
+    relay: RelayIdentity
+    network: NetworkIdentity
+    bus: BusAccess
+
+
+class Owned(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent changed on the host and could not mark as its own."""
+
+    addresses: tuple[str, ...] = ()
+    """Addresses it put on `lo`, with their length."""
+    sysctls: dict[str, str] = {}
+    """Name to the value of before."""
+
+
+class State(Protocol):
+    """Where the agent keeps itself; `DiskState` in earnest, `MemoryState` for many agents in one process."""
+
+    def identity(self) -> Identity: ...
+    def enrolment(self) -> Enrolment | None: ...
+    def owned(self) -> Owned: ...
+    def mesh(self) -> Sequence[bytes]: ...
+    def document(self) -> bytes | None: ...
+    async def save_enrolment(self, enrolment: Enrolment) -> None: ...
+    async def save_owned(self, owned: Owned) -> None: ...
+    async def save_snapshot(self, data: bytes) -> None: ...
+    async def save_delta(self, data: bytes) -> bool: ...
+    async def save_document(self, data: bytes) -> None: ...
+
+
+def make_identity(
+    *, make_nkey: Callable[[], tuple[str, bytes]], make_key: Callable[[], PrivateKey] = PrivateKey.generate
+) -> Identity:
+    """New keys for a host. `make_nkey` gives a public nkey and its seed."""
+    public, seed = make_nkey()
+    return Identity(nkey=public, nkey_seed=seed.decode(), mesh_key=_text(make_key()), access_key=_text(make_key()))
+
+
+class DiskState:
+    """The state in one directory of mode 0700. One agent at a time holds it."""
+
+    def __init__(self, path: Path, *, make: Callable[[], Identity]) -> None:
+        self._path = path
+        self._make = make
+        self._lock: int | None = None
+        self._deltas = 0
+        self.warnings: list[str] = []
+        """What was found broken and set aside at the start, for the log."""
+
+    @classmethod
+    def at(cls, path: str) -> DiskState:
+        """The state directory of this host, checked. Raises `Invalid`, `Unavailable`."""
+        state = cls(Path(path), make=lambda: make_identity(make_nkey=make_nkey))
+        state.open()
+        return state
+
+    def open(self) -> None:
+        """Check the directory. Raises `Invalid` or `Unavailable`, with the mend."""
+        disk.open_private_dir(self._path)
+
+    def hold(self) -> None:
+        """Be the only agent of this directory until the process ends. Raises `Conflict` (`agent_running`)."""
+        self.open()
+        descriptor = os.open(self._path / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise Conflict(
+                "agent_running",
+                f"another agent uses {self._path}.",
+                field="/state_dir",
+                mend="Stop it first, or give this one its own state directory.",
+            ) from None
+        self._lock = descriptor
+
+    def release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def identity(self) -> Identity:
+        """The host's keys; made and saved on first use."""
+        data = disk.read(self._path / "identity.json")
+        if data is None:
+            if (self._path / "enrolment.json").exists():
+                raise _corrupt(self._path / "identity.json", "it is missing although the host is enrolled")
+            made = self._make()
+            write_private(self._path / "identity.json", msgspec.json.format(msgspec.json.encode(made)))
+            return made
+        try:
+            identity = msgspec.json.decode(data, type=Identity)
+            _ = identity.mesh, identity.access
+        except (msgspec.DecodeError, AltnetError):  # the reason could quote a key
+            raise _corrupt(self._path / "identity.json", "it does not hold the agent's keys") from None
+        return identity
+
+    def enrolment(self) -> Enrolment | None:
+        path = self._path / "enrolment.json"
+        data = disk.read(path)
+        if data is None:
+            return None
+        try:
+            return msgspec.json.decode(data, type=Enrolment)
+        except msgspec.DecodeError as error:
+            raise _corrupt(path, str(error), mend="Remove it and run `altnet-agent enrol` again.") from None
+
+    def owned(self) -> Owned:
+        path = self._path / "owned.json"
+        data = disk.read(path)
+        if data is None:
+            return Owned()
+        try:
+            return msgspec.json.decode(data, type=Owned)
+        except msgspec.DecodeError as error:
+            self._set_aside(path, str(error))
+            return Owned()
+
+    def mesh(self) -> Sequence[bytes]:
+        """The last snapshot and the deltas after it, as they came."""
+        frames, torn = disk.read_frames(self._path / "mesh.log")
+        if torn:
+            self.warnings.append("mesh.log: its end was torn by a crash and is cut off")
+        self._deltas = max(0, len(frames) - 1)
+        return frames
+
+    def document(self) -> bytes | None:
+        frames, torn = disk.read_frames(self._path / "document.log")
+        if torn and not frames:
+            self.warnings.append("document.log: torn, set aside")
+        return frames[0] if frames else None
+
+    async def save_enrolment(self, enrolment: Enrolment) -> None:
+        data = msgspec.json.format(msgspec.json.encode(enrolment))
+        await asyncio.to_thread(write_private, self._path / "enrolment.json", data)
+
+    async def save_owned(self, owned: Owned) -> None:
+        data = msgspec.json.format(msgspec.json.encode(owned))
+        await asyncio.to_thread(write_private, self._path / "owned.json", data)
+
+    async def save_snapshot(self, data: bytes) -> None:
+        """Start the log anew with a snapshot."""
+        await asyncio.to_thread(write_private, self._path / "mesh.log", disk.encode_frame(data))
+        self._deltas = 0
+
+    async def save_delta(self, data: bytes) -> bool:
+        """Add a delta. False when the log is long enough: the caller fetches a snapshot then."""
+        if self._deltas >= MOST_DELTAS:
+            return False
+        self._deltas += 1
+        await asyncio.to_thread(disk.append_frame, self._path / "mesh.log", data)
+        return True
+
+    async def save_document(self, data: bytes) -> None:
+        await asyncio.to_thread(write_private, self._path / "document.log", disk.encode_frame(data))
+
+    def forget_documents(self) -> None:
+        """Drop the caches, as after a cache that contradicts the enrolment."""
+        for name in ("mesh.log", "document.log"):
+            disk.remove(self._path / name)
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        aside = disk.set_aside(path)
+        self.warnings.append(f"{path.name}: {reason}; kept as {aside.name}")
+
+
+class MemoryState:
+    """The same without a disk. Survives a restart of the agent as long as the object does."""
+
+    def __init__(self, identity: Identity, enrolment: Enrolment | None = None) -> None:
+        self._identity = identity
+        self._enrolment = enrolment
+        self._owned = Owned()
+        self._mesh: list[bytes] = []
+        self._document: bytes | None = None
+
+    def identity(self) -> Identity:
+        return self._identity
+
+    def enrolment(self) -> Enrolment | None:
+        return self._enrolment
+
+    def owned(self) -> Owned:
+        return self._owned
+
+    def mesh(self) -> Sequence[bytes]:
+        return tuple(self._mesh)
+
+    def document(self) -> bytes | None:
+        return self._document
+
+    async def save_enrolment(self, enrolment: Enrolment) -> None:
+        self._enrolment = enrolment
+
+    async def save_owned(self, owned: Owned) -> None:
+        self._owned = owned
+
+    async def save_snapshot(self, data: bytes) -> None:
+        self._mesh = [data]
+
+    async def save_delta(self, data: bytes) -> bool:
+        if len(self._mesh) > MOST_DELTAS:
+            return False
+        self._mesh.append(data)
+        return True
+
+    async def save_document(self, data: bytes) -> None:
+        self._document = data
+
+
+def _text(key: PrivateKey) -> str:
+    return base64.b64encode(key.reveal()).decode()
+
+
+def not_enrolled() -> Invalid:
+    """The error of what needs an enrolment."""
+    return Invalid(
+        "not_enrolled",
+        "this host is not enrolled.",
+        mend="Run `altnet-agent enrol --registry … --token-file …` once.",
+    )
+
+
+def _corrupt(path: Path, reason: str, *, mend: str | None = None) -> Invalid:
+    return Invalid(
+        "state_corrupt",
+        f"{path}: {reason}.",
+        field="/state_dir",
+        mend=mend or "Bring the file back from a backup, or empty the state directory and enrol anew.",
+    )

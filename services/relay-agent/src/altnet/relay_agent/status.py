@@ -1,0 +1,38 @@
+"""What an agent tells the operator of its host: the answer of the control socket and of `altnet-agent status`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from altnet.common.contracts.agent import ClientStatus, LinkStatus
+
+
+class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What `altnet-agent status` shows."""
+
+    running: bool
+    relay: str
+    name: str
+    slot: int
+    network: str
+    prefix: str
+    health: str
+    address: str = ""
+    version: str = ""
+    backend: str = ""
+    bus_connected: bool = False
+    bus_problem: str = ""
+    revoked: bool = False
+    mesh_generation: int = -1
+    document_generation: int = -1
+    applied_mesh_generation: int = -1
+    mesh_digest: str = ""
+    document_digest: str = ""
+    settled: bool = False
+    failed: tuple[dict[str, Any], ...] = ()
+    repaired: int = 0
+    waiting_for_handshake: int = 0
+    uptime: float = 0.0
+    links: tuple[LinkStatus, ...] = ()
+    clients: tuple[ClientStatus, ...] = ()

@@ -1,0 +1,363 @@
+"""From the documents to owners, their pieces and their digest items, one change at a time.
+
+The reconciler asks for everything once and for changes from then on. A change of one relay's entry concerns that
+relay's pieces; only what all of them share (own slot, MTU, link list) makes it look at more. Nothing is kept for each
+neighbour but its entry: old pieces are computed again from the old entry, because computing is cheap and a million
+stored objects are not.
+
+Invariant: `changes()` leads from what was last told to the present documents, whatever happened in between.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import msgspec
+from altnet.common.contracts.desired import AccessClient, Encapsulation, RelayDocument, RelayEntry
+from altnet.common.contracts.digest import entry_hash, item_hash, settings_hash
+from altnet.common.errors import AltnetError, Invalid
+from altnet.common.keys import PublicKey
+from altnet.common.net import AddressPlan, Prefix
+from altnet.relay_agent.desired import Desired
+from altnet.relay_agent.diff import Operation, changed
+from altnet.relay_agent.planes.firewall import render
+from altnet.relay_agent.view import (
+    HOST,
+    Context,
+    Names,
+    Piece,
+    Ruleset,
+    check_origin,
+    client_pieces,
+    host_pieces,
+    outside_origins,
+    relay_pieces,
+)
+
+
+class Ledger(Enum):
+    """Which document a digest is of."""
+
+    MESH = "mesh"
+    DOCUMENT = "document"
+
+
+Item = tuple[Ledger, int]
+"""A number of altnet.common.contracts.digest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Self:
+    """What this relay knows of itself without any document."""
+
+    slot: int
+    """From the enrolment; the mesh's word counts more."""
+    mesh_key: PublicKey
+    access_key: PublicKey
+    names: Names
+    link_port: int
+    probe_port: int
+    firewall: bool
+    encapsulations: tuple[Encapsulation, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What one owner wants differently."""
+
+    owner: str
+    operations: list[Operation]
+    before: tuple[Item, ...]
+    after: tuple[Item, ...]
+    error: AltnetError | None = None
+    """Why the owner's pieces cannot be had."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Basis:
+    """What was last told to the reconciler, beside the entries."""
+
+    context: Context
+    document: RelayDocument
+    links: frozenset[str] | None
+    ruleset: Ruleset | None
+    own: RelayEntry | None
+    generation: int
+    clients: Mapping[str, AccessClient] = field(compare=False)
+
+    @property
+    def revoked(self) -> bool:
+        return self.document.revoked
+
+
+class Wanted:
+    """The owners of one relay."""
+
+    def __init__(self, desired: Desired, me: Self) -> None:
+        self._desired = desired
+        self._me = me
+        self._plan = AddressPlan(desired.prefix)
+        self._basis: _Basis | None = None
+        self._outside: Counter[Prefix] = Counter()
+        self._outside_changed = True
+        self._errors: dict[str, AltnetError] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether both documents are here."""
+        return self._desired.complete
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something that `changes` has not told."""
+        basis, desired = self._basis, self._desired
+        if basis is None:
+            return desired.complete
+        return basis.generation != desired.generation or basis.document is not desired.document
+
+    @property
+    def context(self) -> Context | None:
+        """What was last told; None before `begin`."""
+        return None if self._basis is None else self._basis.context
+
+    def begin(self) -> None:
+        """Start from the present documents, which must be complete."""
+        self._desired.take()
+        self._outside = Counter(
+            prefix for entry in self._desired.entries.values() for prefix in outside_origins(self._plan, entry)
+        )
+        self._outside_changed = True
+        self._basis = self._make_basis()
+
+    def owners(self) -> Iterator[tuple[str, tuple[Item, ...]]]:
+        """Every owner with its items."""
+        basis = self._now()
+        yield HOST, self._host_items(basis)
+        if basis.revoked:
+            return
+        for relay, entry in self._desired.entries.items():
+            if relay != basis.document.relay:
+                yield relay, _relay_items(basis, entry)
+        for client in basis.clients.values():
+            yield client.id, _client_items(basis, client)
+
+    def pieces(self) -> Iterator[tuple[str, Piece]]:
+        """Everything wanted, with its owner. Of an owner that is in error, nothing."""
+        basis = self._now()
+        for piece in self._host_pieces(basis):
+            yield HOST, piece
+        for relay, entry in self._desired.entries.items():
+            for piece in self._relay(basis, entry)[0]:
+                yield relay, piece
+        for client in basis.clients.values():
+            for piece in self._client(basis, client)[0]:
+                yield client.id, piece
+
+    def invalid(self, owner: str) -> AltnetError | None:
+        """Why the owner's pieces cannot be had, None if they can."""
+        basis = self._now()
+        if (entry := self._desired.entries.get(owner)) is not None:
+            return self._relay(basis, entry)[1]
+        if (client := basis.clients.get(owner)) is not None:
+            return self._client(basis, client)[1]
+        return None
+
+    def items(self, owner: str) -> tuple[Item, ...]:
+        """The owner's present digest items."""
+        basis = self._now()
+        if owner == HOST:
+            return self._host_items(basis)
+        if (entry := self._desired.entries.get(owner)) is not None:
+            return _relay_items(basis, entry)
+        if (client := basis.clients.get(owner)) is not None:
+            return _client_items(basis, client)
+        return ()
+
+    def generations(self) -> dict[Ledger, int]:
+        """The generations of what was last told."""
+        basis = self._now()
+        return {Ledger.MESH: basis.generation, Ledger.DOCUMENT: basis.document.generation}
+
+    def changes(self) -> list[Change]:
+        """What is different from what was last told."""
+        old = self._now()
+        touched = self._desired.take()
+        self._count_outside(touched)
+        new = self._basis = self._make_basis()
+        found: list[Change] = []
+        if (old.context, old.document, old.ruleset, old.own) != (new.context, new.document, new.ruleset, new.own):
+            operations = changed(self._host_pieces(old), self._host_pieces(new))
+            self._note(found, HOST, operations, self._host_items(old), self._host_items(new))
+        for relay in self._affected(old, new, touched):
+            after = self._desired.entries.get(relay)
+            before = touched.get(relay, after)
+            self._relay_change(found, relay, old=old, before=before, new=new, after=after)
+        if old.document is not new.document or old.context != new.context:
+            for client in {**old.clients, **new.clients}:
+                self._client_change(found, client, old, new)
+        return found
+
+    def _affected(self, old: _Basis, new: _Basis, touched: Mapping[str, RelayEntry | None]) -> set[str]:
+        entries = self._desired.entries
+        affected = set(touched)
+        if old.context != new.context or old.revoked != new.revoked:
+            affected.update(entries)
+        elif old.links != new.links:
+            if old.links is None or new.links is None:
+                affected.update(entries)
+            else:
+                affected.update(relay for relay in old.links ^ new.links if relay in entries)
+        affected.discard(new.document.relay)
+        return affected
+
+    def _relay_change(
+        self,
+        found: list[Change],
+        relay: str,
+        *,
+        old: _Basis,
+        before: RelayEntry | None,
+        new: _Basis,
+        after: RelayEntry | None,
+    ) -> None:
+        had = self._relay(old, before)[0] if before is not None else []
+        want, error = self._relay(new, after) if after is not None else ([], None)
+        was = _relay_items(old, before) if before is not None else ()
+        now = _relay_items(new, after) if after is not None else ()
+        self._note(found, relay, changed(had, want), was, now, error)
+
+    def _client_change(self, found: list[Change], client: str, old: _Basis, new: _Basis) -> None:
+        was, now = old.clients.get(client), new.clients.get(client)
+        if was == now and old.context == new.context and old.revoked == new.revoked:
+            return
+        had = self._client(old, was)[0] if was is not None else []
+        want, error = self._client(new, now) if now is not None else ([], None)
+        before = _client_items(old, was) if was is not None else ()
+        after = _client_items(new, now) if now is not None else ()
+        self._note(found, client, changed(had, want), before, after, error)
+
+    def _note(
+        self,
+        found: list[Change],
+        owner: str,
+        operations: list[Operation],
+        before: tuple[Item, ...],
+        after: tuple[Item, ...],
+        error: AltnetError | None = None,
+    ) -> None:
+        known = self._errors.pop(owner, None)
+        if error is not None:
+            self._errors[owner] = error
+        if operations or before != after or error is not None or known is not None:
+            found.append(Change(owner=owner, operations=operations, before=before, after=after, error=error))
+
+    def _host_pieces(self, basis: _Basis) -> list[Piece]:
+        return [] if basis.revoked else host_pieces(basis.context, basis.ruleset)
+
+    def _host_items(self, basis: _Basis) -> tuple[Item, ...]:
+        rest = msgspec.structs.replace(basis.document, clients=(), generation=0)
+        document = (Ledger.DOCUMENT, item_hash("document", rest))
+        if basis.revoked:
+            return (document,)
+        settings = (Ledger.MESH, settings_hash(basis.context.settings))
+        if basis.own is None:
+            return document, settings
+        return document, settings, (Ledger.MESH, entry_hash(basis.own))
+
+    def _relay(self, basis: _Basis, entry: RelayEntry) -> tuple[list[Piece], AltnetError | None]:
+        linked = basis.links is None or entry.id in basis.links
+        if basis.revoked or not linked or entry.id == basis.document.relay:
+            return [], None
+        try:
+            return relay_pieces(basis.context, entry), None
+        except Invalid as error:
+            return [], error
+
+    def _client(self, basis: _Basis, client: AccessClient) -> tuple[list[Piece], AltnetError | None]:
+        if basis.revoked:
+            return [], None
+        try:
+            return client_pieces(basis.context, client), None
+        except Invalid as error:
+            return [], error
+
+    def _count_outside(self, touched: Mapping[str, RelayEntry | None]) -> None:
+        for relay, before in touched.items():
+            after = self._desired.entries.get(relay)
+            if before is not None and before.origins:
+                self._outside_changed = True
+                self._outside.subtract(outside_origins(self._plan, before))
+            if after is not None and after.origins:
+                self._outside_changed = True
+                self._outside.update(outside_origins(self._plan, after))
+        for prefix in [prefix for prefix, count in self._outside.items() if count <= 0]:
+            del self._outside[prefix]
+
+    def _make_basis(self) -> _Basis:
+        desired, me, old = self._desired, self._me, self._basis
+        document = desired.document
+        assert document is not None, "complete"
+        same_document = old is not None and old.document is document
+        own = desired.entries.get(desired.relay)
+        context = Context(
+            plan=self._plan,
+            relay=desired.relay,
+            slot=own.slot if own is not None else me.slot,
+            key=me.mesh_key,
+            reachable=bool(own.endpoints) if own is not None else True,
+            encapsulations=own.encapsulations if own is not None else me.encapsulations,
+            ipv4_site=own is not None and any(prefix.version == 4 for prefix in _own_prefixes(self._plan, own)),
+            settings=desired.settings,
+            names=me.names,
+            mesh_port=document.mesh_port,
+            access_key=me.access_key,
+            access_port=document.access_port,
+            link_port=me.link_port,
+        )
+        return _Basis(
+            context=context,
+            document=document,
+            links=old.links if old is not None and same_document else _links(document),
+            ruleset=self._ruleset(context, own, old),
+            own=own,
+            generation=desired.generation,
+            clients=old.clients if old is not None and same_document else {c.id: c for c in document.clients},
+        )
+
+    def _ruleset(self, context: Context, own: RelayEntry | None, old: _Basis | None) -> Ruleset | None:
+        if not self._me.firewall:
+            return None
+        if old is not None and not self._outside_changed and (old.context, old.own) == (context, own):
+            return old.ruleset  # a thousand changes of others need no new text
+        self._outside_changed = False
+        mine = _own_prefixes(self._plan, own) if own is not None else []
+        return render(context, probe_port=self._me.probe_port, outside=self._outside, own=mine)
+
+    def _now(self) -> _Basis:
+        assert self._basis is not None, "begin() comes first"
+        return self._basis
+
+
+def _links(document: RelayDocument) -> frozenset[str] | None:
+    return None if document.links is None else frozenset(document.links)
+
+
+def _own_prefixes(plan: AddressPlan, entry: RelayEntry) -> list[Prefix]:
+    found: list[Prefix] = []
+    for text in entry.origins:
+        try:
+            found.append(check_origin(plan, entry, text))
+        except Invalid:
+            continue  # every neighbour refuses it too, and says so
+    return found
+
+
+def _relay_items(basis: _Basis, entry: RelayEntry) -> tuple[Item, ...]:
+    return () if basis.revoked else ((Ledger.MESH, entry_hash(entry)),)
+
+
+def _client_items(basis: _Basis, client: AccessClient) -> tuple[Item, ...]:
+    return () if basis.revoked else ((Ledger.DOCUMENT, item_hash("client", client)),)
