@@ -1,0 +1,139 @@
+"""Making relays and clients of the lab known to the registry, through its public API alone.
+
+Everything is named after its host, so that a repeated run finds what an earlier one made. Invariant: a client's
+private key is made here, for the file on its own host, and is never sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+from altnet.common.errors import AltnetError, Conflict
+from altnet.common.files import write_private
+from altnet.common.keys import PrivateKey
+from altnet.host.lab import members
+from altnet.host.lab.api import Api, eventually
+from altnet.host.lab.members import ControlPlane
+from altnet.host.lab.settings import LabSettings
+from altnet.host.lab.state import LabFiles, Tunnel
+from altnet.host.lab.topology import Host, Topology
+from altnet.relay_agent.control import ask_status
+
+
+def open_api(control: ControlPlane, settings: LabSettings) -> Api:
+    return Api(control.api, control.token, timeout=settings.api_timeout)
+
+
+def give_join_tokens(hosts: Sequence[Host], topology: Topology, files: LabFiles, control: ControlPlane) -> None:
+    """One token for all of them, good for as many uses."""
+    with open_api(control, files.settings) as api:
+        token = api.create_join_token(uses=len(hosts))
+    for host in hosts:
+        members.write_agent_config(host, topology, files, registry=control.inside, join_token=token)
+
+
+def await_relays(names: Sequence[str], files: LabFiles, control: ControlPlane, *, timeout: float) -> float:
+    """Wait until each is up and has applied what is desired of it, by its agent's word and by the registry's.
+
+    Returns the seconds it took. Raises `Unavailable` (`not_in_time`) naming who is behind, and in what.
+    """
+    pending: list[str] = list(names)
+
+    def settled() -> bool:
+        pending[:] = agents_behind(files, names)
+        if not pending:
+            with open_api(control, files.settings) as api:
+                pending[:] = behind(api, names)
+        return not pending
+
+    return eventually(
+        settled,
+        timeout=timeout,
+        poll=files.settings.poll,
+        what=f"{len(names)} relays are in sync",
+        describe=lambda: f"Behind: {'; '.join(pending)}.",
+    )
+
+
+def agents_behind(files: LabFiles, names: Sequence[str]) -> list[str]:
+    """Which of these relays' agents say of themselves that they are not done, asked on their control sockets."""
+
+    async def ask(name: str) -> str | None:
+        try:
+            status = await ask_status(str(members.agent_socket(files, name)), timeout=files.settings.agent_timeout)
+        except AltnetError as error:
+            return f"{name}: {error.detail}"
+        if not status.bus_connected:
+            return f"{name} is not on the bus ({status.bus_problem or 'yet'})"
+        return None if status.settled and status.health == "ok" else f"{name} is busy ({status.health})"
+
+    async def ask_all() -> list[str | None]:
+        return await asyncio.gather(*(ask(name) for name in names))
+
+    return [answer for answer in asyncio.run(ask_all()) if answer is not None]
+
+
+def behind(api: Api, names: Sequence[str]) -> list[str]:
+    """Which of these relays are not as desired in the registry's eyes, and in what."""
+    listed = {relay.name: relay for relay in api.list_relays()}
+    mesh = {one["relay"]: one for one in api.mesh()}
+    found = []
+    for name in names:
+        relay = listed.get(name)
+        if relay is None:
+            found.append(f"{name} has not enrolled")
+        elif relay.health != "up":
+            found.append(f"{name} is {relay.health}")
+        elif relay.id not in mesh or not mesh[relay.id]["in_sync"]:
+            reasons = [reason["detail"] for reason in mesh.get(relay.id, {}).get("reasons", ())]
+            found.append(f"{name}: {' '.join(reasons) or 'it has not applied everything'}")
+    return found
+
+
+def make_client(host: Host, number: int, files: LabFiles, control: ControlPlane) -> Tunnel:
+    """A client of this host in the registry and its file on the host, unless both are there. `number` spreads
+    clients over relays."""
+    config = files.make_host(host.name) / "alt0.conf"
+    key_file = files.host(host.name) / "private-key"
+    if not key_file.exists():
+        write_private(key_file, base64.b64encode(PrivateKey.generate().reveal()))
+    key = PrivateKey.parse(key_file.read_text())
+    with open_api(control, files.settings) as api:
+        known = next((one for one in api.list_clients() if one["name"] == host.name), None)
+        if known is None:
+            relays = sorted(api.list_relays(), key=lambda relay: relay.name)
+            relay = relays[number % len(relays)].id if relays else "auto"
+            known = api.create_client(name=host.name, key=key.public().base64, relay=relay)
+            _await_change(api, known["change"], files.settings)
+        elif known["key"] != key.public().base64:
+            raise Conflict("client_has_other_key", f"the registry knows {host.name} with another key.")
+        text = api.client_config(known["id"])
+    write_private(config, with_private_key(text, key).encode())
+    return Tunnel(host=host.name, config=f"{host.name}/{config.name}", client=known["id"])
+
+
+def with_private_key(text: str, key: PrivateKey) -> str:
+    """The wg-quick file with the key in its PrivateKey line. The result is a secret."""
+    private = base64.b64encode(key.reveal()).decode()
+    lines = [f"PrivateKey = {private}" if line.startswith("PrivateKey") else line for line in text.splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def _await_change(api: Api, number: int, settings: LabSettings) -> None:
+    """Wait until every relay concerned has applied a change."""
+    answers: list[dict[str, Any]] = []
+
+    def applied() -> bool:
+        answers[:] = [api.change(number, wait=settings.api_timeout / 2)]
+        return bool(answers[0]["complete"])
+
+    eventually(
+        applied,
+        timeout=settings.enrol_timeout,
+        poll=settings.poll,
+        what=f"change {number} is applied",
+        describe=lambda: f"Behind: {', '.join(one['name'] for one in answers[0]['behind'])}." if answers else "",
+    )

@@ -1,0 +1,76 @@
+"""Looking at a lab: what should be there by its state, and what is there as the kernel says. Changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from altnet.common.errors import Conflict
+from altnet.host.lab import launcher, namespaces
+from altnet.host.lab.render import Cut
+from altnet.host.lab.state import LabFiles, LabState
+from altnet.host.lab.topology import Host, Topology, plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabStatus:
+    """What there is, as far as the kernel says. `missing` is what `altnet lab up` would mend."""
+
+    prefix: str
+    state: str
+    """`up`, `down`, or `damaged`."""
+    hosts: tuple[dict[str, Any], ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    api: str | None = None
+    missing: tuple[str, ...] = ()
+
+
+def look(files: LabFiles) -> LabStatus:
+    """The lab's status, also of one that a crash has left half-made."""
+    prefix = files.settings.prefix
+    try:
+        state = files.read()
+    except Conflict as error:
+        return LabStatus(prefix=prefix, state="damaged", missing=(str(error),))
+    if state is None:
+        missing = tuple(f"namespace {name} belongs to no lab" for name in sorted(namespaces.of_lab(prefix)))
+        return LabStatus(prefix=prefix, state="damaged" if missing else "down", missing=missing)
+    topology = plan(state.spec)
+    hosts = tuple(_look_at(topology, host, state, files) for host in topology.hosts.values())
+    missing = tuple(f"{host['name']}: {reason}" for host in hosts for reason in host["missing"])
+    return LabStatus(
+        prefix=prefix,
+        state="damaged" if missing else "up",
+        hosts=hosts,
+        cuts=state.cuts,
+        api=state.api,
+        missing=missing,
+    )
+
+
+def _look_at(topology: Topology, host: Host, state: LabState, files: LabFiles) -> dict[str, Any]:
+    dead = host.name in state.absent
+    missing: list[str] = []
+    if not dead and not namespaces.is_live(host.namespace):
+        missing.append("it has no namespace")
+    elif not dead:
+        wanted = {port.name for port in topology.without(state.absent).ports(host.name)}
+        lacking = wanted - namespaces.interfaces(host.namespace)
+        missing += [f"interface {name} is missing" for name in sorted(lacking)]
+    processes: dict[str, int | None] = {}
+    for one in state.wanted:
+        if one.host == host.name:
+            process = launcher.find(files, host.name, one.name)
+            processes[one.name] = process.pid if process else None
+            if process is None and not dead:
+                missing.append(f"{one.name} does not run")
+    return {
+        "name": host.name,
+        "kind": str(host.kind),
+        "namespace": host.namespace,
+        "state": "dead" if dead else "damaged" if missing else "up",
+        "ipv6": str(topology.address(host.name, 6)),
+        "ipv4": str(topology.address(host.name, 4)),
+        "processes": processes,
+        "missing": missing,
+    }

@@ -1,0 +1,84 @@
+"""The tests' own namespaces and prober: they tell the truth, and leave nothing behind."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.netns import NAMESPACES, NamespaceFactory, connect, namespaces, processes, sweep
+from support.prober import Prober, Spot
+
+pytestmark = pytest.mark.netns
+
+KILLED = """
+import os, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from support.netns import namespaces
+with namespaces() as make:
+    namespace = make("orphan")
+    subprocess.Popen([*namespace.command, "sleep", "600"], stdout=subprocess.DEVNULL)
+    print(namespace.name, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_namespace_goes_with_the_processes_in_it() -> None:
+    with namespaces() as make:
+        namespace = make("here")
+        child = subprocess.Popen([*namespace.command, "sleep", "600"])
+        while not processes(namespace.name):
+            time.sleep(0.005)
+    assert child.wait(timeout=10) == -9
+    assert not (NAMESPACES / namespace.name).exists()
+    assert not namespace.sockets.exists()
+
+
+def test_what_a_killed_run_left_behind_is_swept() -> None:
+    support = str(Path(__file__).parents[1])
+    run = subprocess.run([sys.executable, "-c", KILLED, support], capture_output=True, text=True, timeout=30)
+    name = run.stdout.strip()
+    assert (NAMESPACES / name).exists()
+    sweep()
+    assert not (NAMESPACES / name).exists()
+    assert not list(Path("/tmp").glob(f"{name}-*"))
+
+
+def test_a_thread_comes_back_from_a_namespace(netns_factory: NamespaceFactory) -> None:
+    outside = Path("/proc/thread-self/ns/net").readlink()
+    with pytest.raises(ZeroDivisionError), netns_factory("a").entered():
+        assert Path("/proc/thread-self/ns/net").readlink() != outside
+        assert [name for _, name in socket.if_nameindex() if name.startswith("eth")] == []
+        raise ZeroDivisionError
+    assert Path("/proc/thread-self/ns/net").readlink() == outside
+
+
+def test_the_prober_counts_what_is_lost_and_for_how_long(netns_factory: NamespaceFactory) -> None:
+    a, b = netns_factory("a"), netns_factory("b")
+    connect(a, b, prefix="2001:db8::")
+    with Prober(Spot(a, "2001:db8::1"), Spot(b, "2001:db8::2"), interval=0.01) as prober:
+        time.sleep(0.3)
+        b.run("ip", "link", "set", "eth0", "down")
+        time.sleep(0.4)
+        b.run("ip", "link", "set", "eth0", "up")
+        b.run("ip", "addr", "replace", "2001:db8::2/64", "dev", "eth0", "nodad")
+        time.sleep(0.5)
+        verdict = prober.finish()
+    assert verdict.forward.sent > 60
+    for way in (verdict.forward, verdict.backward):
+        assert 20 <= way.lost < way.sent
+        assert 0.3 < way.longest_gap < 3
+
+
+def test_the_prober_loses_nothing_on_a_whole_wire(netns_factory: NamespaceFactory) -> None:
+    a, b = netns_factory("a"), netns_factory("b")
+    connect(a, b, prefix="2001:db8::")
+    with Prober(Spot(a, "2001:db8::1"), Spot(b, "2001:db8::2")) as prober:
+        time.sleep(0.3)
+        verdict = prober.finish()
+    assert verdict.forward.sent > 20
+    assert (verdict.lost, verdict.refused) == (0, 0)
+    assert verdict.forward.worst_latency < 1
