@@ -110,7 +110,7 @@ test-kernel-wg: setup-dev ## The kernel's WireGuard backend, in a throw-away vir
 
 .PHONY: contracts
 contracts: $(VENV)/.dev ## Write AsyncAPI, JSON schemas of events and docs/subjects.md from the contract classes
-	$(BIN)/python -m altnet.common.contracts.asyncapi docs
+	$(BIN)/python -m altnet.common.bus.asyncapi docs
 
 .PHONY: openapi
 openapi: $(VENV)/.main ## Write docs/openapi from the services

@@ -299,7 +299,7 @@ async def until_lost(bus: Bus) -> None:
 
 
 async def test_a_live_connection_ends_when_its_pass_does(bus_settings: BusSettings, bus_identity: BusIdentity) -> None:
-    credentials = relay_credentials(bus_identity, ME, life=timedelta(seconds=2))
+    credentials = relay_credentials(bus_identity, ME, life=timedelta(seconds=3))
     async with Bus(bus_settings, credentials, name=ME) as bus:
         await bus.wait_connected(WITHIN)
         await until_lost(bus)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from altnet.host.lab import commands, enrol, namespaces, tunnel
-from altnet.host.lab.lab import Lab
+from altnet.host.lab.lab import Lab, Target
 from altnet.host.lab.settings import LabSettings
 from altnet.host.lab.topology import Spec
 
@@ -95,8 +95,7 @@ def test_a_whole_lab_that_is_up_is_not_touched_by_another_up(lab: Lab) -> None:
 
 def test_a_whole_lab_grows_by_a_relay_and_shrinks_again(lab: Lab) -> None:
     lab.up(Spec(prefix=PREFIX, relays=4, clients=2))
-    with enrol.open_api(lab.control_plane(), lab.settings) as api:
-        assert enrol.behind(api, ["relay1", "relay2", "relay3", "relay4"]) == []
+    assert enrol.behind(enrol.open_api(lab.control_plane()), ["relay1", "relay2", "relay3", "relay4"]) == []
     lab.up(SPEC)
 
     assert lab.status().state == "up"
@@ -110,6 +109,17 @@ def test_everything_killed_at_once_comes_back_with_up(lab: Lab) -> None:
 
     assert lab.status().state == "up"
     assert reaches(lab, "client1", "client2", within=30)
+
+
+def test_a_killed_control_plane_comes_back_at_the_same_address_with_what_it_knew(lab: Lab) -> None:
+    before = lab.control_plane()
+
+    lab.kill("control", Target.CONTROL)
+    lab.heal(["control"])
+    after = lab.await_control()
+
+    assert after == before
+    assert {relay.name for relay in enrol.open_api(after).relays()} >= {"relay1", "relay2", "relay3"}
 
 
 def test_a_cut_between_two_relays_stops_their_clients_until_it_is_healed(lab: Lab) -> None:

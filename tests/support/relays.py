@@ -87,7 +87,12 @@ def enrolment_of(name: str, slot: int) -> Enrolment:
     return Enrolment(
         relay=RelayIdentity(id=relay_id(name), name=name, slot=slot, address=str(PLAN.relay_address(slot))),
         network=NetworkIdentity(id=NETWORK, name="test", prefix=str(PREFIX)),
-        bus=BusAccess(servers=("nats://127.0.0.1:9",), jwt="", expires_at="2026-01-02T00:00:00Z", issued_at="2026-01-01T00:00:00Z"),
+        bus=BusAccess(
+            servers=("nats://127.0.0.1:9",),
+            jwt="",
+            expires_at="2026-01-02T00:00:00Z",
+            issued_at="2026-01-01T00:00:00Z",
+        ),
     )
 
 

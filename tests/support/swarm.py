@@ -22,12 +22,20 @@ POLL = 0.1
 
 
 class Swarm:
-    """`size` relays named `sim-0000` … on `workers` processes."""
+    """`size` relays named `<prefix>-0000` … on `workers` processes."""
 
-    def __init__(self, control: ControlPlane, *, size: int, workers: int = 2, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        control: ControlPlane,
+        *,
+        size: int,
+        workers: int = 2,
+        log: Path | None = None,
+        prefix: str = "sim",
+    ) -> None:
         self.control = control
         self.size = size
-        self.names = [f"sim-{number:04d}" for number in range(size)]
+        self.names = [f"{prefix}-{number:04d}" for number in range(size)]
         self.relays: dict[str, str] = {}
         """Name to relay id, once enrolled."""
         self.slots: dict[str, int] = {}

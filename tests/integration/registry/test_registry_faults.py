@@ -29,6 +29,7 @@ from altnet.common.errors import AltnetError, Exhausted
 from altnet.common.keys import PrivateKey
 from altnet.common.net import AddressPlan
 from altnet.common.settings import Secret
+from altnet.registry.handlers.admin import renumber_after_restore
 from altnet.registry.store import allocations, changes, networks
 from integration.registry.conftest import MIGRATIONS
 from integration.registry.running import Relay, RunningRegistry, eventually, running
@@ -64,6 +65,38 @@ async def test_a_document_that_vanished_is_put_again(registry: RunningRegistry) 
 
     await eventually(is_put)
     assert await relay.document() == before
+
+
+async def test_everything_is_put_again_when_an_administrator_says_so(registry: RunningRegistry) -> None:
+    relay = await registry.enrol("one")
+    await relay.until(mesh=relay.change, document=relay.change)
+    heard = asyncio.Event()
+
+    async def hear(_: bytes) -> None:
+        heard.set()
+
+    await desired.subscribe(await relay.connect(), RELAY_BUCKET, relay.id, hear)
+    await relay.connect()
+    assert (await registry.api.post("/v1/mesh/rebuild")).status_code == 202
+    async with asyncio.timeout(10):
+        await heard.wait()
+
+
+async def test_after_a_restore_every_document_is_newer_than_any_before(
+    registry_database: DatabaseSettings, bus_settings: BusSettings, bus_identity: BusIdentity
+) -> None:
+    async with running(registry_database, bus_settings, bus_identity) as first:
+        relay = await first.enrol("one")
+        await relay.until(mesh=relay.change, document=relay.change)
+    async with (
+        Database(registry_database, schema="registry", clock=SystemClock()) as db,
+        db.transaction(actor="t") as uow,
+    ):
+        assert await renumber_after_restore(uow, least=5000) == 5000
+    async with running(registry_database, bus_settings, bus_identity) as second:
+        planning = second.app.state.registry.director.planning
+        assert planning.plan.documents[relay.id].generation == 5001
+        assert planning.plan.meshes[relay.network].generation == 5001
 
 
 async def test_without_the_bus_writes_succeed_and_follow_later(
@@ -145,7 +178,7 @@ async def test_documents_that_differ_without_a_change_get_a_number_of_their_own(
 async def own_postgres() -> AsyncIterator[tuple[PostgresServer, DatabaseSettings]]:
     """A server that may be killed."""
     directory = Path(tempfile.mkdtemp(prefix="altnet-pg-own-"))
-    directory.chmod(0o711)  # noqa: ASYNC240 - before anything else runs
+    directory.chmod(0o711)
     server = PostgresServer(directory / "data")  # in earnest: what was answered survives the kill
     await server.start()
     secret = Secret("only-for-tests")

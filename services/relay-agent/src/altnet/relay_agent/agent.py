@@ -84,6 +84,7 @@ class Agent:
         self._endpoints = endpoints
         self._versions = versions
         self._started = clock.monotonic()
+        self._public_key = membership.identity.mesh.public().base64
         self.names = Names(prefix=settings.interface_prefix)
         self.desired = Desired(
             relay=enrolment.relay.id,
@@ -173,12 +174,11 @@ class Agent:
             return f"document refused: {self.feed.broken}"[:500]
         if not self.desired.complete:
             return "waiting for the first documents"
-        applied = self.reconciler.applied()
-        if applied.failed_count:
+        if not self.reconciler.settled and (applied := self.reconciler.applied()).failed_count:
             first = applied.failed[0]
             return f"{applied.failed_count} not applied, first {first.plane} {first.object}: {first.reason}"[:500]
         own = self.desired.entries.get(self.desired.relay)
-        if own is not None and own.key != self._membership.identity.mesh.public().base64:
+        if own is not None and own.key != self._public_key:
             return "the registry knows another key of this relay; enrol again"
         return "ok"
 

@@ -121,7 +121,7 @@ async def _status(settings: AgentSettings, options: argparse.Namespace, _env: Ma
 
 
 async def _plan(settings: AgentSettings, options: argparse.Namespace, _env: Mapping[str, str]) -> int:
-    from altnet.relay_agent.diff import Update, words
+    from altnet.relay_agent.diff import Update, describe
     from altnet.relay_agent.host import open_host
     from altnet.relay_agent.main import versions_of
     from altnet.relay_agent.offline import plan
@@ -135,7 +135,7 @@ async def _plan(settings: AgentSettings, options: argparse.Namespace, _env: Mapp
         {
             "do": ("change" if it.have is not None else "add") if isinstance(it, Update) else "delete",
             "plane": it.plane,
-            "what": words(it.key),
+            "what": describe(it),
         }
         for it in operations
     ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from altnet.relay_agent.view import ADDRESSES, LINKS, NEIGHBOURS, ROUTES, Key, Piece
+from altnet.relay_agent.view import ADDRESSES, LINKS, NEIGHBOURS, ROUTES, Key, Piece, words
 
 
 class Update(NamedTuple):
@@ -90,6 +90,6 @@ def compared(
     return operations
 
 
-def words(key: Key) -> str:
-    """A piece's key for people."""
-    return " ".join(str(part) for part in (key if isinstance(key, tuple) else (key,)))
+def describe(operation: Operation) -> str:
+    """What an operation is about, for people: no piece holds a private key."""
+    return words(operation.want if isinstance(operation, Update) else operation.have, operation.key)

@@ -14,7 +14,7 @@ from altnet.common.contracts.agent import Versions
 from altnet.common.errors import AltnetError, Invalid
 from altnet.relay_agent.agent import make_planes, own_self
 from altnet.relay_agent.desired import Desired
-from altnet.relay_agent.diff import Delete, Operation, compared, words
+from altnet.relay_agent.diff import Delete, Operation, compared, describe
 from altnet.relay_agent.feed import load
 from altnet.relay_agent.host import Host
 from altnet.relay_agent.journal import Journal
@@ -69,9 +69,9 @@ async def take_down(settings: AgentSettings, *, host: Host, state: State, clock:
         for operation in operations:
             error_ = failures.get(operation.key)
             if error_ is not None:
-                failed.append(f"{name} {words(operation.key)}: {error_}")
+                failed.append(f"{name} {describe(operation)}: {error_}")
             else:
-                done.append(f"{name} {words(operation.key)}")
+                done.append(f"{name} {describe(operation)}")
     for setting in list(journal.owned.sysctls):
         try:
             await restore(host.links, journal, setting)

@@ -22,7 +22,7 @@ from altnet.common.clock import Clock
 from altnet.common.contracts.agent import Applied, Failure
 from altnet.common.contracts.digest import EMPTY, Digest
 from altnet.common.errors import AltnetError, Unavailable
-from altnet.relay_agent.diff import Delete, Operation, Update, compared, words
+from altnet.relay_agent.diff import Delete, Operation, Update, compared, describe
 from altnet.relay_agent.planes import Failures, Plane
 from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.view import DEVICES, LINKS, PLANES, Key, Piece
@@ -370,8 +370,3 @@ class Reconciler:
         if device is None:
             return None
         return self._tasks.get((LINKS, device)) or self._tasks.get((DEVICES, device))
-
-
-def describe(operation: Operation) -> str:
-    """A piece for people: never a key's private half, which no piece has."""
-    return f"{'put' if isinstance(operation, Update) else 'delete'} {words(operation.key)}"

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import platform
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -36,7 +36,7 @@ from altnet.relay_agent.desired import Desired
 from altnet.relay_agent.kernel.wireguard import PeerState, WireGuard
 from altnet.relay_agent.probe import Prober
 from altnet.relay_agent.settings import Timers
-from altnet.relay_agent.view import Names, is_neighbour
+from altnet.relay_agent.view import Names, is_neighbour, known_key
 
 _log = log.get(__name__)
 
@@ -144,7 +144,7 @@ class Reporter:
         mesh, access = await self._peers(self._names.mesh), await self._peers(self._names.access)
         linked = None if document.links is None else frozenset(document.links)
         links = tuple(
-            self._link(entry.id, mesh.get(entry.key))
+            self._link(entry.id, mesh.get(known_key(entry.key)))
             for entry in self._desired.entries.values()
             if is_neighbour(document, linked, entry.id)
         )
@@ -157,7 +157,7 @@ class Reporter:
                 endpoint=str(peer.endpoint) if peer.endpoint else None,
             )
             for client in document.clients
-            if (peer := access.get(client.key)) is not None and peer.last_handshake is not None
+            if (peer := access.get(known_key(client.key))) is not None and peer.last_handshake is not None
         )
         return links, clients
 
@@ -183,13 +183,13 @@ class Reporter:
             return None
         return max(0.0, self._clock.now().timestamp() - peer.last_handshake)
 
-    async def _peers(self, device: str) -> dict[str, PeerState]:
+    async def _peers(self, device: str) -> Mapping[PublicKey | None, PeerState]:
         try:
             state = await self._wireguard.read(device)
         except AltnetError as error:
             _log.debug("the sessions cannot be read", device=device, reason=str(error))
             return {}
-        return {_text(key): peer for key, peer in state.peers.items()}
+        return {**state.peers}
 
     async def _send(self, subject: str, make: Callable[[], Awaitable[msgspec.Struct]]) -> None:
         if not self._outlet.connected:
@@ -219,10 +219,6 @@ def versions(backend: str, encapsulations: tuple[Encapsulation, ...]) -> Version
 
 async def _ready(applied: Applied) -> Applied:
     return applied
-
-
-def _text(key: PublicKey) -> str:
-    return key.base64
 
 
 def _memory_used() -> float:

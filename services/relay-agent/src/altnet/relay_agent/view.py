@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Any, Final, NamedTuple
 
@@ -156,6 +157,59 @@ class Piece(NamedTuple):
     value: Any
 
 
+class Place(NamedTuple):
+    """All that follows from a slot."""
+
+    locator: IPv6Address
+    locator_host: IPv6Network
+    address: IPv6Address
+    address_host: IPv6Network
+    client_prefix: IPv6Network
+    access_address: IPv6Address
+    link_local: IPv6Address
+    mac: str
+
+
+@lru_cache(maxsize=8192)
+def _place(network: int, slot: int) -> Place:
+    # Arithmetic on IPv6Network objects would be most of the cost of a change, and of the memory of many agents.
+    plan = AddressPlan(IPv6Network((network, 48)))
+    locator, address = plan.locator(slot), plan.relay_address(slot)
+    return Place(
+        locator=locator,
+        locator_host=IPv6Network((int(locator), 128)),
+        address=address,
+        address_host=IPv6Network((int(address), 128)),
+        client_prefix=plan.client_prefix(slot),
+        access_address=plan.access_address(slot),
+        link_local=link_local(slot),
+        mac=link_mac(slot),
+    )
+
+
+def place(plan: AddressPlan, slot: int) -> Place:
+    """The addresses of a slot in a network."""
+    return _place(int(plan.prefix.network_address), slot)
+
+
+class Pools(NamedTuple):
+    """The pools that no site may claim, and that the firewall knows."""
+
+    locators: IPv6Network
+    relays: IPv6Network
+    clients: IPv6Network
+
+
+@lru_cache(maxsize=64)
+def _pools(network: int) -> Pools:
+    plan = AddressPlan(IPv6Network((network, 48)))
+    return Pools(plan.locators, plan.relays, plan.clients)
+
+
+def pools(plan: AddressPlan) -> Pools:
+    return _pools(int(plan.prefix.network_address))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What every owner's pieces depend on. Equal contexts give equal pieces."""
@@ -180,7 +234,7 @@ class Context:
 
 def host_pieces(context: Context, ruleset: Ruleset | None) -> list[Piece]:
     """What the host itself needs, with no neighbour and no client."""
-    plan, slot, names = context.plan, context.slot, context.names
+    names, here = context.names, place(context.plan, context.slot)
     pieces = [_sysctl("net/ipv6/conf/all/forwarding", "1")]
     if context.ipv4_site:
         pieces.append(_sysctl("net/ipv4/ip_forward", "1"))
@@ -195,55 +249,56 @@ def host_pieces(context: Context, ruleset: Ruleset | None) -> list[Piece]:
     )
     pieces += [Piece(DEVICES, mesh.name, mesh), Piece(DEVICES, access.name, access)]
     pieces += [
-        _address(LOOPBACK, plan.locator(slot)),
-        _address(LOOPBACK, plan.relay_address(slot)),
-        _address(names.access, plan.access_address(slot)),
-        _route(Route(prefix=plan.client_prefix(slot), device=names.access)),
-        _route(Route(prefix=plan.prefix, kind=RouteKind.UNREACHABLE, metric=LAST_METRIC)),
+        _address(LOOPBACK, here.locator),
+        _address(LOOPBACK, here.address),
+        _address(names.access, here.access_address),
+        _route(Route(prefix=here.client_prefix, device=names.access)),
+        _route(Route(prefix=context.plan.prefix, kind=RouteKind.UNREACHABLE, metric=LAST_METRIC)),
     ]
     return pieces
 
 
 def relay_pieces(context: Context, entry: RelayEntry) -> list[Piece]:
     """What the link to one neighbour needs. Raises `Invalid` if the entry cannot be had."""
-    plan, slot, names = context.plan, context.slot, context.names
-    key = PublicKey.parse(entry.key, field=f"/relays/{entry.id}/key")
-    if key == context.key or entry.slot == slot:
+    names, here = context.names, place(context.plan, context.slot)
+    try:
+        key = _parse_key(entry.key)
+    except Invalid as error:
+        raise Invalid(error.code, error.detail, field=f"/relays/{entry.id}/key", mend=error.mend) from None
+    if key == context.key or entry.slot == context.slot:
         raise Invalid("bad_entry", f"{entry.id} has this relay's own key or slot.", field=f"/relays/{entry.id}")
-    locator = plan.locator(entry.slot)
-    host_route = _host(locator)
-    initiator = bool(entry.endpoints) and (context.key < key or not context.reachable)
+    there = place(context.plan, entry.slot)
     peer = Peer(
         device=names.mesh,
         key=key,
-        allowed=(host_route,),
-        initiator=initiator,
+        allowed=(there.locator_host,),
+        initiator=bool(entry.endpoints) and (context.key.raw < key.raw or not context.reachable),
         keepalive=context.settings.keepalive,
         endpoints=entry.endpoints,
     )
-    pieces = [Piece(PEERS, (peer.device, key), peer)]
-    pieces.append(_route(Route(prefix=host_route, device=names.mesh, source=plan.locator(slot))))
+    pieces = [
+        Piece(PEERS, (peer.device, key), peer),
+        _route(Route(prefix=there.locator_host, device=names.mesh, source=here.locator)),
+    ]
     encapsulation = _encapsulation(context, entry)
     if encapsulation is None:
         return pieces
-    link = names.link(entry.slot)
-    gateway = link_local(entry.slot)
-    pieces.append(Piece(LINKS, link, _link(context, entry.slot, encapsulation)))
-    pieces.append(_address(link, link_local(slot), 64))
+    link, gateway = names.link(entry.slot), there.link_local
+    pieces.append(Piece(LINKS, link, _link(context, link, entry.slot, encapsulation)))
+    pieces.append(_address(link, here.link_local, 64))
     if encapsulation is Encapsulation.VXLAN:
-        neighbour = Neighbour(device=link, address=gateway, mac=link_mac(entry.slot))
-        pieces.append(Piece(NEIGHBOURS, (link, gateway), neighbour))
-    source = plan.relay_address(slot)
-    routes = [
-        Route(prefix=prefix, device=link, via=gateway, source=source)
-        for prefix in (_host(plan.relay_address(entry.slot)), plan.client_prefix(entry.slot))
+        neighbour = Neighbour(device=link, address=gateway, mac=there.mac)
+        pieces.append(Piece(NEIGHBOURS, neighbour_key(neighbour), neighbour))
+    pieces += [
+        _route(Route(prefix=prefix, device=link, via=gateway, source=here.address))
+        for prefix in (there.address_host, there.client_prefix)
     ]
     for text in dict.fromkeys(entry.origins):
-        origin = check_origin(plan, entry, text)
-        from_here = source if origin.version == 6 else None
+        origin = check_origin(context.plan, entry, text)
+        from_here = here.address if origin.version == 6 else None
         metric = ORIGIN_METRIC + entry.slot
-        routes.append(Route(prefix=origin, device=link, via=gateway, source=from_here, metric=metric))
-    return [*pieces, *(_route(route) for route in routes)]
+        pieces.append(_route(Route(prefix=origin, device=link, via=gateway, source=from_here, metric=metric)))
+    return pieces
 
 
 def client_pieces(context: Context, client: AccessClient) -> list[Piece]:
@@ -271,12 +326,16 @@ def check_origin(plan: AddressPlan, entry: RelayEntry, text: str) -> Prefix:
     overlay address, and prefixes so short that they take the host's default route.
     """
     field = f"/relays/{entry.id}/origins"
-    prefix = parse_prefix(text, field=field)
+    try:
+        prefix = _parse_prefix(text)
+    except Invalid as error:
+        raise Invalid(error.code, error.detail, field=field, mend=error.mend) from None
     if prefix.prefixlen < SHORTEST_ORIGIN[prefix.version]:
         raise Invalid("bad_origin", f"{prefix} is too short a prefix for a site.", field=field)
     if prefix.is_link_local or prefix.is_multicast or prefix.is_loopback:
         raise Invalid("bad_origin", f"{prefix} is not for traffic between sites.", field=field)
-    if isinstance(prefix, IPv6Network) and (prefix.overlaps(plan.locators) or prefix.overlaps(plan.relays)):
+    reserved = pools(plan)
+    if isinstance(prefix, IPv6Network) and (prefix.overlaps(reserved.locators) or prefix.overlaps(reserved.relays)):
         raise Invalid("bad_origin", f"{prefix} overlaps the relays' own addresses.", field=field)
     for endpoint in entry.endpoints:
         if _covers(prefix, endpoint):
@@ -297,6 +356,14 @@ def outside_origins(plan: AddressPlan, entry: RelayEntry) -> list[Prefix]:
     return found
 
 
+def known_key(text: str) -> PublicKey | None:
+    """A relay's or client's key as it is in a document; None for what is no key."""
+    try:
+        return _parse_key(text)
+    except Invalid:
+        return None
+
+
 def is_neighbour(document: RelayDocument, links: frozenset[str] | None, relay: str) -> bool:
     """Whether the document gives this relay a link to that one; `links` is `document.links` as a set."""
     return relay != document.relay and (links is None or relay in links)
@@ -307,21 +374,16 @@ def _encapsulation(context: Context, entry: RelayEntry) -> Encapsulation | None:
     return next((e for e in Encapsulation if e in context.encapsulations and e in entry.encapsulations), None)
 
 
-def _link(context: Context, slot: int, encapsulation: Encapsulation) -> Link:
-    local, remote = context.plan.locator(context.slot), context.plan.locator(slot)
+def _link(context: Context, name: str, slot: int, encapsulation: Encapsulation) -> Link:
+    here, there = place(context.plan, context.slot), place(context.plan, slot)
     number = link_number(context.slot, slot)
     form: Form
     if encapsulation is Encapsulation.IP6GRE:
-        form = Ip6Gre(local=local, remote=remote, key=number)
-        return Link(name=context.names.link(slot), form=form, mtu=context.settings.mtu - GRE_OVERHEAD)
+        form = Ip6Gre(local=here.locator, remote=there.locator, key=number)
+        return Link(name=name, form=form, mtu=context.settings.mtu - GRE_OVERHEAD)
     # No `device`: the locator's route decides which mesh device carries the link, so a key epoch can change below it.
-    form = Vxlan(number=number, local=local, remote=remote, port=context.link_port)
-    return Link(
-        name=context.names.link(slot),
-        form=form,
-        mtu=context.settings.mtu - VXLAN_OVERHEAD,
-        mac=link_mac(context.slot),
-    )
+    form = Vxlan(number=number, local=here.locator, remote=there.locator, port=context.link_port)
+    return Link(name=name, form=form, mtu=context.settings.mtu - VXLAN_OVERHEAD, mac=here.mac)
 
 
 def _covers(prefix: Prefix, endpoint: str) -> bool:
@@ -332,8 +394,13 @@ def _covers(prefix: Prefix, endpoint: str) -> bool:
     return address.version == prefix.version and address in prefix
 
 
-def _host(address: IPv6Address) -> IPv6Network:
-    return IPv6Network((int(address), 128))
+_parse_key = lru_cache(maxsize=8192)(PublicKey.parse)
+_parse_prefix = lru_cache(maxsize=8192)(parse_prefix)
+
+
+@lru_cache(maxsize=8192)
+def _interface(address: int, length: int) -> IPv6Interface:
+    return IPv6Interface((address, length))
 
 
 def _sysctl(name: str, value: str) -> Piece:
@@ -341,14 +408,40 @@ def _sysctl(name: str, value: str) -> Piece:
 
 
 def _address(device: str, address: IPv6Address, length: int = 128) -> Piece:
-    interface = IPv6Interface((int(address), length))
-    return Piece(ADDRESSES, (device, interface), OnDevice(device=device, address=interface))
+    piece = OnDevice(device=device, address=_interface(int(address), length))
+    return Piece(ADDRESSES, address_key(piece), piece)
 
 
 def _route(route: Route) -> Piece:
     return Piece(ROUTES, route_key(route), route)
 
 
+# Keys are of numbers and texts alone: hashing an IPv6Network takes longer than the rest of a step together.
+
+
+def address_key(piece: OnDevice) -> Key:
+    """What tells addresses apart."""
+    return (piece.device, int(piece.address), piece.address.network.prefixlen)
+
+
+def neighbour_key(neighbour: Neighbour) -> Key:
+    """What tells neighbour entries apart."""
+    return (neighbour.device, int(neighbour.address))
+
+
 def route_key(route: Route) -> Key:
     """What tells routes apart in the kernel."""
-    return (route.table, route.prefix, route.metric)
+    prefix = route.prefix
+    return (route.table, prefix.version, int(prefix.network_address), prefix.prefixlen, route.metric)
+
+
+def words(piece: object, key: Key) -> str:
+    """A piece for people."""
+    match piece:
+        case Route():
+            return f"{piece.prefix} metric {piece.metric}"
+        case OnDevice():
+            return f"{piece.address} dev {piece.device}"
+        case Neighbour():
+            return f"{piece.address} dev {piece.device}"
+    return " ".join(str(part) for part in (key if isinstance(key, tuple) else (key,)))

@@ -203,8 +203,14 @@ class Wanted:
     def _affected(self, old: _Basis, new: _Basis, touched: Mapping[str, RelayEntry | None]) -> set[str]:
         entries = self._desired.entries
         affected = set(touched)
-        if old.context != new.context or old.revoked != new.revoked:
+        if old.revoked != new.revoked:
             affected.update(entries)
+        elif old.context != new.context:
+            # Without a link to it a relay is an item of the digest and nothing else, whatever we are ourselves.
+            if old.links is None or new.links is None:
+                affected.update(entries)
+            else:
+                affected.update(relay for relay in old.links | new.links if relay in entries)
         elif old.links != new.links:
             if old.links is None or new.links is None:
                 affected.update(entries)

@@ -206,6 +206,17 @@ class Connection(Client):
             self._pongs_received += 1
             self._pings_outstanding = 0
 
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        """As nats-py's, which looks at each character of each name: that was a tenth of what a message costs."""
+        found: dict[str, str] = {}
+        for line in raw.split(b"\r\n"):
+            name, colon, value = line.partition(b":")
+            words = name.split()
+            if colon and len(words) == 1 and words[0].isascii():
+                found[words[0].decode("ascii")] = value.strip().decode("utf-8", "replace")
+        return found
+
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         if self._insist_on_tls and initial_connection and not info.get("tls_required"):
             raise nats.errors.Error("nats: the server offers no TLS, which tls:// asks for")

@@ -89,7 +89,7 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
         self._wanted = False
-        self._wanted = False
+        self._starting = asyncio.Lock()
         self._account: files.Account | None = None
         self._binaries: files.Binaries | None = None
         self._socket_dir: Path | None = None
@@ -160,9 +160,11 @@ class PostgresServer:
         Raises `Invalid` for a directory or account that cannot be used, `Conflict` (`data_dir_in_use`,
         `postgres_version`, `postgres_password_lost`), `Unavailable` (`no_postgres`, `postgres_did_not_start`).
         """
-        self._wanted = True
-        if self.running:
-            return
+        async with self._starting:  # `restart` and `keep_running` may both find it dead
+            if not self.running:
+                await self._start()
+
+    async def _start(self) -> None:
         account = await asyncio.to_thread(self._prepare)
         try:
             await cluster.stop_left_over(self.data_dir, timeout=self.settings.stop_timeout)
@@ -180,7 +182,6 @@ class PostgresServer:
 
     async def stop(self) -> None:
         """Shut down: open transactions are rolled back, a checkpoint is written, and the lock is given back."""
-        self._wanted = False
         self._wanted = False
         await self._end(signal.SIGINT)
         self._release()

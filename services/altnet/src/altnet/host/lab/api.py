@@ -1,104 +1,84 @@
-"""What the lab asks of the registry's API: a seam of a few calls, so that the generated SDK can take its place.
+"""What the lab asks of the registry: a few calls over the generated client, as `altnet relays …` makes them.
 
-Lists are followed to their end by cursors. Invariant: the owner's token goes into the Authorization header and nowhere
-else.
+Every call opens a connection of its own: between two of them a control plane may have died and come back. Invariant:
+nothing here knows more than the published API tells.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import httpx
-from altnet.common.errors import AltnetError, Unavailable
+from altnet.common.errors import Unavailable
+from altnet.host.operator import api as operator
+from altnet_sdk.api.changes import get_change
+from altnet_sdk.api.clients import create_client, get_client_config, list_clients
+from altnet_sdk.api.mesh import list_mesh
+from altnet_sdk.api.relays import list_relays
+from altnet_sdk.api.tokens import create_join_token
+from altnet_sdk.models.change import Change
+from altnet_sdk.models.client import Client
+from altnet_sdk.models.client_made import ClientMade
+from altnet_sdk.models.client_new import ClientNew
+from altnet_sdk.models.join_token_new import JoinTokenNew
+from altnet_sdk.models.mesh_relay import MeshRelay
+from altnet_sdk.models.relay import Relay
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelayView:
-    """A relay as the registry lists it."""
-
-    id: str
-    name: str
-    address: str
-    health: str
-
-
 class Api:
-    """The registry under `base`, as the owner of `token`. Use it as a context manager."""
+    """The registry at `url`, as the owner of `token`. Every call raises the error that the API answers with."""
 
-    def __init__(self, base: str, token: str, *, timeout: float) -> None:
-        self._http = httpx.Client(
-            base_url=f"{base.rstrip('/')}/v1",
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=timeout,
-            trust_env=False,
-        )
+    url: str
+    token: str
 
-    def __enter__(self) -> Api:
-        return self
+    def __repr__(self) -> str:
+        return f"Api(url={self.url!r})"
 
-    def __exit__(self, *_: object) -> None:
-        self._http.close()
+    def join_token(self, *, uses: int) -> str:
+        """A secret with which that many relays may enrol."""
+        with self._open() as api:
+            return str(api.ask(create_join_token.sync_detailed, body=JoinTokenNew(uses=uses, note="lab")).secret)
 
-    def create_join_token(self, *, uses: int, kind: str = "relay") -> str:
-        """A token with which that many relays may enrol."""
-        return str(self._call("POST", "/tokens/join", json={"kind": kind, "uses": uses, "note": "lab"})["secret"])
+    def relays(self) -> list[Relay]:
+        """All relays, by name."""
+        with self._open() as api:
+            return sorted(api.each(list_relays.sync_detailed), key=lambda relay: str(relay.name))
 
-    def list_relays(self) -> list[RelayView]:
-        return [
-            RelayView(id=one["id"], name=one["name"], address=one["address"], health=one["health"])
-            for one in self._all("/relays")
-        ]
-
-    def mesh(self) -> list[dict[str, Any]]:
+    def mesh(self) -> list[MeshRelay]:
         """Desired and applied, for each relay."""
-        return list(self._all("/mesh"))
+        with self._open() as api:
+            return list(api.each(list_mesh.sync_detailed))
 
-    def create_client(self, *, name: str, key: str, relay: str = "auto") -> dict[str, Any]:
-        """A client that keeps its private key; `relay` is the id of the relay it attaches to."""
-        return self._call("POST", "/clients", json={"name": name, "key": key, "relay": relay})
+    def client(self, name: str) -> Client | None:
+        with self._open() as api:
+            return next(api.each(list_clients.sync_detailed, name=name), None)
 
-    def list_clients(self) -> list[dict[str, Any]]:
-        return list(self._all("/clients"))
+    def create_client(self, *, name: str, key: str, relay: str) -> ClientMade:
+        """A client that keeps its private key; `relay` is the id of the relay it attaches to, or `auto`."""
+        with self._open() as api:
+            body = ClientNew(name=name, key=key, relay=relay)
+            made: ClientMade = api.ask(create_client.sync_detailed, body=body)
+            return made
 
     def client_config(self, client: str) -> str:
         """The wg-quick file; its PrivateKey line is the caller's to fill."""
-        return self._send("GET", f"/clients/{client}/config").text
+        with self._open() as api:
+            return str(api.ask(get_client_config.sync_detailed, client))
 
-    def change(self, number: int, *, wait: float | None = None) -> dict[str, Any]:
-        """How far a change has got; with `wait`, up to that many seconds until it is applied."""
-        query = {"wait": "applied", "timeout": wait} if wait else {}
-        return self._call("GET", f"/changes/{number}", params=query)
+    def change(self, number: int, *, wait: float) -> Change:
+        """How far a change has got, after waiting up to `wait` seconds until it is applied."""
+        with self._open() as api:
+            found: Change = api.ask(get_change.sync_detailed, number, wait="applied", timeout=wait)
+            return found
 
-    def _all(self, path: str) -> Iterator[dict[str, Any]]:
-        cursor: str | None = None
-        while True:
-            page = self._call("GET", path, params={"limit": 500} | ({"cursor": cursor} if cursor else {}))
-            yield from page["items"]
-            cursor = page.get("next_cursor")
-            if not cursor:
-                return
-
-    def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._send(method, path, **options).json()
-        return answer
-
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        try:
-            response = self._http.request(method, path, **options)
-        except httpx.HTTPError as error:
-            raise Unavailable("api_unavailable", f"{method} {path}: {type(error).__name__}: {error}") from error
-        if response.is_error:
-            raise _problem(method, path, response)
-        return response
-
-
-class Refused(AltnetError):
-    """The API answered with a problem; `code` and `detail` are its own."""
-
-    kind = "refused"
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[operator.Api]:
+        api = operator.Api(operator.Place(url=self.url, token=self.token))
+        with api.client:
+            yield api
 
 
 def eventually(
@@ -119,15 +99,3 @@ def eventually(
         if time.monotonic() - began > timeout:
             raise Unavailable("not_in_time", f"{what}: not within {timeout:g} s. {describe()}{last}".strip())
         time.sleep(poll)
-
-
-def _problem(method: str, path: str, response: httpx.Response) -> AltnetError:
-    try:
-        problem = response.json()
-    except ValueError:
-        problem = {}
-    code = str(problem.get("code", f"http_{response.status_code}"))
-    detail = str(problem.get("detail") or problem.get("title") or response.reason_phrase)
-    errors = "; ".join(f"{one.get('pointer')}: {one.get('detail')}" for one in problem.get("errors") or ())
-    text = f"{method} /v1{path}: {detail}" + (f" ({errors})" if errors else "")
-    return Unavailable(code, text) if response.status_code in (502, 503, 504) else Refused(code, text)

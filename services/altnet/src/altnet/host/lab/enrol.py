@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Sequence
-from typing import Any
 
 from altnet.common.errors import AltnetError, Conflict
 from altnet.common.files import write_private
@@ -23,14 +22,14 @@ from altnet.host.lab.topology import Host, Topology
 from altnet.relay_agent.control import ask_status
 
 
-def open_api(control: ControlPlane, settings: LabSettings) -> Api:
-    return Api(control.api, control.token, timeout=settings.api_timeout)
+def open_api(control: ControlPlane) -> Api:
+    """The API, from outside the lab, as its owner."""
+    return Api(url=control.api, token=control.token)
 
 
 def give_join_tokens(hosts: Sequence[Host], topology: Topology, files: LabFiles, control: ControlPlane) -> None:
     """One token for all of them, good for as many uses."""
-    with open_api(control, files.settings) as api:
-        token = api.create_join_token(uses=len(hosts))
+    token = open_api(control).join_token(uses=len(hosts))
     for host in hosts:
         members.write_agent_config(host, topology, files, registry=control.inside, join_token=token)
 
@@ -45,8 +44,7 @@ def await_relays(names: Sequence[str], files: LabFiles, control: ControlPlane, *
     def settled() -> bool:
         pending[:] = agents_behind(files, names)
         if not pending:
-            with open_api(control, files.settings) as api:
-                pending[:] = behind(api, names)
+            pending[:] = behind(open_api(control), names)
         return not pending
 
     return eventually(
@@ -78,8 +76,8 @@ def agents_behind(files: LabFiles, names: Sequence[str]) -> list[str]:
 
 def behind(api: Api, names: Sequence[str]) -> list[str]:
     """Which of these relays are not as desired in the registry's eyes, and in what."""
-    listed = {relay.name: relay for relay in api.list_relays()}
-    mesh = {one["relay"]: one for one in api.mesh()}
+    listed = {relay.name: relay for relay in api.relays()}
+    mesh = {one.relay: one for one in api.mesh()}
     found = []
     for name in names:
         relay = listed.get(name)
@@ -87,9 +85,10 @@ def behind(api: Api, names: Sequence[str]) -> list[str]:
             found.append(f"{name} has not enrolled")
         elif relay.health != "up":
             found.append(f"{name} is {relay.health}")
-        elif relay.id not in mesh or not mesh[relay.id]["in_sync"]:
-            reasons = [reason["detail"] for reason in mesh.get(relay.id, {}).get("reasons", ())]
-            found.append(f"{name}: {' '.join(reasons) or 'it has not applied everything'}")
+        elif relay.id not in mesh:
+            found.append(f"{name} is not in the mesh")
+        elif not mesh[relay.id].in_sync:
+            found.append(f"{name}: {' '.join(reason.detail for reason in mesh[relay.id].reasons)}")
     return found
 
 
@@ -101,18 +100,21 @@ def make_client(host: Host, number: int, files: LabFiles, control: ControlPlane)
     if not key_file.exists():
         write_private(key_file, base64.b64encode(PrivateKey.generate().reveal()))
     key = PrivateKey.parse(key_file.read_text())
-    with open_api(control, files.settings) as api:
-        known = next((one for one in api.list_clients() if one["name"] == host.name), None)
-        if known is None:
-            relays = sorted(api.list_relays(), key=lambda relay: relay.name)
-            relay = relays[number % len(relays)].id if relays else "auto"
-            known = api.create_client(name=host.name, key=key.public().base64, relay=relay)
-            _await_change(api, known["change"], files.settings)
-        elif known["key"] != key.public().base64:
-            raise Conflict("client_has_other_key", f"the registry knows {host.name} with another key.")
-        text = api.client_config(known["id"])
-    write_private(config, with_private_key(text, key).encode())
-    return Tunnel(host=host.name, config=f"{host.name}/{config.name}", client=known["id"])
+    api = open_api(control)
+    known = api.client(host.name)
+    if known is None:
+        relays = api.relays()
+        relay = relays[number % len(relays)].id if relays else "auto"
+        made = api.create_client(name=host.name, key=key.public().base64, relay=relay)
+        client = made.id
+        if made.change is not None:
+            _await_change(api, made.change, files.settings)
+    elif known.key == key.public().base64:
+        client = known.id
+    else:
+        raise Conflict("client_has_other_key", f"the registry knows {host.name} with another key.")
+    write_private(config, with_private_key(api.client_config(client), key).encode())
+    return Tunnel(host=host.name, config=f"{host.name}/{config.name}", client=client)
 
 
 def with_private_key(text: str, key: PrivateKey) -> str:
@@ -124,16 +126,17 @@ def with_private_key(text: str, key: PrivateKey) -> str:
 
 def _await_change(api: Api, number: int, settings: LabSettings) -> None:
     """Wait until every relay concerned has applied a change."""
-    answers: list[dict[str, Any]] = []
+    behind: list[str] = []
 
     def applied() -> bool:
-        answers[:] = [api.change(number, wait=settings.api_timeout / 2)]
-        return bool(answers[0]["complete"])
+        found = api.change(number, wait=settings.change_wait)
+        behind[:] = [relay.name for relay in found.behind]
+        return found.complete
 
     eventually(
         applied,
         timeout=settings.enrol_timeout,
         poll=settings.poll,
         what=f"change {number} is applied",
-        describe=lambda: f"Behind: {', '.join(one['name'] for one in answers[0]['behind'])}." if answers else "",
+        describe=lambda: f"Behind: {', '.join(behind)}.",
     )

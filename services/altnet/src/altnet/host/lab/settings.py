@@ -41,8 +41,8 @@ class LabSettings(msgspec.Struct, frozen=True, kw_only=True):
     """From the start of `altnet up` to its `ready.json`: 5 s in health, most of it the first initdb."""
     enrol_timeout: Seconds = 60.0
     """From the start of the agents until the registry lists all of them as applied."""
-    api_timeout: Seconds = 15.0
-    """One request to the API."""
+    change_wait: Seconds = 5.0
+    """One request that waits for a change to be applied; asked again until `enrol_timeout`."""
     agent_timeout: Seconds = 5.0
     """One question on an agent's control socket."""
     poll: Seconds = 0.1

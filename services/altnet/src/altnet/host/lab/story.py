@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 from altnet.common.errors import Unavailable
 from altnet.host.lab import commands, enrol, tunnel
-from altnet.host.lab.api import Api, eventually
+from altnet.host.lab.api import eventually
 from altnet.host.lab.lab import Lab, Target
 from altnet.host.lab.prober import Endpoint, Loss, Prober
 from altnet.host.lab.settings import Seconds
@@ -87,8 +87,7 @@ class Story:
 
     def enrolment(self) -> Outcome:
         took = _timed(lambda: self.lab.up(self.spec, until="relays"))
-        with self._api() as api:
-            relays = sorted(api.list_relays(), key=lambda relay: relay.name)
+        relays = enrol.open_api(self.lab.control_plane()).relays()
         for relay in relays:
             self.steps.say(f"  {relay.name} has enrolled and owns {relay.address}")
         return _outcome(f"{len(relays)} relays enrolled and in sync", took, held=len(relays) == self.spec.relays)
@@ -231,9 +230,6 @@ class Story:
     def _overlay(self, name: str) -> str:
         config = self.lab.files.host(name) / "alt0.conf"
         return str(tunnel.parse(config.read_text()).addresses[0].ip)
-
-    def _api(self) -> Api:
-        return enrol.open_api(self.lab.control_plane(), self.lab.settings)
 
 
 def _ping(namespace: str, target: str, *, count: int) -> subprocess.CompletedProcess[str]:

@@ -130,12 +130,14 @@ def error_of(problem: Problem) -> AltnetError:
     """The error that a problem document stands for."""
     detail = problem.detail
     for error in problem.errors:
-        if error.pointer or error.detail not in detail:
-            detail += f" {error.pointer or ''}: {error.detail}".rstrip()
+        if error.detail != problem.detail:
+            detail += f" {error.pointer}: {error.detail}" if error.pointer else f" {error.detail}"
+    fields = [error.pointer for error in problem.errors if error.pointer and error.detail == problem.detail]
     mend = problem.mend or None
     if problem.status == 429:
         return TooMany(problem.code, detail, after=1.0, mend=mend)
-    return _KINDS.get(problem.status, Unavailable)(problem.code, detail, mend=mend)
+    kind = _KINDS.get(problem.status, Unavailable)
+    return kind(problem.code, detail, field=fields[0] if fields else None, mend=mend)
 
 
 def etag(version: int) -> str:

@@ -105,9 +105,10 @@ async def get_change(
     loop = asyncio.get_running_loop()
     until = loop.time() + (min(timeout, registry.settings.api.longest_wait) if wait else 0)
     while True:
-        async with registry.db.read() as session:
-            found = await receipt_of(session, registry.convergence, number)
         left = until - loop.time()
+        async with registry.db.read() as session:
+            # Who is behind, and why, is a hundred rows: only the last look needs it.
+            found = await receipt_of(session, registry.convergence, number, name_behind=left <= 0)
         if found.complete or left <= 0:
             return Change.of(found)
         await registry.convergence.wait(number, min(left, LOOK_AGAIN))

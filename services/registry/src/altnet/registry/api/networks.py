@@ -16,6 +16,7 @@ from altnet.registry.api.schemas.networks import Network, NetworkNew, NetworkPat
 from altnet.registry.domain.behind import Wanted, in_sync, reasons
 from altnet.registry.domain.liveness import Health
 from altnet.registry.handlers import networks as handlers
+from altnet.registry.handlers.admin import rebuild_desired
 from altnet.registry.store import networks, sync
 from altnet.registry.tables import NetworkRow, RelayRow, RelayStatusRow
 from fastapi import APIRouter, Query, Response
@@ -87,6 +88,13 @@ async def change_network(
 
 
 mesh_router = APIRouter(tags=["mesh"])
+
+
+@mesh_router.post("/v1/mesh/rebuild", status_code=202, responses=responses(401, 403, 503))
+async def rebuild_mesh(registry: Registry, who: RequireAdmin) -> None:
+    """Have every document put on the bus again, whatever it seems to hold. Generations stay; relays notice nothing."""
+    async with registry.work(who) as uow:
+        await rebuild_desired(uow)
 
 
 @mesh_router.get("/v1/mesh", responses=responses(401, 403, 404, 422, 503))

@@ -43,12 +43,14 @@ class ChangeReceipt:
     behind: Sequence[Straggler]
 
 
-async def receipt_of(session: AsyncSession, convergence: Convergence, number: int) -> ChangeReceipt:
-    """Raises `NotFound` (`no_such_change`)."""
+async def receipt_of(
+    session: AsyncSession, convergence: Convergence, number: int, *, name_behind: bool = True
+) -> ChangeReceipt:
+    """As `receipt`. Raises `NotFound` (`no_such_change`)."""
     row = await changes.find(session, number)
     if row is None:
         raise NotFound("no_such_change", "there is no change of this number.", field="/number")
-    return await receipt(session, convergence, row)
+    return await receipt(session, convergence, row, name_behind=name_behind)
 
 
 async def receipt(

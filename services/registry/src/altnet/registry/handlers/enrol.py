@@ -47,7 +47,7 @@ async def enrol_relay(uow: UnitOfWork, request: EnrolRequest, *, rest: float, ra
         change = await _update(uow, known, network, _said(request))
         return Enrolled(known, network, created=False, change=change)
 
-    token = await _consume(uow, request.token)
+    token = await _usable(uow, request.token)
     network = await networks.find(uow.session, token.network_id)
     plan = AddressPlan(network.prefix)
     relay_id = new_id(RELAY, uow.now, randomness)
@@ -76,6 +76,8 @@ async def enrol_relay(uow: UnitOfWork, request: EnrolRequest, *, rest: float, ra
     uow.session.add(row)
     await uow.session.flush()
     uow.session.add(RelayStatusRow(relay_id=relay_id, health_since=uow.now))
+    await uow.session.flush()
+    await _spend(uow, token)
     after = snapshots.of_relay(row, plan)
     change = await changes.record(
         uow,
@@ -141,15 +143,28 @@ async def _update(uow: UnitOfWork, row: RelayRow, network: NetworkRow, said: dic
     )
 
 
-async def _consume(uow: UnitOfWork, text: str) -> JoinTokenRow:
+async def _usable(uow: UnitOfWork, text: str) -> JoinTokenRow:
+    """The token of this text. Nothing is locked: whoever is refused costs nobody else anything."""
     shown = tokens.read_token(text)
-    token = await token_rows.find_join(uow.session, shown.id, lock=True)
+    token = await token_rows.find_join(uow.session, shown.id)
     if token is None or not shown.proves(token.secret_hash):
         raise Forbidden("bad_join_token", "there is no such join token.", field="/token", mend="Ask for a new one.")
     if token.kind != tokens.TokenKind.RELAY:
         raise Forbidden(
             "token_kind", "this token is not for relays.", field="/token", mend="Ask for one with kind relay."
         )
+    _judge(token, uow)
+    return token
+
+
+async def _spend(uow: UnitOfWork, token: JoinTokenRow) -> None:
+    """Use the token once. Comes late, since a rack that enrols with one token waits for its row until each commit."""
+    if not await token_rows.spend_join(uow, token.id):
+        await uow.session.refresh(token)  # somebody was faster
+        _judge(token, uow)
+
+
+def _judge(token: JoinTokenRow, uow: UnitOfWork) -> None:
     verdict = tokens.judge(
         uses_left=token.uses_left, expires_at=token.expires_at, revoked=token.revoked_at is not None, now=uow.now
     )
@@ -160,8 +175,6 @@ async def _consume(uow: UnitOfWork, text: str) -> JoinTokenRow:
             field="/token",
             mend="Ask an administrator for a new one.",
         )
-    token.uses_left -= 1
-    return token
 
 
 def _keys(request: EnrolRequest) -> dict[str, tuple[str, str]]:

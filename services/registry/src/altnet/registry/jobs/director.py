@@ -24,7 +24,7 @@ from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.planning import Planning
 from altnet.registry.jobs.pulse import Pulse
 from altnet.registry.settings import RegistrySettings
-from altnet.registry.store import progress, relays
+from altnet.registry.store import progress, relays, worlds
 
 _log = structlog.get_logger("altnet.registry.director")
 
@@ -99,6 +99,7 @@ class Director:
 
                 # Every change emits an event, so the outbox's own wake-up is ours too. Listen first, load after.
                 await connection.add_listener(f"{self._db.schema}_outbox", on_notice)
+                await connection.add_listener(worlds.REBUILD, lambda *_: self.rebuild())
                 await self.planning.begin()
                 await self._pulse.begin(self.planning.known)
                 self._verify.set()

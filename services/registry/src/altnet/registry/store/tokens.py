@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import NotFound
 from altnet.registry.tables import ApiTokenRow, JoinTokenRow
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -20,6 +21,21 @@ async def get_join(session: AsyncSession, token: str, *, lock: bool = False) -> 
     if row is None:
         raise NotFound("no_such_token", "there is no such join token.", mend="See GET /v1/tokens/join.")
     return row
+
+
+async def spend_join(uow: UnitOfWork, token: str) -> bool:
+    """Take one use of a join token; False where it has none left, is revoked or expired by now."""
+    found = await uow.connection.execute(
+        update(JoinTokenRow)
+        .where(
+            col(JoinTokenRow.id) == token,
+            col(JoinTokenRow.uses_left) > 0,
+            col(JoinTokenRow.revoked_at).is_(None),
+            col(JoinTokenRow.expires_at) > uow.now,
+        )
+        .values(uses_left=col(JoinTokenRow.uses_left) - 1)
+    )
+    return found.rowcount == 1
 
 
 async def find_api(session: AsyncSession, token: str, *, lock: bool = False) -> ApiTokenRow | None:

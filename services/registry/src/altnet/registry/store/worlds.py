@@ -15,7 +15,9 @@ from typing import Any
 import msgspec
 from altnet.common.contracts.desired import Encapsulation, MeshSettings, RelayState
 from altnet.common.db.engine import Database, RawConnection
+from altnet.common.db.uow import UnitOfWork
 from altnet.registry.domain.world import Client, Item, Network, Ref, Relay, Service, Site
+from sqlalchemy import text
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +102,11 @@ async def _snapshot(db: Database) -> AsyncIterator[RawConnection]:
 
 
 def _changes(rows: Iterable[Any]) -> list[Unplanned]:
-    return [Unplanned(row["number"], row["at"], tuple(_ref(text) for text in row["touched"])) for row in rows]
+    return [Unplanned(row["number"], row["at"], tuple(_ref(told) for told in row["touched"])) for row in rows]
 
 
-def _ref(text: str) -> Ref:
-    kind, _, identifier = text.partition(":")
+def _ref(told: str) -> Ref:
+    kind, _, identifier = told.partition(":")
     return kind, identifier
 
 
@@ -122,7 +124,7 @@ def _relay(row: Any) -> Relay:
         endpoints=tuple(row["endpoints"]),
         state=RelayState(row["state"]),
         region=row["region"],
-        encapsulations=tuple(Encapsulation(text) for text in row["encapsulations"]),
+        encapsulations=tuple(Encapsulation(name) for name in row["encapsulations"]),
         mesh_port=row["mesh_port"],
         access_port=row["access_port"],
         revoked=row["revoked"],
@@ -208,3 +210,16 @@ async def record_plan(
                 [change.concerned for change in changes],
                 [msgspec.json.encode(change.documents).decode() for change in changes],
             )
+
+
+REBUILD = "registry_rebuild"
+"""The channel on which the leader hears that it shall put everything again."""
+
+
+async def ask_for_rebuild(uow: UnitOfWork) -> None:
+    await uow.connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": REBUILD})
+
+
+async def forget_documents(uow: UnitOfWork) -> None:
+    """The next leader gives every document a new generation."""
+    await uow.connection.execute(text("DELETE FROM registry.documents"))

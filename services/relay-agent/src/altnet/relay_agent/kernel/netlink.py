@@ -225,11 +225,9 @@ class NetlinkSocket:
 
     @staticmethod
     async def _receive(sock: socket.socket) -> bytes:
-        # Tried at once: the answer is there when send has returned, and the event loop need not be asked.
-        try:
-            return sock.recv(_READ_SIZE)
-        except BlockingIOError:
-            return await asyncio.get_running_loop().sock_recv(sock, _READ_SIZE)
+        # The answer is there when send has returned, so nothing here waits by itself; others must have their turn.
+        await asyncio.sleep(0)
+        return await asyncio.get_running_loop().sock_recv(sock, _READ_SIZE)
 
     async def _collect(self, sock: socket.socket) -> tuple[list[bytes], bool]:
         bodies: list[bytes] = []

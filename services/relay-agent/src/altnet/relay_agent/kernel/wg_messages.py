@@ -76,9 +76,10 @@ def chunks(name: str, changes: Sequence[PeerChange]) -> Iterator[tuple[bytes, Se
             if pieces:
                 yield attribute(_D_PEERS | netlink.NESTED, b"".join(pieces)), changes[first:position]
             raise WireGuardRefused(name, f"its endpoint: {os.strerror(error.errno or 0)}", peer=change.key) from error
-        for part in parts:
+        for number, part in enumerate(parts):
             if size + len(part) > MESSAGE_BYTES and pieces:
-                yield attribute(_D_PEERS | netlink.NESTED, b"".join(pieces)), changes[first : position + 1]
+                begun = position + 1 if number else position
+                yield attribute(_D_PEERS | netlink.NESTED, b"".join(pieces)), changes[first:begun]
                 pieces, size, first = [], 0, position
             pieces.append(part)
             size += len(part)

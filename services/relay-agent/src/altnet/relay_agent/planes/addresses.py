@@ -16,7 +16,7 @@ from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.journal import Journal
 from altnet.relay_agent.kernel.links import Interface, Links, Neighbour
 from altnet.relay_agent.planes import Failures
-from altnet.relay_agent.view import ADDRESSES, LOOPBACK, NEIGHBOURS, Key, Names, OnDevice
+from altnet.relay_agent.view import ADDRESSES, LOOPBACK, NEIGHBOURS, Key, Names, OnDevice, address_key, neighbour_key
 
 _LINK_LOCAL: Final = 0xFE80 << 112
 
@@ -34,20 +34,19 @@ class AddressesPlane:
         """Wanted on `lo`, and there before us: used, never removed."""
 
     async def read(self) -> Mapping[Key, OnDevice]:
-        found: dict[Key, OnDevice] = {}
         owned = {ip_interface(text) for text in self._journal.owned.addresses}
-        for address in await self._links.read_addresses(LOOPBACK):
-            if address in owned or address in self._foreign:
-                found[LOOPBACK, address] = OnDevice(device=LOOPBACK, address=address)
+        here = [
+            OnDevice(device=LOOPBACK, address=address)
+            for address in await self._links.read_addresses(LOOPBACK)
+            if address in owned or address in self._foreign
+        ]
         for device in await _own_devices(self._links, self._names):
             try:
                 addresses = await self._links.read_addresses(device)
             except NotFound:  # gone between the two reads
                 continue
-            for address in addresses:
-                if not _made_by_kernel(address):
-                    found[device, address] = OnDevice(device=device, address=address)
-        return found
+            here += [OnDevice(device=device, address=address) for address in addresses if not _made_by_kernel(address)]
+        return {address_key(piece): piece for piece in here}
 
     def same(self, have: OnDevice, want: OnDevice) -> bool:
         return have == want
@@ -112,7 +111,7 @@ class NeighboursPlane:
                 entries = await self._links.read_neighbours(device)
             except NotFound:
                 continue
-            found.update({(entry.device, entry.address): entry for entry in entries})
+            found.update({neighbour_key(entry): entry for entry in entries})
         return found
 
     def same(self, have: Neighbour, want: Neighbour) -> bool:

@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import Final, Protocol
 
@@ -22,7 +23,7 @@ from altnet.common.errors import AltnetError, Invalid, NotFound, Unavailable
 from altnet.common.net import Prefix
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.planes import Failures
-from altnet.relay_agent.view import FIREWALL, Context, Key, Ruleset
+from altnet.relay_agent.view import FIREWALL, Context, Key, Ruleset, place, pools
 
 MARK: Final = "altnet "
 _COMMENT: Final = re.compile(rf'comment "{MARK}([0-9a-f]{{32}})"')
@@ -35,6 +36,8 @@ def render(context: Context, *, probe_port: int, outside: Iterable[Prefix], own:
     whose hosts may send from them through any interface.
     """
     plan, start = context.plan, context.names.prefix
+    locators, _, clients = pools(plan)
+    own_locator = place(plan, context.slot).locator
     mesh = f'{{ "{start}m0", "{start}m1" }}'
     access = f'{{ "{start}a0", "{start}a1" }}'
     links = f'"{start}l*"'
@@ -58,22 +61,22 @@ def render(context: Context, *, probe_port: int, outside: Iterable[Prefix], own:
 		iifname {mesh} goto from_mesh
 		iifname {access} goto from_client
 		iifname {links} goto from_link
-		ip6 daddr {plan.locators} counter drop
+		ip6 daddr {locators} counter drop
 		ip6 saddr @own6 accept
 		ip6 saddr {plan.prefix} counter drop
 	}}
 	chain from_mesh {{
-		ip6 saddr {plan.locators} ip6 daddr {plan.locator(context.slot)} accept
+		ip6 saddr {locators} ip6 daddr {own_locator} accept
 		counter drop
 	}}
 	chain from_client {{
-		ip6 daddr {plan.locators} counter drop
-		ip6 saddr {plan.clients} accept
+		ip6 daddr {locators} counter drop
+		ip6 saddr {clients} accept
 		counter drop
 	}}
 	chain from_link {{
-		ip6 saddr {plan.locators} counter drop
-		ip6 daddr {plan.locators} counter drop
+		ip6 saddr {locators} counter drop
+		ip6 daddr {locators} counter drop
 		ip6 saddr {{ {plan.prefix}, fe80::/10 }} accept
 		ip6 saddr @sites6 accept
 		ip saddr @sites4 accept
@@ -86,8 +89,8 @@ def render(context: Context, *, probe_port: int, outside: Iterable[Prefix], own:
 	}}
 	chain pass {{
 		type filter hook forward priority filter - 10; policy accept;
-		ip6 saddr {plan.locators} counter drop
-		ip6 daddr {plan.locators} counter drop
+		ip6 saddr {locators} counter drop
+		ip6 daddr {locators} counter drop
 		oifname {links} tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
 		oifname {access} tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
 	}}
@@ -264,7 +267,8 @@ class FirewallPlane:
         return failures
 
 
-def _elements(prefixes: Sequence[Prefix], family: type[IPv4Network] | type[IPv6Network]) -> str:
+@lru_cache(maxsize=16)
+def _elements(prefixes: tuple[Prefix, ...], family: type[IPv4Network] | type[IPv6Network]) -> str:
     # Collapsed, because an interval set refuses members that overlap.
     wanted: Iterable[Prefix]
     if family is IPv4Network:

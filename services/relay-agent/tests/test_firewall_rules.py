@@ -1,0 +1,85 @@
+"""The firewall table: text that nft takes, replaced at once; drift is seen. Packets are in test_agents_netns."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+from altnet.common.errors import Invalid, NotFound
+from altnet.common.net import Prefix
+from altnet.relay_agent.diff import Delete, Update
+from altnet.relay_agent.planes.firewall import FirewallPlane, NftTables, mark_of, render
+from altnet.relay_agent.view import FIREWALL, Ruleset
+from support.netns import Namespace
+from support.relays import Paper, Rig, document, entry
+
+SITES: tuple[Prefix, ...] = tuple(map(ip_network, ["fd77::/48", "fd77:0:0:1::/64", "10.1.0.0/16", "10.1.2.0/24"]))
+
+
+async def ruleset(outside: tuple[Prefix, ...] = (), own: tuple[Prefix, ...] = ()) -> Ruleset:
+    rig, paper = Rig(), Paper()
+    paper.put(entry("me", 1))
+    rig.shelf.put_mesh(paper)
+    rig.shelf.put_document(document("me"))
+    await rig.start()
+    await rig.fetch()
+    context = rig.agent.wanted.context
+    assert context is not None
+    return render(context, probe_port=51898, outside=outside, own=own)
+
+
+async def test_the_same_wish_is_the_same_text_and_another_is_another() -> None:
+    assert mark_of(await ruleset()) == mark_of(await ruleset())
+    assert mark_of(await ruleset(SITES)) != mark_of(await ruleset())
+
+
+async def test_prefixes_that_overlap_are_written_once() -> None:
+    text = (await ruleset(SITES, SITES)).text
+    assert "elements = { fd77::/48 }" in text
+    assert "elements = { 10.1.0.0/16 }" in text
+
+
+@pytest.mark.netns
+async def test_nft_takes_the_table_shows_it_with_its_mark_and_replaces_it(inside_netns: Namespace) -> None:
+    tables, plane = NftTables(timeout=10), None
+    inside_netns.run("nft", "add table inet other")
+    plane = FirewallPlane(tables, "altnet")
+    assert await plane.read() == {}
+    for wanted in (await ruleset(), await ruleset(SITES, SITES)):
+        assert await plane.update([Update(FIREWALL, "ruleset", wanted)]) == {}
+        (seen,) = (await plane.read()).values()
+        assert plane.same(seen, wanted)
+    assert inside_netns.run("nft", "list", "tables").split("\n")[:2] == ["table inet other", "table inet altnet"]
+
+    inside_netns.run("nft", "flush chain inet altnet local")
+    (seen,) = (await plane.read()).values()
+    assert not plane.same(seen, wanted), "a rule that somebody took out is missed"
+    assert await plane.update([Update(FIREWALL, "ruleset", wanted)]) == {}
+
+    (seen,) = (await FirewallPlane(tables, "altnet").read()).values()
+    assert not plane.same(seen, wanted), "an agent sets the table anew at its start"
+    (seen,) = (await FirewallPlane(tables, "altnet", trust=True).read()).values()
+    assert plane.same(seen, wanted), "`plan` believes the mark"
+
+    assert await plane.delete([Delete(FIREWALL, "ruleset", None)]) == {}
+    assert await plane.delete([Delete(FIREWALL, "ruleset", None)]) == {}
+    assert inside_netns.run("nft", "list", "tables").strip() == "table inet other"
+
+
+@pytest.mark.netns
+async def test_a_text_that_nft_refuses_leaves_the_old_table(inside_netns: Namespace) -> None:
+    tables = NftTables(timeout=10)
+    await tables.replace("altnet", await ruleset())
+    before = await tables.read("altnet")
+    with pytest.raises(Invalid, match="nft refused"):
+        await tables.replace("altnet", Ruleset(text="\tnonsense\n"))
+    assert await tables.read("altnet") == before
+
+
+async def test_without_nft_setting_says_so_and_reading_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    tables = NftTables(timeout=1)
+    with pytest.raises(NotFound, match="Install nftables"):
+        await tables.replace("altnet", Ruleset(text=""))
+    assert await tables.read("altnet") is None
+    await tables.delete("altnet")

@@ -1,0 +1,48 @@
+"""What the documents say about the code is so."""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_each_invariant_names_tests_that_exist() -> None:
+    named = set(re.findall(r"`(test_[a-z0-9_]+)`", (ROOT / "docs/invariants.md").read_text()))
+
+    existing = {
+        name
+        for folder in ("libs", "services", "tests")
+        for path in (ROOT / folder).rglob("test_*.py")
+        for name in re.findall(r"def (test_[a-z0-9_]+)", path.read_text())
+    }
+
+    assert named
+    assert named <= existing, sorted(named - existing)
+
+
+def test_every_make_target_that_the_documents_name_is_there() -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        found = re.findall(r"```sh\n(.*?)```|`(make [^`]+)`", document.read_text(), re.DOTALL)
+        code = "\n".join(block or inline for block, inline in found)
+        for target in re.findall(r"\bmake ([a-z][a-z-]*)", code):
+            assert target in targets, f"{document.name}: make {target}"
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_nothing_that_is_tracked_names_a_registrys_host_or_a_lock_with_addresses() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, timeout=30).stdout
+    names = listed.decode().split("\0")
+
+    assert "uv.lock" not in names
+    for name in names:
+        path = ROOT / name
+        if name.startswith("requirements/") and path.is_file():
+            assert "://" not in path.read_text(), name
