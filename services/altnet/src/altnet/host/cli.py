@@ -174,6 +174,18 @@ def serve(
     _run(run_serve(load_service(name), settings=settings, clock=SystemClock(), env=env, file=config))
 
 
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Run the story to its end and exit; 0 only if all held")] = False,
+    relays: Annotated[int, typer.Option(min=3, max=32, help="How many relays")] = 4,
+    json_output: JsonOption = False,
+) -> None:
+    """Show the whole product on this machine, live: relays, clients, packets, failures. Needs root."""
+    from altnet.host.demo import run_demo
+
+    raise typer.Exit(run_demo(once=once, json=json_output, relays=relays))
+
+
 def _with_flags(**flags: Sequence[str] | str | None) -> dict[str, str]:
     """The environment with flags on top: a flag is the same setting, said louder."""
     env = dict(os.environ)
