@@ -25,6 +25,10 @@ def client_body(name: str) -> dict[str, str]:
     return {"name": name, "key": PrivateKey.generate().public().base64}
 
 
+def swarm_of(control: ControlPlane, root: Path, prefix: str) -> Swarm:
+    return Swarm(control, size=3, workers=1, log=root / prefix, prefix=prefix)
+
+
 async def until_equal(control: ControlPlane, swarm: Swarm) -> None:
     """Wait until every relay holds what Postgres says."""
     deadline = time.monotonic() + BACK

@@ -111,6 +111,15 @@ def test_everything_killed_at_once_comes_back_with_up(lab: Lab) -> None:
     assert reaches(lab, "client1", "client2", within=30)
 
 
+def test_an_agent_whose_wireguard_was_killed_brings_it_back_by_itself(lab: Lab) -> None:
+    assert reaches(lab, "client1", "client2", within=30)
+
+    lab.kill("relay1", Target.WIREGUARD)
+
+    # One heartbeat until the agent sees it, 15 s until the client gives up its dead session (WireGuard's timers).
+    assert reaches(lab, "client1", "client2", within=45)
+
+
 def test_a_killed_control_plane_comes_back_at_the_same_address_with_what_it_knew(lab: Lab) -> None:
     before = lab.control_plane()
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,11 +20,12 @@ from altnet.common.contracts.agent import Versions
 from altnet.common.errors import Conflict, Exhausted, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
 from altnet.common.keys import PublicKey
 from altnet.common.settings import Secret
+from altnet.relay_agent import cli
 from altnet.relay_agent.enrol import CREDENTIALS_PREFIX, ENROL_PREFIX, Answer, Registry, https_post
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.settings import Timers
-from altnet.relay_agent.state import Enrolment, Identity, MemoryState, make_identity
-from support.relays import START
+from altnet.relay_agent.state import DiskState, Enrolment, Identity, MemoryState, make_identity
+from support.relays import START, enrolment_of
 
 ANSWER = {
     "relay": {"id": "rly_me", "name": "me", "slot": 1, "address": "fd42:1337:beef::1", "new_field": True},
@@ -314,3 +316,26 @@ async def test_another_refusal_does_not_take_us_down(identity: Identity) -> None
     renewal.task.cancel()
     assert not renewal.revoked
     assert len(renewal.asked) <= 6
+
+
+async def test_a_host_enrols_by_command_keeps_the_answer_and_drops_what_another_relay_cached(
+    front: Front, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("alt_secret\n")
+    state = DiskState.at(str(tmp_path / "state"))
+    state.identity()
+    await state.save_enrolment(enrolment_of("somebody", 9))
+    await state.save_snapshot(b"of another life")
+    flags = ["--state-dir", str(tmp_path / "state"), "--backend", "memory", "--registry", front.url]
+    flags += ["--token-file", str(token), "--name", "me", "--endpoint", "192.0.2.1:51820", "--json"]
+
+    assert await asyncio.to_thread(cli.main, ["enrol", *flags], {}) == cli.OK
+
+    enrolment = state.enrolment()
+    assert enrolment is not None
+    assert enrolment.relay.id == "rly_me"
+    assert state.mesh() == []
+    said = json.loads(front.asked[0][2])
+    assert (said["token"], said["name"], said["endpoints"]) == ("alt_secret", "me", ["192.0.2.1:51820"])
+    assert said["nkey"] == state.identity().nkey

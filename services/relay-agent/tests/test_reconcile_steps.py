@@ -100,6 +100,15 @@ async def test_a_mesh_device_that_somebody_deleted_comes_back_with_all_its_peers
     assert rig.as_planned(paper)
 
 
+async def test_a_device_that_died_is_made_anew_with_the_next_heartbeat_and_not_only_at_a_resync() -> None:
+    rig, paper = await meshed("a", "b")
+    rig.memory.remove_interface("altm0")
+    await rig.agent.reporter.heartbeat()
+    await rig.advance(0.1)
+    assert rig.peers == {"a", "b"}
+    assert rig.as_planned(paper)
+
+
 async def test_a_strange_peer_and_a_stale_link_are_pruned() -> None:
     rig, paper = await meshed("a")
     await rig.tell(paper.put(entry("b", 3)))

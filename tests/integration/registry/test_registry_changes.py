@@ -12,6 +12,7 @@ from altnet.common.contracts.agent import HostStatus, LinkStatus
 from altnet.common.db.settings import DatabaseSettings
 from altnet.common.keys import PrivateKey
 from altnet.registry.api.changes import _follow
+from altnet.registry.store.progress import receipts_of
 from integration.registry.running import RunningRegistry, eventually, running
 
 
@@ -99,11 +100,10 @@ async def test_receipts_survive_a_registry_that_starts_anew(
         await two.until(mesh=two.change, document=two.change)
         await one.acknowledge()
 
-        async def one_has_it() -> bool:
-            return bool((await first.applied(two.change, timeout=0))["applied"] == 1)
+        async def is_written() -> bool:
+            return one.id in await receipts_of(first.db, two.change)
 
-        await eventually(one_has_it)
-        await first.app.state.registry.convergence.flush()
+        await eventually(is_written)
     async with running(registry_database, bus_settings, bus_identity) as second:
         half = await second.applied(two.change, timeout=0)
         assert (half["concerned"], half["applied"]) == (2, 1)
@@ -136,6 +136,7 @@ async def test_a_relay_is_up_by_its_heartbeats_and_its_last_ones_are_kept(regist
     relay = await registry.enrol("one")
     listed = (await registry.api.get(f"/v1/relays/{relay.id}")).json()
     assert (listed["health"], listed["last_seen"]) == ("new", None)
+    await relay.until(document=relay.change)
     link = LinkStatus(neighbour="rly_x", up=True, rtt=0.02, loss=0.0)
     for _ in range(3):
         await relay.beat(links=(link,), host=HostStatus(load=0.5))
@@ -157,6 +158,7 @@ async def test_a_relay_is_up_by_its_heartbeats_and_its_last_ones_are_kept(regist
 
 async def test_a_silent_relay_is_late_then_down_and_says_so_in_receipts(registry: RunningRegistry) -> None:
     relay = await registry.enrol("one")
+    await relay.until(document=relay.change)
     await relay.beat()
     pulse, clock = registry.app.state.registry.pulse, registry.app.state.registry.clock
 

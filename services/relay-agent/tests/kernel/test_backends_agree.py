@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from ipaddress import ip_network
 
 import pytest
@@ -74,20 +73,15 @@ async def play(wireguard: WireGuard, script: list[list[PeerChange] | PrivateKey]
         await wireguard.remove(MESH)
 
 
-async def play_and_close(wireguard: WireGuard, script: list[list[PeerChange] | PrivateKey]) -> list[object]:
-    try:
-        return await play(wireguard, script)
-    finally:
-        await wireguard.close()
-
-
 @pytest.mark.netns
 @pytest.mark.parametrize("backend", ["wireguard-go", pytest.param("kernel", marks=pytest.mark.kernel_wg)])
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(script=steps)
-def test_any_sequence_of_changes_reads_back_alike(
+async def test_any_sequence_of_changes_reads_back_alike(
     inside_netns: Namespace, backend: str, script: list[list[PeerChange] | PrivateKey]
 ) -> None:
     real: WireGuard = KernelWireGuard(prefix=PREFIX) if backend == "kernel" else userspace(inside_netns)
-    expected = asyncio.run(play(MemoryHost().wireguard, script))
-    assert asyncio.run(play_and_close(real, script)) == expected
+    try:
+        assert await play(real, script) == await play(MemoryHost().wireguard, script)
+    finally:
+        await real.close()

@@ -133,6 +133,7 @@ class Agent:
             applied=self.reconciler.applied,
             health=self.health,
             host=host_status,
+            device_lost=self.reconciler.compare_soon,
         )
 
     async def start(self) -> None:

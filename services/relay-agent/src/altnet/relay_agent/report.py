@@ -69,7 +69,9 @@ class Reporter:
         applied: Callable[[], Applied],
         health: Callable[[], str],
         host: Callable[[], HostStatus],
+        device_lost: Callable[[], None] = lambda: None,
     ) -> None:
+        """`device_lost` is called when a device that should be there cannot be read: somebody killed what made it."""
         self._desired = desired
         self._outlet = outlet
         self._wireguard = wireguard
@@ -83,6 +85,7 @@ class Reporter:
         self._applied = applied
         self._health = health
         self._host = host
+        self._device_lost = device_lost
         self._news = asyncio.Event()
         self._beat = asyncio.Event()
         self._number = 0
@@ -188,8 +191,9 @@ class Reporter:
             state = await self._wireguard.read(device)
         except AltnetError as error:
             _log.debug("the sessions cannot be read", device=device, reason=str(error))
+            self._device_lost()
             return {}
-        return {**state.peers}
+        return {key: peer for key, peer in state.peers.items()}  # noqa: C416 - with None among the keys asked for
 
     async def _send(self, subject: str, make: Callable[[], Awaitable[msgspec.Struct]]) -> None:
         if not self._outlet.connected:

@@ -227,7 +227,7 @@ def _plan_document(world: World, current: Plan, identifier: str, difference: Dif
         if current.documents.pop(identifier, None) is not None:
             difference.gone.add(identifier)
         return
-    head, clients = _head(world, relay), _access(world, relay)
+    head, clients = _head(world, relay), {} if relay.revoked else world.access(relay)
     document = current.documents.get(identifier)
     if document is None:
         document = PlannedDocument(head, document_digest(head))
@@ -263,19 +263,6 @@ def _head(world: World, relay: Relay) -> RelayDocument:
         mesh_port=relay.mesh_port,
         access_port=relay.access_port,
     )
-
-
-def _access(world: World, relay: Relay) -> dict[str, AccessClient]:
-    if relay.revoked:
-        return {}
-    access = {}
-    for identifier in world.clients_of[relay.id]:
-        client = world.clients[identifier]
-        addresses = (client.address, *world.service_addresses(identifier))
-        access[identifier] = AccessClient(
-            id=identifier, key=client.key, addresses=tuple(f"{address}/128" for address in addresses)
-        )
-    return access
 
 
 def _head_hash(head: RelayDocument) -> int:
