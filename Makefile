@@ -104,7 +104,7 @@ format: $(VENV)/.dev ## Put code into the house's form
 
 .PHONY: test-kernel-wg
 test-kernel-wg: setup-dev ## The kernel's WireGuard backend, in a throw-away virtual machine
-	@PYTHON=$(BIN)/python deploy/kernelvm/run
+	$(BIN)/python deploy/kernelvm/run.py
 
 # --- generated files --------------------------------------------------------------------------------------------
 

@@ -48,5 +48,5 @@ async def run(say: Callable[[str], None], *, scale: int = 1000) -> dict[str, Mea
             ratio=verdict.equal / scale,
             against="all agents",
             note=f"{verdict.rest:.1f} s after the last kill",
-        ),  # fmt: skip
+        ),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -50,8 +49,7 @@ async def test_after_backup_loss_and_restore_all_relays_hold_what_the_backup_say
             moved = await operator.patch(f"/v1/relays/{relay}", {"endpoints": ["203.0.113.9:51820"]})
             assert (await operator.applied(moved.number))["complete"]
 
-        await control.kill()
-        shutil.rmtree(control.data)
+        await control.lose()
         restored = await asyncio.to_thread(altnet, "admin", "restore", str(backup), "--data-dir", str(control.data))
         assert restored.returncode == 0, restored.stderr
         again = await asyncio.to_thread(altnet, "admin", "restore", str(backup), "--data-dir", str(control.data))

@@ -33,7 +33,7 @@ async def test_up_without_root_is_ready_and_keeps_its_files_private(home: Path) 
     python, env = _python_for(NOBODY)
     control = ControlPlane(home / "altnet", user=NOBODY, home=home, python=python, env=env)
     async with control:
-        owners = _owners(home)
+        owners = _owners(home / "altnet")
         modes = {oct(path.stat().st_mode & 0o777) for path in (home / "altnet", home / "altnet/secrets")}
         token = (home / "altnet/owner.token").stat().st_mode & 0o777
         async with control.client() as operator:

@@ -144,6 +144,14 @@ class ControlPlane:
         """`kill -9` of `altnet up` itself; its children notice by themselves."""
         await self._end(signal.SIGKILL)
 
+    async def lose(self) -> None:
+        """As if its disk were gone: everything is killed, and the data directory removed."""
+        await self.kill()
+        while any([self.kill_nats(), self.kill_postgres()]):  # noqa: ASYNC110 - other processes send no event
+            await asyncio.sleep(0.05)
+        while self.data.exists():  # backends that outlived their postmaster for a moment still write
+            await asyncio.to_thread(shutil.rmtree, self.data, ignore_errors=True)
+
     async def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is None:

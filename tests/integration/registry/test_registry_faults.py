@@ -92,11 +92,11 @@ async def test_after_a_restore_every_document_is_newer_than_any_before(
         Database(registry_database, schema="registry", clock=SystemClock()) as db,
         db.transaction(actor="t") as uow,
     ):
-        assert await renumber_after_restore(uow, least=5000) == 5000
+        assert await renumber_after_restore(uow, skip=5000) == 5000 + relay.change
     async with running(registry_database, bus_settings, bus_identity) as second:
         planning = second.app.state.registry.director.planning
-        assert planning.plan.documents[relay.id].generation == 5001
-        assert planning.plan.meshes[relay.network].generation == 5001
+        assert planning.plan.documents[relay.id].generation == relay.change + 5001
+        assert planning.plan.meshes[relay.network].generation == relay.change + 5001
 
 
 async def test_without_the_bus_writes_succeed_and_follow_later(

@@ -160,10 +160,10 @@ def database_settings(place: DatabaseSettings, secrets: SecretsDir, schema: str)
     return msgspec.structs.replace(place, user=names.runtime_role(schema), password=secrets.database_password(schema))
 
 
-async def prepare_database(
+async def provision_database(
     superuser_dsn: str, *, place: DatabaseSettings, secrets: SecretsDir, services: Sequence[Service]
 ) -> None:
-    """Provision roles and schemas and bring every schema to its newest revision. May be repeated."""
+    """Make the database, the roles with their passwords, and the schemas. May be repeated."""
     passwords = {
         service.schema: ServicePasswords(
             owner=secrets.database_password(f"{service.schema}_owner"),
@@ -172,6 +172,13 @@ async def prepare_database(
         for service in services
     }
     await provision(superuser_dsn, place.name, passwords)
+
+
+async def prepare_database(
+    superuser_dsn: str, *, place: DatabaseSettings, secrets: SecretsDir, services: Sequence[Service]
+) -> None:
+    """Provision roles and schemas and bring every schema to its newest revision. May be repeated."""
+    await provision_database(superuser_dsn, place=place, secrets=secrets, services=services)
     for service in services:
         owner = secrets.database_password(f"{service.schema}_owner")
         await upgrade(dsn_of(place, names.owner_role(service.schema), owner), service.migrations, service.schema)

@@ -31,12 +31,17 @@ from altnet.registry.api.deps import Parts
 from altnet.registry.consumers import Reports
 from altnet.registry.domain.ratelimit import RateLimit, RateRule
 from altnet.registry.handlers import tokens as token_handlers
+from altnet.registry.handlers.admin import rebuild_desired, renumber_after_restore
+from altnet.registry.handlers.tokens import make_first_owner
 from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.director import Director
 from altnet.registry.jobs.gauges import Gauges
 from altnet.registry.jobs.pulse import Pulse
 from altnet.registry.settings import RegistrySettings
 from altnet.registry.store import tokens
+
+HOST = "host"
+"""Who acts when an administrator uses the host's own commands."""
 
 TITLE = "Altnet registry"
 DESCRIPTION = (
@@ -152,6 +157,23 @@ def _look_up(db: Database) -> LookUp:
         )
 
     return find
+
+
+async def _first_owner(context: ServiceContext) -> Secret | None:
+    lifetime = context.load_settings(RegistrySettings).api.first_owner_lifetime
+    async with context.database.transaction(actor=HOST) as uow:
+        made = await make_first_owner(uow, clock=context.clock, lifetime=lifetime, randomness=secrets.token_bytes)
+    return made[1] if made else None
+
+
+async def _after_restore(db: Database, skip: int) -> None:
+    async with db.transaction(actor=HOST) as uow:
+        await renumber_after_restore(uow, skip=skip)
+
+
+async def _rebuild(context: ServiceContext) -> int:
+    async with context.database.transaction(actor=HOST) as uow:
+        return await rebuild_desired(uow)
 
 
 def _version() -> str:

@@ -284,6 +284,8 @@ class PostgresServer:
             "port": str(self.port),
             "max_connections": str(self.settings.max_connections),
             "shared_buffers": self.settings.shared_buffers,
+            # In the data directory, so that a kill and a removed directory leave nothing in /dev/shm.
+            "dynamic_shared_memory_type": "mmap",
             "password_encryption": "scram-sha-256",
             "jit": "off",  # our statements are short: compiling them would take longer than running them
             "max_worker_processes": "4",

@@ -21,15 +21,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 from altnet.common.clock import Clock
+from altnet.common.db import names
 from altnet.common.db.engine import Database
 from altnet.common.db.settings import DatabaseSettings
 from altnet.common.embedded.postgres import SUPERUSER, PostgresServer
 from altnet.common.errors import Conflict, Invalid, Unavailable
 from altnet.common.files import write_private
 from altnet.common.service import Service
+from altnet.common.settings import Secret
 from altnet.host.data_dir import DataDir
-from altnet.host.hosting import database_settings, prepare_database
+from altnet.host.hosting import database_settings, prepare_database, provision_database
 from altnet.host.secrets import SecretsDir
 from altnet.host.up import DATABASE
 
@@ -126,8 +129,9 @@ async def restore(source: Path, data: DataDir, *, services: Sequence[Service], c
             secrets = SecretsDir(data.secrets)
             async with PostgresServer(data.postgres) as server:
                 place = DatabaseSettings(host=server.host, port=server.port, name=DATABASE, user="nobody")
-                await prepare_database(server.superuser_dsn, place=place, secrets=secrets, services=services)
-                arguments = ("--clean", "--if-exists", "--exit-on-error", "--single-transaction")
+                await provision_database(server.superuser_dsn, place=place, secrets=secrets, services=services)
+                await _drop_schemas(server, services)
+                arguments = ("--exit-on-error", "--single-transaction")
                 dump = Path(folder) / DUMP
                 await _programs_of(server).run("pg_restore", *arguments, f"--dbname={DATABASE}", str(dump))
                 # An older backup gets the migrations since, and the grants that a dump does not carry.
@@ -137,6 +141,17 @@ async def restore(source: Path, data: DataDir, *, services: Sequence[Service], c
                         settings = database_settings(place, secrets, service.schema)
                         async with Database(settings, schema=service.schema, clock=clock) as database:
                             await service.after_restore(database, SKIP)
+
+
+async def _drop_schemas(server: PostgresServer, services: Sequence[Service]) -> None:
+    """Make room for the dump's own: `pg_restore --clean` cannot drop what partitions inherit."""
+    password = Secret(server.password_file.read_text().strip())
+    connection = await asyncpg.connect(server.dsn(SUPERUSER, DATABASE, password=password))
+    try:
+        for service in services:
+            await connection.execute(f"DROP SCHEMA IF EXISTS {names.name(service.schema)} CASCADE")
+    finally:
+        await connection.close()
 
 
 @contextlib.asynccontextmanager

@@ -88,12 +88,15 @@ async def enrol_relay(
         response.status_code = 200
     tell(response, change=found.change)
     relay, network = found.relay, found.network
+    plan = AddressPlan(network.prefix)
     return EnrolmentAnswer(
         relay=EnrolledRelay(
             id=relay.id,
             name=relay.name,
             slot=relay.slot,
-            address=str(AddressPlan(network.prefix).relay_address(relay.slot)),
+            address=str(plan.relay_address(relay.slot)),
+            locator=str(plan.locator(relay.slot)),
+            client_prefix=str(plan.client_prefix(relay.slot)),
             region=relay.region,
             created=found.created,
         ),

@@ -10,7 +10,7 @@ from altnet.common.contracts.envelope import Event
 from altnet.common.db.uow import UnitOfWork
 from altnet.registry.domain.world import Ref
 from altnet.registry.tables import ChangeRow, CounterRow
-from sqlalchemy import func, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -60,10 +60,10 @@ async def record(
     return number
 
 
-async def raise_counter(uow: UnitOfWork, least: int) -> int:
-    """Let the next number be above `least`: after a restore, agents may have seen later numbers than the backup."""
+async def raise_counter(uow: UnitOfWork, skip: int) -> int:
+    """Leave out `skip` numbers: after a restore, agents may have seen later numbers than the backup has."""
     found = await uow.connection.execute(
-        update(CounterRow).values(number=func.greatest(col(CounterRow.number), least)).returning(col(CounterRow.number))
+        update(CounterRow).values(number=col(CounterRow.number) + skip).returning(col(CounterRow.number))
     )
     return int(found.scalar_one())
 

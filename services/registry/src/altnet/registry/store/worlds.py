@@ -220,6 +220,10 @@ async def ask_for_rebuild(uow: UnitOfWork) -> None:
     await uow.connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": REBUILD})
 
 
+async def count_documents(uow: UnitOfWork) -> int:
+    return int((await uow.connection.execute(text("SELECT count(*) FROM registry.documents"))).scalar_one())
+
+
 async def forget_documents(uow: UnitOfWork) -> None:
     """The next leader gives every document a new generation."""
     await uow.connection.execute(text("DELETE FROM registry.documents"))

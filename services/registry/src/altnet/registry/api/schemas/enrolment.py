@@ -62,6 +62,10 @@ class EnrolledRelay(Model):
     name: str
     slot: int
     address: str
+    """Its overlay address."""
+    locator: str
+    client_prefix: str
+    """The /64 that its clients' addresses come from."""
     region: str
     created: bool
     """False if the host was known."""
