@@ -354,10 +354,11 @@ async def test_a_revocation_made_elsewhere_is_not_undone(
     finally:
         bus_identity.directory = None
     public, seed = make_nkey()
+    credentials = Credentials(relay_pass(bus_identity, public), seed)  # a later one would be a new admission
     await revoke_user(sys_bus, copy, public, SystemClock().now())
     await revoke_users(sys_bus, bus_identity, {make_nkey()[0]: SystemClock().now()})
     assert public in bus_identity.revocations
-    assert await refused(bus_settings, Credentials(relay_pass(bus_identity, public), seed))
+    assert await refused(bus_settings, credentials)
 
 
 async def test_a_relay_that_is_let_in_again_gets_in_with_a_later_pass(

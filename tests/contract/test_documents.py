@@ -8,13 +8,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_each_invariant_names_tests_that_exist() -> None:
-    named = set(re.findall(r"`(test_[a-z0-9_]+)`", (ROOT / "docs/invariants.md").read_text()))
+    named = set(re.findall(r"`((?:test_|Test)[A-Za-z0-9_]+)`", (ROOT / "docs/invariants.md").read_text()))
 
     existing = {
         name
         for folder in ("libs", "services", "tests")
         for path in (ROOT / folder).rglob("test_*.py")
-        for name in re.findall(r"def (test_[a-z0-9_]+)", path.read_text())
+        for name in re.findall(r"(?:def |^)(test_[a-z0-9_]+|Test[A-Za-z]+)", path.read_text(), re.MULTILINE)
     }
 
     assert named

@@ -47,7 +47,9 @@ def test_what_a_seed_signs_its_public_key_verifies_and_no_other(raw: bytes, data
 
 
 @pytest.mark.parametrize(
-    "text", ["", "U", "not base32!", "UAAAA", "A" * 56, make_nkey(Role.ACCOUNT)[0], make_nkey()[1].decode()]
+    "text",
+    ["", "U", "not base32!", "UAAAA", "A" * 56, make_nkey(Role.ACCOUNT)[0], make_nkey()[1].decode()],
+    ids=["empty", "short", "not-base32", "cut-off", "wrong-checksum", "an-accounts-key", "a-seed"],
 )
 def test_what_is_no_users_public_key_is_refused_with_its_field(text: str) -> None:
     with pytest.raises(Invalid) as refused:
