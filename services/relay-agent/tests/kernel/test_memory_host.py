@@ -43,8 +43,8 @@ async def test_faults_of_one_verb_leave_the_others_alone(host: MemoryHost) -> No
 
 
 async def test_a_fault_of_no_verb_is_refused(host: MemoryHost) -> None:
-    with pytest.raises(ValueError, match="no verb aply"):
-        host.fail_next("aply", wireguard_unavailable("a test"))
+    with pytest.raises(ValueError, match="no verb no_such"):
+        host.fail_next("no_such", wireguard_unavailable("a test"))
 
 
 async def test_a_handshake_shows_in_the_reading_and_survives_an_update(host: MemoryHost) -> None:

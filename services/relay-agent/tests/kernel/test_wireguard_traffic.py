@@ -69,20 +69,20 @@ async def test_packets_cross_and_counters_endpoint_and_handshake_are_read(pair: 
     assert after.tx > before.tx
 
 
-async def test_an_update_keeps_the_session_and_loses_nothing(pair: tuple[RealHost, RealHost]) -> None:
+async def test_added_prefixes_keep_the_session_and_lose_nothing(pair: tuple[RealHost, RealHost]) -> None:
     one, other = pair
     mine, theirs = await join(one, other)
     before = await read(one, theirs)
     with Prober(Spot(one.namespace, "fd00::1"), Spot(other.namespace, "fd00::2"), interval=0.01) as prober:
         for number in range(20):
             more = [ip_network(f"fd00:{number + 1:x}::/64")]
-            with one.namespace.entered():
-                await one.host.wireguard.apply(MESH, [PeerChange.update(theirs, allowed=more)])
-            await add(other, PeerConfig(key=mine, allowed=(ip_network("fd00::1/128"), *more)))
+            for real, key in ((one, theirs), (other, mine)):
+                with real.namespace.entered():
+                    await real.host.wireguard.apply(MESH, [PeerChange.update(key, allowed=more, keepalive=25)])
             await asyncio.sleep(0.01)
         verdict = await asyncio.to_thread(prober.finish)
     after = await read(one, theirs)
-    assert verdict.lost == 0
+    assert (verdict.lost, verdict.refused) == (0, 0)
     assert after.last_handshake == before.last_handshake
     assert len(after.allowed) == 21
 

@@ -35,16 +35,28 @@ def change_text(change: PeerChange) -> bytes:
     if change.psk is not None:
         text += f"preshared_key={change.psk.reveal().hex()}\n"
     if change.endpoint is not None:
-        text += f"endpoint={change.endpoint}\n"
+        text += f"endpoint={_endpoint_text(change.endpoint)}\n"
     if change.keepalive is not None:
         text += f"persistent_keepalive_interval={change.keepalive}\n"
     if change.replace_allowed:
         text += "replace_allowed_ips=true\n"
     for prefix in change.allowed:
-        # Three times as fast as str(prefix), and this is all of our share in applying ten thousand peers.
-        family = socket.AF_INET6 if prefix.version == 6 else socket.AF_INET
-        text += f"allowed_ip={socket.inet_ntop(family, prefix.network_address.packed)}/{prefix.prefixlen}\n"
+        text += f"allowed_ip={_address_text(prefix.network_address)}/{prefix.prefixlen}\n"
     return text.encode()
+
+
+def _address_text(address: IPv4Address | IPv6Address) -> str:
+    """Five times as fast as str(address), which would be most of our share in applying ten thousand peers."""
+    packed = address.packed
+    return socket.inet_ntop(socket.AF_INET6 if len(packed) == 16 else socket.AF_INET, packed)
+
+
+def _endpoint_text(endpoint: Endpoint) -> str:
+    address = endpoint.address
+    if isinstance(address, IPv4Address):
+        return f"{_address_text(address)}:{endpoint.port}"
+    scope = f"%{address.scope_id}" if address.scope_id else ""
+    return f"[{_address_text(address)}{scope}]:{endpoint.port}"
 
 
 class DeviceParser:

@@ -147,7 +147,8 @@ class PeerChange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key: PublicKey
     allowed: tuple[Prefix, ...] = ()
     replace_allowed: bool = False
-    """Drop the prefixes that are not in `allowed`; else those in `allowed` come on top."""
+    """Drop the prefixes that are not in `allowed`; else those in `allowed` come on top. On a live peer the kernel
+    drops all before it adds, and a packet that comes between is lost: where prefixes only join, do not replace."""
     endpoint: Endpoint | None = None
     keepalive: int | None = None
     psk: PresharedKey | None = None
