@@ -114,7 +114,7 @@ contracts: $(VENV)/.dev ## Write AsyncAPI, JSON schemas of events and docs/subje
 
 .PHONY: openapi
 openapi: $(VENV)/.main ## Write docs/openapi from the services
-	@$(BIN)/altnet admin openapi docs/openapi
+	@$(BIN)/python -m altnet.host.admin.documents docs/openapi
 
 .PHONY: sdk
 sdk: $(VENV)/.dev openapi ## Generate the Python client from docs/openapi

@@ -10,13 +10,10 @@ from .behind_relay import BehindRelay
 from .bus_pass import BusPass
 from .change import Change
 from .change_page import ChangePage
-from .client import Client
-from .client_labels import ClientLabels
 from .client_made import ClientMade
 from .client_made_labels import ClientMadeLabels
 from .client_new import ClientNew
 from .client_new_labels import ClientNewLabels
-from .client_page import ClientPage
 from .client_patch import ClientPatch
 from .client_patch_labels import ClientPatchLabels
 from .credentials_answer import CredentialsAnswer
@@ -44,6 +41,9 @@ from .link_metrics import LinkMetrics
 from .mesh_relay import MeshRelay
 from .mesh_relay_page import MeshRelayPage
 from .network import Network
+from .network_client import NetworkClient
+from .network_client_labels import NetworkClientLabels
+from .network_client_page import NetworkClientPage
 from .network_new import NetworkNew
 from .network_page import NetworkPage
 from .network_patch import NetworkPatch
@@ -99,13 +99,10 @@ __all__ = (
     "BusPass",
     "Change",
     "ChangePage",
-    "Client",
-    "ClientLabels",
     "ClientMade",
     "ClientMadeLabels",
     "ClientNew",
     "ClientNewLabels",
-    "ClientPage",
     "ClientPatch",
     "ClientPatchLabels",
     "CredentialsAnswer",
@@ -133,6 +130,9 @@ __all__ = (
     "MeshRelay",
     "MeshRelayPage",
     "Network",
+    "NetworkClient",
+    "NetworkClientLabels",
+    "NetworkClientPage",
     "NetworkNew",
     "NetworkPage",
     "NetworkPatch",

@@ -28,6 +28,10 @@ class EnrolledRelay:
     name: str
     slot: int
     address: str
+    """ Its overlay address. """
+    locator: str
+    client_prefix: str
+    """ The /64 that its clients' addresses come from. """
     region: str
     created: bool
     """ False if the host was known. """
@@ -45,6 +49,10 @@ class EnrolledRelay:
 
         address = self.address
 
+        locator = self.locator
+
+        client_prefix = self.client_prefix
+
         region = self.region
 
         created = self.created
@@ -57,6 +65,8 @@ class EnrolledRelay:
             "name": name,
             "slot": slot,
             "address": address,
+            "locator": locator,
+            "client_prefix": client_prefix,
             "region": region,
             "created": created,
         })
@@ -76,6 +86,10 @@ class EnrolledRelay:
 
         address = d.pop("address")
 
+        locator = d.pop("locator")
+
+        client_prefix = d.pop("client_prefix")
+
         region = d.pop("region")
 
         created = d.pop("created")
@@ -85,6 +99,8 @@ class EnrolledRelay:
             name=name,
             slot=slot,
             address=address,
+            locator=locator,
+            client_prefix=client_prefix,
             region=region,
             created=created,
         )

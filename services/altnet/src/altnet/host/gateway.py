@@ -25,7 +25,8 @@ class Gateway:
     def __init__(self, apps: Mapping[str, FastAPI]) -> None:
         self._apps = dict(apps)
         self._owners: dict[tuple[str, ...], str] = {}
-        for name, app in self._apps.items():
+        # A document takes half a second to make, and one service alone gets every request anyway.
+        for name, app in self._apps.items() if len(self._apps) > 1 else ():
             for path in app.openapi().get("paths", {}):
                 owner = self._owners.setdefault(_head(path), name)
                 if owner != name:

@@ -40,9 +40,9 @@ def _get_kwargs(
 
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Problem | str | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Problem | None:
     if response.status_code == 200:
-        response_200 = response.text
+        response_200 = cast(Any, response.text)
         return response_200
 
     if response.status_code == 401:
@@ -86,7 +86,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Problem | str]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -100,7 +100,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     last_event_id: None | str | Unset = UNSET,
 
-) -> Response[Problem | str]:
+) -> Response[Any | Problem]:
     """ Stream Changes
 
      Follow changes: `accepted` with the number as id, and `applied` when everybody concerned has it.
@@ -115,7 +115,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Problem | str]
+        Response[Any | Problem]
      """
 
 
@@ -135,7 +135,7 @@ def sync(
     client: AuthenticatedClient,
     last_event_id: None | str | Unset = UNSET,
 
-) -> Problem | str | None:
+) -> Any | Problem | None:
     """ Stream Changes
 
      Follow changes: `accepted` with the number as id, and `applied` when everybody concerned has it.
@@ -150,7 +150,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Problem | str
+        Any | Problem
      """
 
 
@@ -165,7 +165,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     last_event_id: None | str | Unset = UNSET,
 
-) -> Response[Problem | str]:
+) -> Response[Any | Problem]:
     """ Stream Changes
 
      Follow changes: `accepted` with the number as id, and `applied` when everybody concerned has it.
@@ -180,7 +180,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Problem | str]
+        Response[Any | Problem]
      """
 
 
@@ -200,7 +200,7 @@ async def asyncio(
     client: AuthenticatedClient,
     last_event_id: None | str | Unset = UNSET,
 
-) -> Problem | str | None:
+) -> Any | Problem | None:
     """ Stream Changes
 
      Follow changes: `accepted` with the number as id, and `applied` when everybody concerned has it.
@@ -215,7 +215,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Problem | str
+        Any | Problem
      """
 
 

@@ -8,8 +8,8 @@ from ...client import AuthenticatedClient, Client
 from ...types import Response, UNSET
 from ... import errors
 
-from ...models.client import Client
 from ...models.client_patch import ClientPatch
+from ...models.network_client import NetworkClient
 from ...models.problem import Problem
 from ...types import UNSET, Unset
 from typing import cast
@@ -47,9 +47,9 @@ def _get_kwargs(
 
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Client | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> NetworkClient | Problem | None:
     if response.status_code == 200:
-        response_200 = Client.from_dict(response.json())
+        response_200 = NetworkClient.from_dict(response.json())
 
 
 
@@ -131,7 +131,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Client | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[NetworkClient | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -147,7 +147,7 @@ def sync_detailed(
     body: ClientPatch,
     if_match: None | str | Unset = UNSET,
 
-) -> Response[Client | Problem]:
+) -> Response[NetworkClient | Problem]:
     """ Change Client
 
      Change or move a client: what is left out stays, and so does its address.
@@ -162,7 +162,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Client | Problem]
+        Response[NetworkClient | Problem]
      """
 
 
@@ -186,7 +186,7 @@ def sync(
     body: ClientPatch,
     if_match: None | str | Unset = UNSET,
 
-) -> Client | Problem | None:
+) -> NetworkClient | Problem | None:
     """ Change Client
 
      Change or move a client: what is left out stays, and so does its address.
@@ -201,7 +201,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Client | Problem
+        NetworkClient | Problem
      """
 
 
@@ -220,7 +220,7 @@ async def asyncio_detailed(
     body: ClientPatch,
     if_match: None | str | Unset = UNSET,
 
-) -> Response[Client | Problem]:
+) -> Response[NetworkClient | Problem]:
     """ Change Client
 
      Change or move a client: what is left out stays, and so does its address.
@@ -235,7 +235,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Client | Problem]
+        Response[NetworkClient | Problem]
      """
 
 
@@ -259,7 +259,7 @@ async def asyncio(
     body: ClientPatch,
     if_match: None | str | Unset = UNSET,
 
-) -> Client | Problem | None:
+) -> NetworkClient | Problem | None:
     """ Change Client
 
      Change or move a client: what is left out stays, and so does its address.
@@ -274,7 +274,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Client | Problem
+        NetworkClient | Problem
      """
 
 

@@ -8,7 +8,7 @@ from ...client import AuthenticatedClient, Client
 from ...types import Response, UNSET
 from ... import errors
 
-from ...models.client import Client
+from ...models.network_client import NetworkClient
 from ...models.problem import Problem
 from typing import cast
 
@@ -34,9 +34,9 @@ def _get_kwargs(
 
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Client | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> NetworkClient | Problem | None:
     if response.status_code == 200:
-        response_200 = Client.from_dict(response.json())
+        response_200 = NetworkClient.from_dict(response.json())
 
 
 
@@ -90,7 +90,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Client | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[NetworkClient | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -104,7 +104,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 
-) -> Response[Client | Problem]:
+) -> Response[NetworkClient | Problem]:
     """ Get Client
 
      Show a client.
@@ -117,7 +117,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Client | Problem]
+        Response[NetworkClient | Problem]
      """
 
 
@@ -137,7 +137,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 
-) -> Client | Problem | None:
+) -> NetworkClient | Problem | None:
     """ Get Client
 
      Show a client.
@@ -150,7 +150,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Client | Problem
+        NetworkClient | Problem
      """
 
 
@@ -165,7 +165,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 
-) -> Response[Client | Problem]:
+) -> Response[NetworkClient | Problem]:
     """ Get Client
 
      Show a client.
@@ -178,7 +178,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Client | Problem]
+        Response[NetworkClient | Problem]
      """
 
 
@@ -198,7 +198,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 
-) -> Client | Problem | None:
+) -> NetworkClient | Problem | None:
     """ Get Client
 
      Show a client.
@@ -211,7 +211,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Client | Problem
+        NetworkClient | Problem
      """
 
 

@@ -8,7 +8,7 @@ from ...client import AuthenticatedClient, Client
 from ...types import Response, UNSET
 from ... import errors
 
-from ...models.client_page import ClientPage
+from ...models.network_client_page import NetworkClientPage
 from ...models.problem import Problem
 from ...types import UNSET, Unset
 from typing import cast
@@ -83,9 +83,9 @@ def _get_kwargs(
 
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> ClientPage | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> NetworkClientPage | Problem | None:
     if response.status_code == 200:
-        response_200 = ClientPage.from_dict(response.json())
+        response_200 = NetworkClientPage.from_dict(response.json())
 
 
 
@@ -139,7 +139,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[ClientPage | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[NetworkClientPage | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -158,7 +158,7 @@ def sync_detailed(
     cursor: None | str | Unset = UNSET,
     limit: int | Unset = 50,
 
-) -> Response[ClientPage | Problem]:
+) -> Response[NetworkClientPage | Problem]:
     """ List Clients
 
      List clients, oldest first.
@@ -176,7 +176,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ClientPage | Problem]
+        Response[NetworkClientPage | Problem]
      """
 
 
@@ -206,7 +206,7 @@ def sync(
     cursor: None | str | Unset = UNSET,
     limit: int | Unset = 50,
 
-) -> ClientPage | Problem | None:
+) -> NetworkClientPage | Problem | None:
     """ List Clients
 
      List clients, oldest first.
@@ -224,7 +224,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ClientPage | Problem
+        NetworkClientPage | Problem
      """
 
 
@@ -249,7 +249,7 @@ async def asyncio_detailed(
     cursor: None | str | Unset = UNSET,
     limit: int | Unset = 50,
 
-) -> Response[ClientPage | Problem]:
+) -> Response[NetworkClientPage | Problem]:
     """ List Clients
 
      List clients, oldest first.
@@ -267,7 +267,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ClientPage | Problem]
+        Response[NetworkClientPage | Problem]
      """
 
 
@@ -297,7 +297,7 @@ async def asyncio(
     cursor: None | str | Unset = UNSET,
     limit: int | Unset = 50,
 
-) -> ClientPage | Problem | None:
+) -> NetworkClientPage | Problem | None:
     """ List Clients
 
      List clients, oldest first.
@@ -315,7 +315,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ClientPage | Problem
+        NetworkClientPage | Problem
      """
 
 

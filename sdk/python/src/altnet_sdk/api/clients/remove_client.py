@@ -8,7 +8,7 @@ from ...client import AuthenticatedClient, Client
 from ...types import Response, UNSET
 from ... import errors
 
-from ...models.client import Client
+from ...models.network_client import NetworkClient
 from ...models.problem import Problem
 from ...types import UNSET, Unset
 from typing import cast
@@ -42,9 +42,9 @@ def _get_kwargs(
 
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Client | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> NetworkClient | Problem | None:
     if response.status_code == 200:
-        response_200 = Client.from_dict(response.json())
+        response_200 = NetworkClient.from_dict(response.json())
 
 
 
@@ -112,7 +112,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Client | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[NetworkClient | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -127,7 +127,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     if_match: None | str | Unset = UNSET,
 
-) -> Response[Client | Problem]:
+) -> Response[NetworkClient | Problem]:
     """ Remove Client
 
      Remove a client and its services. Answers with what it was.
@@ -141,7 +141,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Client | Problem]
+        Response[NetworkClient | Problem]
      """
 
 
@@ -163,7 +163,7 @@ def sync(
     client: AuthenticatedClient,
     if_match: None | str | Unset = UNSET,
 
-) -> Client | Problem | None:
+) -> NetworkClient | Problem | None:
     """ Remove Client
 
      Remove a client and its services. Answers with what it was.
@@ -177,7 +177,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Client | Problem
+        NetworkClient | Problem
      """
 
 
@@ -194,7 +194,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     if_match: None | str | Unset = UNSET,
 
-) -> Response[Client | Problem]:
+) -> Response[NetworkClient | Problem]:
     """ Remove Client
 
      Remove a client and its services. Answers with what it was.
@@ -208,7 +208,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Client | Problem]
+        Response[NetworkClient | Problem]
      """
 
 
@@ -230,7 +230,7 @@ async def asyncio(
     client: AuthenticatedClient,
     if_match: None | str | Unset = UNSET,
 
-) -> Client | Problem | None:
+) -> NetworkClient | Problem | None:
     """ Remove Client
 
      Remove a client and its services. Answers with what it was.
@@ -244,7 +244,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Client | Problem
+        NetworkClient | Problem
      """
 
 

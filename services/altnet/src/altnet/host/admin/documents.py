@@ -5,6 +5,8 @@ Services are opened on settings that lead nowhere: their applications are there 
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import tempfile
 from pathlib import Path
 
@@ -48,3 +50,13 @@ async def openapi_documents() -> dict[str, dict[str, object]]:
         ) as hosted:
             apps = {item.service.name: item.parts.app for item in hosted}
             return {name: app.openapi() for name, app in apps.items()} | {"altnet": Gateway(apps).openapi()}
+
+
+def main() -> None:
+    """`python -m altnet.host.admin.documents [FOLDER]`: not by `altnet`, whose client is made from these."""
+    for path in asyncio.run(write_openapi(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/openapi"))):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -19,11 +19,11 @@ from altnet_sdk.api.mesh import list_mesh
 from altnet_sdk.api.relays import list_relays
 from altnet_sdk.api.tokens import create_join_token
 from altnet_sdk.models.change import Change
-from altnet_sdk.models.client import Client
 from altnet_sdk.models.client_made import ClientMade
 from altnet_sdk.models.client_new import ClientNew
 from altnet_sdk.models.join_token_new import JoinTokenNew
 from altnet_sdk.models.mesh_relay import MeshRelay
+from altnet_sdk.models.network_client import NetworkClient
 from altnet_sdk.models.relay import Relay
 
 
@@ -52,7 +52,7 @@ class Api:
         with self._open() as api:
             return list(api.each(list_mesh.sync_detailed))
 
-    def client(self, name: str) -> Client | None:
+    def client(self, name: str) -> NetworkClient | None:
         with self._open() as api:
             return next(api.each(list_clients.sync_detailed, name=name), None)
 

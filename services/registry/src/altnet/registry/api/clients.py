@@ -15,11 +15,11 @@ from altnet.common.keys import PrivateKey
 from altnet.registry.api.deps import Parts, Registry, patch_of, tell
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.clients import (
-    Client,
     ClientMade,
     ClientNew,
     ClientPatch,
     Latencies,
+    NetworkClient,
     RankedRelay,
     RelayRanking,
 )
@@ -47,7 +47,7 @@ async def list_clients(
     name: Annotated[str | None, Query(max_length=63)] = None,
     relay: Annotated[str | None, Query(max_length=64, description="A relay, or `none`.")] = None,
     label: Annotated[str | None, Query(max_length=128, description="`key` or `key=value`.")] = None,
-) -> Page[Client]:
+) -> Page[NetworkClient]:
     """List clients, oldest first."""
     query = select(ClientRow)
     if name is not None:
@@ -69,7 +69,7 @@ async def list_clients(
             params=paging,
             name=f"clients:{network}:{name}:{relay}:{label}",
         )
-    return Page[Client](items=[Client.of(row[0]) for row in rows], next_cursor=cursor)
+    return Page[NetworkClient](items=[NetworkClient.of(row[0]) for row in rows], next_cursor=cursor)
 
 
 @router.post("/v1/clients", status_code=201, responses=responses(401, 403, 404, 409, 422, 503))
@@ -101,37 +101,37 @@ async def create_client(registry: Registry, who: RequireAdmin, response: Respons
 
 
 @router.get("/v1/clients/{client}", responses=responses(401, 403, 404, 422, 503))
-async def get_client(registry: Registry, _: RequireAuditor, response: Response, client: str) -> Client:
+async def get_client(registry: Registry, _: RequireAuditor, response: Response, client: str) -> NetworkClient:
     """Show a client."""
     async with registry.db.read() as session:
         row = await clients.find(session, client)
     tell(response, version=row.version)
-    return Client.of(row)
+    return NetworkClient.of(row)
 
 
 @router.patch("/v1/clients/{client}", responses=responses(401, 403, 404, 409, 412, 422, 428, 503))
 async def change_client(
     registry: Registry, who: RequireAdmin, response: Response, client: str, body: ClientPatch, if_match: IfMatch = None
-) -> Client:
+) -> NetworkClient:
     """Change or move a client: what is left out stays, and so does its address."""
     async with registry.work(who) as uow:
         row = await clients.find(uow.session, client, lock=True)
         require_match(if_match, row.version)
         change = await handlers.change_client(uow, row, patch_of(body))
     tell(response, change=change, version=row.version)
-    return Client.of(row, change=change)
+    return NetworkClient.of(row, change=change)
 
 
 @router.delete("/v1/clients/{client}", responses=responses(401, 403, 404, 412, 422, 428, 503))
 async def remove_client(
     registry: Registry, who: RequireAdmin, response: Response, client: str, if_match: IfMatch = None
-) -> Client:
+) -> NetworkClient:
     """Remove a client and its services. Answers with what it was."""
     async with registry.work(who) as uow:
         row = await clients.find(uow.session, client, lock=True)
         require_match(if_match, row.version)
         change = await handlers.remove_client(uow, row)
-        shown = Client.of(row, change=change)
+        shown = NetworkClient.of(row, change=change)
     tell(response, change=change)
     return shown
 

@@ -51,7 +51,7 @@ class ClientPatch(Patch):
     """Null: never."""
 
 
-class Client(Model):
+class NetworkClient(Model):
     """A client."""
 
     id: str
@@ -70,11 +70,11 @@ class Client(Model):
     """Number of the change that this request was."""
 
     @classmethod
-    def of(cls, row: ClientRow, *, change: int | None = None) -> Client:
+    def of(cls, row: ClientRow, *, change: int | None = None) -> NetworkClient:
         return cls(**_fields(row), change=change)
 
 
-class ClientMade(Client):
+class ClientMade(NetworkClient):
     """A fresh client. With `generate_key` it is shown here only, with its private key, and never again."""
 
     private_key: str | None = None

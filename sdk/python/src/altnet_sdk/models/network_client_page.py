@@ -11,21 +11,21 @@ from ..types import UNSET, Unset
 from typing import cast
 
 if TYPE_CHECKING:
-  from ..models.client import Client
+  from ..models.network_client import NetworkClient
 
 
 
 
 
-T = TypeVar("T", bound="ClientPage")
+T = TypeVar("T", bound="NetworkClientPage")
 
 
 
 @_attrs_define
-class ClientPage:
+class NetworkClientPage:
     
 
-    items: list[Client]
+    items: list[NetworkClient]
     next_cursor: None | str
     """ Ask with it for the next page; null on the last one. """
 
@@ -34,7 +34,7 @@ class ClientPage:
 
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.client import Client # noqa: PLC0415
+        from ..models.network_client import NetworkClient # noqa: PLC0415
         items = []
         for items_item_data in self.items:
             items_item = items_item_data.to_dict()
@@ -59,12 +59,12 @@ class ClientPage:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.client import Client # noqa: PLC0415
+        from ..models.network_client import NetworkClient # noqa: PLC0415
         d = dict(src_dict)
         items = []
         _items = d.pop("items")
         for items_item_data in (_items):
-            items_item = Client.from_dict(items_item_data)
+            items_item = NetworkClient.from_dict(items_item_data)
 
 
 
@@ -79,10 +79,10 @@ class ClientPage:
         next_cursor = _parse_next_cursor(d.pop("next_cursor"))
 
 
-        client_page = cls(
+        network_client_page = cls(
             items=items,
             next_cursor=next_cursor,
         )
 
-        return client_page
+        return network_client_page
 

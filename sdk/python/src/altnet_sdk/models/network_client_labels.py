@@ -14,12 +14,12 @@ from ..types import UNSET, Unset
 
 
 
-T = TypeVar("T", bound="ClientLabels")
+T = TypeVar("T", bound="NetworkClientLabels")
 
 
 
 @_attrs_define
-class ClientLabels:
+class NetworkClientLabels:
     
 
     additional_properties: dict[str, str] = _attrs_field(init=False, factory=dict)
@@ -40,12 +40,12 @@ class ClientLabels:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        client_labels = cls(
+        network_client_labels = cls(
         )
 
 
-        client_labels.additional_properties = d
-        return client_labels
+        network_client_labels.additional_properties = d
+        return network_client_labels
 
     @property
     def additional_keys(self) -> list[str]:

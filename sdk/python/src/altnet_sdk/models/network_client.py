@@ -12,18 +12,18 @@ from typing import cast
 import datetime
 
 if TYPE_CHECKING:
-  from ..models.client_labels import ClientLabels
+  from ..models.network_client_labels import NetworkClientLabels
 
 
 
 
 
-T = TypeVar("T", bound="Client")
+T = TypeVar("T", bound="NetworkClient")
 
 
 
 @_attrs_define
-class Client:
+class NetworkClient:
     """ A client.
 
      """
@@ -35,7 +35,7 @@ class Client:
     address: str
     relay: None | str
     """ Null when its relay was revoked and it has no other yet. """
-    labels: ClientLabels
+    labels: NetworkClientLabels
     expires_at: datetime.datetime | None
     version: int
     created_at: datetime.datetime
@@ -48,7 +48,7 @@ class Client:
 
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.client_labels import ClientLabels # noqa: PLC0415
+        from ..models.network_client_labels import NetworkClientLabels # noqa: PLC0415
         id = self.id
 
         network = self.network
@@ -103,7 +103,7 @@ class Client:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.client_labels import ClientLabels # noqa: PLC0415
+        from ..models.network_client_labels import NetworkClientLabels # noqa: PLC0415
         d = dict(src_dict)
         id = d.pop("id")
 
@@ -123,7 +123,7 @@ class Client:
         relay = _parse_relay(d.pop("relay"))
 
 
-        labels = ClientLabels.from_dict(d.pop("labels"))
+        labels = NetworkClientLabels.from_dict(d.pop("labels"))
 
 
 
@@ -166,7 +166,7 @@ class Client:
         change = _parse_change(d.pop("change"))
 
 
-        client = cls(
+        network_client = cls(
             id=id,
             network=network,
             name=name,
@@ -181,5 +181,5 @@ class Client:
             change=change,
         )
 
-        return client
+        return network_client
 
