@@ -85,7 +85,7 @@ class RunningRegistry:
         self.relays.append(relay)
         return relay
 
-    async def applied(self, change: int, timeout: float = 5) -> dict[str, Any]:
+    async def applied(self, change: int, timeout: float = 20) -> dict[str, Any]:
         """Wait until a change is applied everywhere; the last answer."""
         answer = await self.api.get(f"/v1/changes/{change}", params={"wait": "applied", "timeout": timeout})
         assert answer.status_code == 200, answer.text
@@ -149,19 +149,19 @@ class Relay:
             credentials = Credentials(self.answer["bus"]["jwt"], self.host.seed)
             bus = Bus(self.registry.bus_settings, credentials, name=self.id)
             self.bus = await self.registry.stack.enter_async_context(bus)
-        await self.bus.wait_connected(5)
+        await self.bus.wait_connected(20)
         return self.bus
 
     async def mesh(self) -> MeshSnapshot | None:
-        data = await desired.fetch(await self.connect(), MESH_BUCKET, mesh_snapshot_key(self.network), timeout=5)
+        data = await desired.fetch(await self.connect(), MESH_BUCKET, mesh_snapshot_key(self.network), timeout=20)
         return None if data is None else unpack_snapshot(data)
 
     async def document(self) -> RelayDocument | None:
-        data = await desired.fetch(await self.connect(), RELAY_BUCKET, self.id, timeout=5)
+        data = await desired.fetch(await self.connect(), RELAY_BUCKET, self.id, timeout=20)
         return None if data is None else unpack_relay_document(data)
 
     async def until(
-        self, *, mesh: int = 0, document: int = 0, timeout: float = 5
+        self, *, mesh: int = 0, document: int = 0, timeout: float = 20
     ) -> tuple[MeshSnapshot, RelayDocument]:
         """Both documents, once they have these generations or newer ones."""
         async with asyncio.timeout(timeout):
@@ -192,7 +192,7 @@ class Relay:
         self.beats += 1
         bus = await self.connect()
         await bus.publish(relay_status(self.id), msgspec.json.encode(heartbeat))
-        await bus.flush(5)
+        await bus.flush(20)
 
 
 @contextlib.asynccontextmanager
@@ -237,7 +237,7 @@ async def running(
         )
         relays = await stack.enter_async_context(contextlib.AsyncExitStack())
         if wait:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await parts.app.state.registry.director.ready.wait()
         yield RunningRegistry(parts.app, api, anonymous, db, bus, issuer, bus_settings, relays)
 

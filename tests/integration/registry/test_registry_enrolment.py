@@ -178,6 +178,7 @@ async def test_a_relay_renews_its_credentials_and_tells_new_endpoints(registry: 
 async def test_a_revoked_relay_is_cut_off_and_gets_no_new_credentials(registry: RunningRegistry) -> None:
     relay, other = await registry.enrol("berlin-1"), await registry.enrol("berlin-2")
     bus = await relay.connect()
+    await other.until(mesh=other.change)
     answer = await registry.api.delete(f"/v1/relays/{relay.id}", headers={"If-Match": "*"})
     assert answer.status_code == 200, answer.text
     assert answer.json()["revoked"] is True

@@ -25,7 +25,7 @@ async def made(registry: RunningRegistry, path: str, **body: Any) -> dict[str, A
 
 async def test_a_client_reaches_its_relays_document_and_nobody_elses(registry: RunningRegistry) -> None:
     one, two = await registry.enrol("one"), await registry.enrol("two")
-    before = await two.until(document=two.change)
+    before = await two.until(mesh=two.change, document=two.change)
     client = await made(registry, "/v1/clients", name="laptop", key=key(), relay=one.id)
     _, document = await one.until(document=client["change"])
     assert [(it.id, it.addresses) for it in document.clients] == [(client["id"], (client["address"] + "/128",))]
@@ -41,6 +41,7 @@ async def test_a_client_that_moves_keeps_its_address_and_its_new_relay_originate
 ) -> None:
     one, two = await registry.enrol("one"), await registry.enrol("two")
     client = await made(registry, "/v1/clients", name="laptop", key=key(), relay=one.id)
+    await one.until(document=client["change"])  # or both changes are planned as one, and `one` never hears of it
     moved = await registry.api.patch(f"/v1/clients/{client['id']}", json={"relay": two.id}, headers={"If-Match": '"1"'})
     assert moved.status_code == 200, moved.text
     assert (moved.json()["address"], moved.json()["relay"]) == (client["address"], two.id)
@@ -124,6 +125,7 @@ async def test_a_removed_clients_address_rests_and_its_name_is_free(registry: Ru
 async def test_an_expired_client_is_removed(registry: RunningRegistry) -> None:
     relay = await registry.enrol("one")
     client = await made(registry, "/v1/clients", name="laptop", key=key())
+    await relay.until(document=client["change"])
     async with registry.db.raw() as sql:
         await sql.execute("UPDATE registry.clients SET expires_at = now() - interval '1 second'")
     await registry.app.state.registry.director._tidy()

@@ -32,7 +32,6 @@ from altnet.registry.consumers import Reports
 from altnet.registry.domain.ratelimit import RateLimit, RateRule
 from altnet.registry.handlers import tokens as token_handlers
 from altnet.registry.handlers.admin import rebuild_desired, renumber_after_restore
-from altnet.registry.handlers.tokens import make_first_owner
 from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.director import Director
 from altnet.registry.jobs.gauges import Gauges
@@ -133,7 +132,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
 async def make_first_owner(context: ServiceContext) -> Secret | None:
     """The first owner's token, on an installation without one; None where there is an owner."""
     settings = context.load_settings(RegistrySettings)
-    async with context.database.transaction(actor="host:first-owner") as uow:
+    async with context.database.transaction(actor=HOST) as uow:
         made = await token_handlers.make_first_owner(
             uow, clock=context.clock, lifetime=settings.api.first_owner_lifetime, randomness=secrets.token_bytes
         )
@@ -157,13 +156,6 @@ def _look_up(db: Database) -> LookUp:
         )
 
     return find
-
-
-async def _first_owner(context: ServiceContext) -> Secret | None:
-    lifetime = context.load_settings(RegistrySettings).api.first_owner_lifetime
-    async with context.database.transaction(actor=HOST) as uow:
-        made = await make_first_owner(uow, clock=context.clock, lifetime=lifetime, randomness=secrets.token_bytes)
-    return made[1] if made else None
 
 
 async def _after_restore(db: Database, skip: int) -> None:
@@ -197,4 +189,6 @@ service = Service(
     migrations=_migrations(),
     open=open_registry,
     first_owner=make_first_owner,
+    after_restore=_after_restore,
+    rebuild=_rebuild,
 )

@@ -63,6 +63,8 @@ class Director:
         self._verify = asyncio.Event()
         self._rebuild = False
         self._revoke = asyncio.Event()
+        self._writing = asyncio.Lock()
+        """Held by whoever writes many rows of relay_status: two that do it at once, each in its order, deadlock."""
         self.ready = asyncio.Event()
         """Set while this replica leads and has published once what it loaded."""
         bus.on_connect(self._on_connect)
@@ -116,7 +118,7 @@ class Director:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow(), name="registry plan")
                 group.create_task(self._every(tracking.flush_receipts, self._flush_receipts), name="registry receipts")
-                group.create_task(self._every(tracking.flush_status, self._pulse.flush), name="registry status")
+                group.create_task(self._every(tracking.flush_status, self._flush_status), name="registry status")
                 group.create_task(self._every(liveness.check_every, self._judge), name="registry liveness")
                 group.create_task(self._every(self._settings.housekeeping.every, self._tidy), name="registry tidy")
                 group.create_task(self._push_revocations(), name="registry revocations")
@@ -182,14 +184,20 @@ class Director:
         asyncio.get_running_loop().call_later(SOON, self._verify.set)
 
     async def _flush_receipts(self) -> None:
-        await self._convergence.flush()
+        async with self._writing:
+            await self._convergence.flush()
         if self._convergence.take_news():
             await self._convergence.announce()
+
+    async def _flush_status(self) -> None:
+        async with self._writing:
+            await self._pulse.flush()
 
     async def _judge(self) -> None:
         if self._bus.connected:
             self._pulse.judge()
-        await self._pulse.tell()
+        async with self._writing:
+            await self._pulse.tell()
 
     async def _tidy(self) -> None:
         now = self._clock.now()
