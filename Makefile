@@ -75,8 +75,8 @@ up: $(VENV)/.main ## Run the whole control plane on embedded parts, without root
 test: setup-dev lint type test-parallel test-serial test-kernel-wg ## Everything
 
 .PHONY: test-fast
-test-fast: $(VENV)/.dev ## What needs neither root nor patience, in under a minute
-	$(PYTEST) -q -n $(WORKERS) -m "not netns and not kernel_wg and not e2e and not slow"
+test-fast: $(VENV)/.dev ## What needs neither root nor a server nor patience, in under a minute
+	$(PYTEST) -q -n $(WORKERS) -m "not netns and not kernel_wg and not e2e and not slow and not server"
 
 .PHONY: test-parallel
 test-parallel: $(VENV)/.dev

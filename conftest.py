@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Derandomised, so that a run of the suite is a function of the code; ALTNET_HYPOTHESIS=search looks for new examples.
@@ -12,3 +13,12 @@ settings.register_profile("search", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("ALTNET_HYPOTHESIS", "suite"))
 
 pytest_plugins = ["support.postgres", "support.nats", "support.netns"]
+
+SERVERS = {"postgres_server", "nats_server", "database_factory"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start a real server, so that `make test-fast` can leave them out."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.server)

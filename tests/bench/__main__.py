@@ -24,7 +24,7 @@ BENCHES: Final[dict[str, tuple[str, ...]]] = {
         "change_missing_1000_agents",
         "change_settings_p99_1000_agents",
         "change_one_relay_1000_agents",
-        "change_one_relay_messages_1000_agents",
+        "change_one_relay_woken_1000_agents",
         "change_one_relay_cpu_1000_agents",
         "resync_1000_agents",
         "heartbeats_held",

@@ -136,14 +136,15 @@ class Cost:
 
     p50: float
     p99: float
-    messages: float
+    woken: float
+    """Agents that had something to do."""
     cpu: float
     """Seconds of the control plane."""
     missing: int
 
     def __str__(self) -> str:
         return (
-            f"p50 {self.p50 * 1000:.0f} ms, p99 {self.p99 * 1000:.0f} ms, {self.messages:.1f} messages at agents,"
+            f"p50 {self.p50 * 1000:.0f} ms, p99 {self.p99 * 1000:.0f} ms, {self.woken:.1f} agents had to act,"
             f" {self.cpu * 1000:.0f} ms of CPU in the control plane"
         )
 
@@ -168,7 +169,7 @@ async def _one_relay(control: ControlPlane, swarm: Swarm, size: int) -> Cost:
     return Cost(
         p50=statistics.median(series.delays),
         p99=_percentile(series.delays, 0.99),
-        messages=max(0.0, busy["messages"] - idle["messages"] * share) / CHANGES_TO_ONE,
+        woken=busy["acknowledged"] / CHANGES_TO_ONE,
         cpu=max(0.0, busy["cpu"] - idle["cpu"] * share) / CHANGES_TO_ONE,
         missing=series.missing,
     )
@@ -183,13 +184,13 @@ def _cost_measures(costs: Mapping[int, Cost], scale: int) -> dict[str, Measure]:
         ratio = value / other if against and other > 0 else None
         return Measure(value=value, unit=unit, ratio=ratio, against=against if ratio is not None else "", note=note)
 
-    sizes = ", ".join(f"{size}: {one.messages:.1f}" for size, one in costs.items())
+    sizes = ", ".join(f"{size}: {one.woken:.1f}" for size, one in costs.items())
     cpus = ", ".join(f"{size}: {one.cpu * 1000:.0f} ms" for size, one in costs.items())
     return {
         f"change_one_relay_{scale}_agents": measure(
             large.p99, "s", small.p99, f"p99 of a change that concerns one relay; p50 {large.p50 * 1000:.0f} ms"
         ),
-        f"change_one_relay_messages_{scale}_agents": measure(large.messages, "messages", small.messages, sizes),
+        f"change_one_relay_woken_{scale}_agents": measure(large.woken, "agents", small.woken, sizes),
         f"change_one_relay_cpu_{scale}_agents": measure(large.cpu, "s", small.cpu, cpus),
     }
 
@@ -374,14 +375,14 @@ async def _statements(control: ControlPlane, make: str, statement: str, connecti
 
 @contextlib.asynccontextmanager
 async def _metered(control: ControlPlane, swarm: Swarm) -> AsyncIterator[dict[str, float]]:
-    """Seconds, CPU seconds of the control plane, and messages that agents received or sent."""
+    """Seconds, CPU seconds of the control plane, and acknowledgements that agents sent."""
     found: dict[str, float] = {}
     cpu, cost, begin = sum(control.cpu().values()), await swarm.cost(), time.monotonic()
     yield found
     after = await swarm.cost()
     found["seconds"] = time.monotonic() - begin
     found["cpu"] = sum(control.cpu().values()) - cpu
-    found["messages"] = after["received"] + after["sent"] - cost["received"] - cost["sent"]
+    found["acknowledged"] = after["acknowledged"] - cost["acknowledged"]
 
 
 async def _newest(control: ControlPlane) -> int:

@@ -124,7 +124,7 @@ class Swarm:
         return sent, sent / max(one["seconds"] for one in answers)
 
     async def cost(self) -> dict[str, float]:
-        """CPU seconds, resident MiB and messages of all workers so far."""
+        """CPU seconds, resident MiB and acknowledgements of all workers so far."""
         answers = await self._call("cost")
         return {name: sum(one[name] for one in answers) for name in answers[0]}
 
