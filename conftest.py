@@ -20,5 +20,5 @@ SERVERS = {"postgres_server", "nats_server", "database_factory"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that start a real server, so that `make test-fast` can leave them out."""
     for item in items:
-        if SERVERS & set(getattr(item, "fixturenames", ())):
+        if SERVERS & set(getattr(item, "fixturenames", ())) or item.path.name.startswith("test_embedded_"):
             item.add_marker(pytest.mark.server)
