@@ -51,8 +51,6 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     http: HttpSettings = HttpSettings()
     postgres: PostgresSettings = PostgresSettings()
     log: LogSettings = LogSettings()
-    restart_wait: float = 1.0
-    """Before a child that died is started again: long enough not to spin, short enough not to be noticed."""
 
 
 def split_address(text: str, *, field: str) -> tuple[str, int]:
