@@ -50,7 +50,7 @@ SOURCES = (
     "pyproject.toml",
     "libs/common/src",
     "services/relay-agent/src",
-    "services/relay-agent/tests/kernel",
+    "libs/common/tests/kernel",
     "tests/support/__init__.py",
     "tests/support/netns.py",
     "tests/support/hosts.py",
@@ -59,7 +59,7 @@ SOURCES = (
 PLUGINS = 'pytest_plugins = ["support.netns"]'
 DEFAULT_ARGUMENTS = (
     "-q", "-m", "netns", "-k", "not wireguard-go and not daemon and not without_the_right",
-    "services/relay-agent/tests/kernel",
+    "libs/common/tests/kernel",
 )  # fmt: skip
 """What is about a real kernel, and not about wireguard-go, which the guest does not have."""
 

@@ -16,8 +16,8 @@ from ipaddress import IPv6Network, ip_address
 from pathlib import Path
 from typing import Final
 
-from altnet.relay_agent.kernel.host import HostLinks
-from altnet.relay_agent.kernel.links import ROUTE_METRIC, ROUTE_PROTOCOL, Link, Route, Vxlan
+from altnet.common.kernel.host import HostLinks
+from altnet.common.kernel.links import ROUTE_METRIC, ROUTE_PROTOCOL, Link, Route, Vxlan
 from support.netns import namespaces, sweep
 
 from bench.report import Measure

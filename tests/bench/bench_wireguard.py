@@ -18,10 +18,10 @@ from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Final
 
+from altnet.common.kernel.host import HostLinks
+from altnet.common.kernel.wg_uapi import UserspaceWireGuard
+from altnet.common.kernel.wireguard import DeviceConfig, Endpoint, PeerChange, PeerConfig
 from altnet.common.keys import PrivateKey, PublicKey
-from altnet.relay_agent.kernel.host import HostLinks
-from altnet.relay_agent.kernel.wg_uapi import UserspaceWireGuard
-from altnet.relay_agent.kernel.wireguard import DeviceConfig, Endpoint, PeerChange, PeerConfig
 from support.netns import namespaces, sweep
 
 from bench.report import Measure

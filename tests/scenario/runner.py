@@ -33,9 +33,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
+from altnet.common.kernel.links import HostRefused
+from altnet.common.kernel.wireguard import PeerChange
 from altnet.relay_agent.diff import Delete, Operation, Update
-from altnet.relay_agent.kernel.links import HostRefused
-from altnet.relay_agent.kernel.wireguard import PeerChange
 from altnet.relay_agent.planes import Failures, Plane
 from altnet.relay_agent.state import MemoryState
 from altnet.relay_agent.view import (

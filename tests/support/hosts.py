@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from altnet.common.kernel.host import HostLinks
+from altnet.common.kernel.links import Links
+from altnet.common.kernel.memory import MemoryHost
+from altnet.common.kernel.wg_uapi import UserspaceWireGuard
+from altnet.common.kernel.wireguard import DeviceConfig, WireGuard
 from altnet.common.keys import PrivateKey
-from altnet.relay_agent.kernel.host import HostLinks
-from altnet.relay_agent.kernel.links import Links
-from altnet.relay_agent.kernel.memory import MemoryHost
-from altnet.relay_agent.kernel.wg_uapi import UserspaceWireGuard
-from altnet.relay_agent.kernel.wireguard import DeviceConfig, WireGuard
 
 from support.netns import Namespace
 

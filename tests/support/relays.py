@@ -28,11 +28,11 @@ from altnet.common.contracts.desired import (
 )
 from altnet.common.contracts.digest import document_digest, mesh_digest
 from altnet.common.errors import Unavailable
+from altnet.common.kernel.memory import MemoryHost
 from altnet.common.keys import PrivateKey
 from altnet.common.net import AddressPlan
 from altnet.relay_agent.agent import Agent
 from altnet.relay_agent.host import memory_host
-from altnet.relay_agent.kernel.memory import MemoryHost
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.planes.firewall import MemoryTables
 from altnet.relay_agent.settings import AgentSettings

@@ -33,12 +33,12 @@ from altnet.common.clock import SystemClock
 from altnet.common.contracts.agent import Applied, Versions
 from altnet.common.contracts.desired import unpack_delta, unpack_relay_document, unpack_snapshot
 from altnet.common.errors import AltnetError, TooMany, Unavailable
+from altnet.common.kernel.memory import MemoryHost
 from altnet.common.settings import Secret
 from altnet.relay_agent.agent import Agent
 from altnet.relay_agent.desired import Decode
 from altnet.relay_agent.enrol import Answer, Registry
 from altnet.relay_agent.host import memory_host
-from altnet.relay_agent.kernel.memory import MemoryHost
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.planes.firewall import MemoryTables
 from altnet.relay_agent.settings import AgentSettings

@@ -19,9 +19,9 @@ from altnet.common.contracts.agent import Applied, Heartbeat, Versions
 from altnet.common.contracts.desired import MeshSettings, pack
 from altnet.common.contracts.digest import document_digest
 from altnet.common.embedded.nats import NatsServer
+from altnet.common.kernel.memory import MemoryHost
 from altnet.relay_agent.agent import Agent
 from altnet.relay_agent.host import memory_host
-from altnet.relay_agent.kernel.memory import MemoryHost
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.settings import AgentSettings, Timers
 from altnet.relay_agent.state import MemoryState

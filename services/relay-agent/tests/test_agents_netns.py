@@ -25,9 +25,9 @@ import msgspec
 import pytest
 from altnet.common.contracts.desired import MeshSettings, RelayDocument, pack
 from altnet.common.errors import NotFound
+from altnet.common.kernel.links import ROUTE_PROTOCOL
 from altnet.common.net import link_mac, link_number
 from altnet.relay_agent.control import ask_status
-from altnet.relay_agent.kernel.links import ROUTE_PROTOCOL
 from altnet.relay_agent.state import DiskState
 from altnet.relay_agent.status import AgentStatus
 from support.netns import Namespace, NamespaceFactory

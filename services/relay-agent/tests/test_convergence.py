@@ -10,9 +10,9 @@ from typing import TypeVar
 import hypothesis.strategies as st
 from altnet.common.contracts.desired import MeshSettings
 from altnet.common.errors import Unavailable
+from altnet.common.kernel.links import HostRefused
+from altnet.common.kernel.wireguard import PeerChange
 from altnet.common.net import LAST_SLOT
-from altnet.relay_agent.kernel.links import HostRefused
-from altnet.relay_agent.kernel.wireguard import PeerChange
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from support.relays import Paper, Rig, client, document, entry, key_of, relay_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from altnet.relay_agent.kernel.wireguard import Endpoint, PeerState
+from altnet.common.kernel.wireguard import Endpoint, PeerState
 from support.relays import Paper, Rig, document, entry, key_of
 
 LOW, HIGH = sorted("ab", key=lambda name: key_of(name).public())

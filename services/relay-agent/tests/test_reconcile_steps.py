@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from altnet.common.contracts.agent import Applied
 from altnet.common.errors import Unavailable
-from altnet.relay_agent.kernel.links import HostRefused, Route
-from altnet.relay_agent.kernel.wireguard import Endpoint, PeerChange, WireGuardRefused
+from altnet.common.kernel.links import HostRefused, Route
+from altnet.common.kernel.wireguard import Endpoint, PeerChange, WireGuardRefused
 from altnet.relay_agent.planes.wireguard import apply_each
 from support.relays import PLAN, Paper, Rig, client, document, entry, key_of, relay_id
 

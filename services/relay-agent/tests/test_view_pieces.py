@@ -7,9 +7,9 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 from altnet.common.contracts.desired import Encapsulation, MeshSettings
 from altnet.common.errors import Invalid
+from altnet.common.kernel.links import Ip6Gre, Route, RouteKind, Vxlan
 from altnet.common.net import LAST_SLOT, link_number
 from altnet.relay_agent.diff import Delete, Update, changed
-from altnet.relay_agent.kernel.links import Ip6Gre, Route, RouteKind, Vxlan
 from altnet.relay_agent.view import (
     LINKS,
     NEIGHBOURS,

@@ -18,12 +18,12 @@ from altnet.common import log
 from altnet.common.bus.connect import Bus
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import HostStatus, Versions
+from altnet.common.kernel.wireguard import PeerState
 from altnet.relay_agent.desired import Decode, Desired
 from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.feed import BusDocuments, Documents, Feed
 from altnet.relay_agent.host import Host
 from altnet.relay_agent.journal import Journal
-from altnet.relay_agent.kernel.wireguard import PeerState
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.planes import Plane
 from altnet.relay_agent.planes.addresses import AddressesPlane, NeighboursPlane

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from altnet.common.errors import Unavailable
-from altnet.relay_agent.kernel.detect import detect_wireguard
-from altnet.relay_agent.kernel.host import HostLinks
-from altnet.relay_agent.kernel.links import Links
-from altnet.relay_agent.kernel.memory import MemoryHost
-from altnet.relay_agent.kernel.wg_netlink import KernelWireGuard
-from altnet.relay_agent.kernel.wg_uapi import UserspaceWireGuard
-from altnet.relay_agent.kernel.wireguard import WireGuard
+from altnet.common.kernel.detect import detect_wireguard
+from altnet.common.kernel.host import HostLinks
+from altnet.common.kernel.links import Links
+from altnet.common.kernel.memory import MemoryHost
+from altnet.common.kernel.wg_netlink import KernelWireGuard
+from altnet.common.kernel.wg_uapi import UserspaceWireGuard
+from altnet.common.kernel.wireguard import WireGuard
 from altnet.relay_agent.planes.firewall import MemoryTables, NftTables, Tables
 from altnet.relay_agent.settings import AgentSettings
 

@@ -25,8 +25,8 @@ from typing import Final
 from altnet.common import log
 from altnet.common.clock import Clock
 from altnet.common.errors import AltnetError, Invalid
+from altnet.common.kernel.wireguard import Endpoint, PeerChange, PeerConfig, PeerState, WireGuard
 from altnet.common.keys import PublicKey
-from altnet.relay_agent.kernel.wireguard import Endpoint, PeerChange, PeerConfig, PeerState, WireGuard
 from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.view import Peer
 

@@ -30,10 +30,10 @@ from altnet.common.contracts.agent import (
 )
 from altnet.common.contracts.desired import Encapsulation
 from altnet.common.errors import AltnetError
+from altnet.common.kernel.wireguard import PeerState, WireGuard
 from altnet.common.keys import PublicKey
 from altnet.relay_agent import VERSION
 from altnet.relay_agent.desired import Desired
-from altnet.relay_agent.kernel.wireguard import PeerState, WireGuard
 from altnet.relay_agent.probe import Prober
 from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.view import Names, is_neighbour, known_key

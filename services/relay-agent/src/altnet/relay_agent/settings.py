@@ -14,8 +14,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from altnet.common.contracts.desired import Port
 from altnet.common.errors import Invalid
+from altnet.common.kernel.links import ROUTE_PROTOCOL
 from altnet.common.settings import Secret
-from altnet.relay_agent.kernel.links import ROUTE_PROTOCOL
 
 ENV_PREFIX: Final = "ALTNET_AGENT"
 

@@ -28,9 +28,7 @@ from altnet.common.contracts.desired import (
     RelayEntry,
 )
 from altnet.common.errors import Invalid
-from altnet.common.keys import PublicKey
-from altnet.common.net import AddressPlan, Prefix, link_local, link_mac, link_number, parse_prefix
-from altnet.relay_agent.kernel.links import (
+from altnet.common.kernel.links import (
     Form,
     Interface,
     Ip6Gre,
@@ -40,7 +38,9 @@ from altnet.relay_agent.kernel.links import (
     RouteKind,
     Vxlan,
 )
-from altnet.relay_agent.kernel.wireguard import Endpoint
+from altnet.common.kernel.wireguard import Endpoint
+from altnet.common.keys import PublicKey
+from altnet.common.net import AddressPlan, Prefix, link_local, link_mac, link_number, parse_prefix
 
 FORWARDING: Final = "forwarding"
 FIREWALL: Final = "firewall"

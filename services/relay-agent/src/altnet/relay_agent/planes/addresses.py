@@ -11,10 +11,10 @@ from ipaddress import IPv6Address, ip_interface
 from typing import Final
 
 from altnet.common.errors import AltnetError, NotFound
+from altnet.common.kernel.links import Interface, Links, Neighbour
 from altnet.common.net import LAST_SLOT
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.journal import Journal
-from altnet.relay_agent.kernel.links import Interface, Links, Neighbour
 from altnet.relay_agent.planes import Failures
 from altnet.relay_agent.view import ADDRESSES, LOOPBACK, NEIGHBOURS, Key, Names, OnDevice, address_key, neighbour_key
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from altnet.common.errors import AltnetError, NotFound
+from altnet.common.kernel.links import Links
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.journal import Journal
-from altnet.relay_agent.kernel.links import Links
 from altnet.relay_agent.planes import Failures
 from altnet.relay_agent.view import FORWARDING, Key, Names, Sysctl
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from altnet.common.errors import AltnetError
+from altnet.common.kernel.links import Dummy, Link, Links, LinkState
 from altnet.relay_agent.diff import Delete, Update
-from altnet.relay_agent.kernel.links import Dummy, Link, Links, LinkState
 from altnet.relay_agent.planes import Failures
 from altnet.relay_agent.view import LINKS, Key, Names
 

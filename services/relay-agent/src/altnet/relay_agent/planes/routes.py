@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from altnet.common.errors import Invalid
+from altnet.common.kernel.links import Links, Route, RouteFailure
 from altnet.relay_agent.diff import Delete, Update
-from altnet.relay_agent.kernel.links import Links, Route, RouteFailure
 from altnet.relay_agent.planes import Failures
 from altnet.relay_agent.view import ROUTES, Key, route_key
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from altnet.common.errors import AltnetError, NotFound
-from altnet.common.keys import PrivateKey, PublicKey
-from altnet.relay_agent.diff import Delete, Update
-from altnet.relay_agent.kernel.links import Links
-from altnet.relay_agent.kernel.wireguard import (
+from altnet.common.kernel.links import Links
+from altnet.common.kernel.wireguard import (
     NO_PSK,
     Action,
     DeviceConfig,
@@ -24,6 +22,8 @@ from altnet.relay_agent.kernel.wireguard import (
     WireGuardRefused,
     canonical,
 )
+from altnet.common.keys import PrivateKey, PublicKey
+from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.planes import Failures
 from altnet.relay_agent.poke import Poker, literal
 from altnet.relay_agent.view import DEVICES, PEERS, Device, Key, Names, Peer

@@ -17,8 +17,8 @@ from typing import Final
 import msgspec
 from altnet.common.contracts.desired import Encapsulation
 from altnet.common.errors import NotFound
-from altnet.relay_agent.kernel import netlink
-from altnet.relay_agent.kernel.links import (
+from altnet.common.kernel import netlink
+from altnet.common.kernel.links import (
     MAIN_TABLE,
     ROUTE_PROTOCOL,
     Address,
@@ -32,10 +32,10 @@ from altnet.relay_agent.kernel.links import (
     RouteFailure,
     no_link,
 )
-from altnet.relay_agent.kernel.netlink import NetlinkError
-from altnet.relay_agent.kernel.rt_links import RtLinks
-from altnet.relay_agent.kernel.rt_routes import RtRoutes
-from altnet.relay_agent.kernel.wireguard import check_name
+from altnet.common.kernel.netlink import NetlinkError
+from altnet.common.kernel.rt_links import RtLinks
+from altnet.common.kernel.rt_routes import RtRoutes
+from altnet.common.kernel.wireguard import check_name
 
 SYSCTL: Final = Path("/proc/sys")
 

@@ -8,10 +8,10 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 from altnet.common.errors import Unavailable
-from altnet.relay_agent.kernel import netlink
-from altnet.relay_agent.kernel.host import HostLinks
-from altnet.relay_agent.kernel.links import HostRefused, Link, Route, Vxlan
-from altnet.relay_agent.kernel.netlink import Message, NetlinkError, NetlinkSocket
+from altnet.common.kernel import netlink
+from altnet.common.kernel.host import HostLinks
+from altnet.common.kernel.links import HostRefused, Link, Route, Vxlan
+from altnet.common.kernel.netlink import Message, NetlinkError, NetlinkSocket
 from support.netns import Namespace
 
 pytestmark = pytest.mark.netns

@@ -15,11 +15,9 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
-from altnet.common.keys import PublicKey
-from altnet.common.net import Prefix
-from altnet.relay_agent.kernel import netlink
-from altnet.relay_agent.kernel.netlink import attribute, attributes
-from altnet.relay_agent.kernel.wireguard import (
+from altnet.common.kernel import netlink
+from altnet.common.kernel.netlink import attribute, attributes
+from altnet.common.kernel.wireguard import (
     NO_PSK,
     Action,
     DeviceConfig,
@@ -32,6 +30,8 @@ from altnet.relay_agent.kernel.wireguard import (
     canonical,
     scope_number,
 )
+from altnet.common.keys import PublicKey
+from altnet.common.net import Prefix
 
 MESSAGE_BYTES: Final = 32_000
 """About 250 peers: the kernel holds our thread while it computes their shared secrets, so a message stays short.

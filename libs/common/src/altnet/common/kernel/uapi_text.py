@@ -11,9 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from altnet.common.keys import PrivateKey, PublicKey
-from altnet.common.net import Prefix
-from altnet.relay_agent.kernel.wireguard import (
+from altnet.common.kernel.wireguard import (
     NO_PSK,
     Action,
     DeviceState,
@@ -23,6 +21,8 @@ from altnet.relay_agent.kernel.wireguard import (
     PresharedKey,
     canonical,
 )
+from altnet.common.keys import PrivateKey, PublicKey
+from altnet.common.net import Prefix
 
 
 def change_text(change: PeerChange) -> bytes:

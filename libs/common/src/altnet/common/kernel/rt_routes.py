@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
+from altnet.common.kernel import netlink
+from altnet.common.kernel.links import Address, Route, RouteFailure, RouteKind
+from altnet.common.kernel.netlink import HEADER, Message, NetlinkError, NetlinkSocket, attribute, attributes
 from altnet.common.net import Prefix
-from altnet.relay_agent.kernel import netlink
-from altnet.relay_agent.kernel.links import Address, Route, RouteFailure, RouteKind
-from altnet.relay_agent.kernel.netlink import HEADER, Message, NetlinkError, NetlinkSocket, attribute, attributes
 
 BATCH: Final = 200
 """Routes a send: the kernel holds our thread for about a millisecond with them."""

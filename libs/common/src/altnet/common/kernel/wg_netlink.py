@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from altnet.common.errors import Conflict
-from altnet.common.keys import PublicKey
-from altnet.relay_agent.kernel import netlink
-from altnet.relay_agent.kernel.netlink import Message, NetlinkError, NetlinkSocket, attribute, attributes
-from altnet.relay_agent.kernel.rt_links import RtLinks
-from altnet.relay_agent.kernel.wg_messages import GENL, chunks, config_body, device, name_attribute
-from altnet.relay_agent.kernel.wireguard import (
+from altnet.common.kernel import netlink
+from altnet.common.kernel.netlink import Message, NetlinkError, NetlinkSocket, attribute, attributes
+from altnet.common.kernel.rt_links import RtLinks
+from altnet.common.kernel.wg_messages import GENL, chunks, config_body, device, name_attribute
+from altnet.common.kernel.wireguard import (
     DeviceConfig,
     DeviceState,
     PeerChange,
@@ -27,6 +26,7 @@ from altnet.relay_agent.kernel.wireguard import (
     no_device,
     wireguard_unavailable,
 )
+from altnet.common.keys import PublicKey
 
 KIND: Final = "wireguard"
 

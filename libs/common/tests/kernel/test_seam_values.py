@@ -6,9 +6,9 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 from altnet.common.errors import Invalid
+from altnet.common.kernel.links import Route, RouteKind
+from altnet.common.kernel.wireguard import DeviceConfig, Endpoint, PeerChange, PeerConfig, PresharedKey
 from altnet.common.keys import PrivateKey, PublicKey
-from altnet.relay_agent.kernel.links import Route, RouteKind
-from altnet.relay_agent.kernel.wireguard import DeviceConfig, Endpoint, PeerChange, PeerConfig, PresharedKey
 from hypothesis import given
 from hypothesis import strategies as st
 

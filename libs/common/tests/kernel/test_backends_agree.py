@@ -5,10 +5,9 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 import pytest
-from altnet.common.keys import PrivateKey, PublicKey
-from altnet.relay_agent.kernel.memory import MemoryHost
-from altnet.relay_agent.kernel.wg_netlink import KernelWireGuard
-from altnet.relay_agent.kernel.wireguard import (
+from altnet.common.kernel.memory import MemoryHost
+from altnet.common.kernel.wg_netlink import KernelWireGuard
+from altnet.common.kernel.wireguard import (
     NO_PSK,
     DeviceConfig,
     Endpoint,
@@ -17,6 +16,7 @@ from altnet.relay_agent.kernel.wireguard import (
     PresharedKey,
     WireGuard,
 )
+from altnet.common.keys import PrivateKey, PublicKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.hosts import PREFIX, userspace

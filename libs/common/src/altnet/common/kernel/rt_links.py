@@ -16,8 +16,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip
 from typing import Final
 
 import msgspec
-from altnet.relay_agent.kernel import netlink
-from altnet.relay_agent.kernel.links import (
+from altnet.common.kernel import netlink
+from altnet.common.kernel.links import (
     Address,
     Dummy,
     Form,
@@ -28,7 +28,7 @@ from altnet.relay_agent.kernel.links import (
     Vxlan,
     no_link,
 )
-from altnet.relay_agent.kernel.netlink import Message, NetlinkError, NetlinkSocket, attribute, attributes, text
+from altnet.common.kernel.netlink import Message, NetlinkError, NetlinkSocket, attribute, attributes, text
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22

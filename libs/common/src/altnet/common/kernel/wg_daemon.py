@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from altnet.relay_agent.kernel.wireguard import wireguard_unavailable
+from altnet.common.kernel.wireguard import wireguard_unavailable
 
 INSTALL: Final = "Install it: apt-get install wireguard-go."
 

@@ -17,9 +17,7 @@ from ipaddress import IPv6Address
 import msgspec
 from altnet.common.contracts.desired import Encapsulation
 from altnet.common.errors import Conflict, NotFound
-from altnet.common.keys import PublicKey
-from altnet.common.net import Prefix
-from altnet.relay_agent.kernel.links import (
+from altnet.common.kernel.links import (
     MAIN_TABLE,
     Address,
     Dummy,
@@ -34,7 +32,7 @@ from altnet.relay_agent.kernel.links import (
     Vxlan,
     no_link,
 )
-from altnet.relay_agent.kernel.wireguard import (
+from altnet.common.kernel.wireguard import (
     NO_PSK,
     Action,
     DeviceConfig,
@@ -47,6 +45,8 @@ from altnet.relay_agent.kernel.wireguard import (
     check_name,
     no_device,
 )
+from altnet.common.keys import PublicKey
+from altnet.common.net import Prefix
 
 FIRST_PORT = 49152
 """Where ports that the host chooses begin (RFC 6335 §6)."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from altnet.common.errors import Unavailable
+from altnet.common.kernel.memory import MemoryHost
+from altnet.common.kernel.wireguard import Endpoint, PeerChange, PeerConfig, wireguard_unavailable
 from altnet.common.keys import PublicKey
-from altnet.relay_agent.kernel.memory import MemoryHost
-from altnet.relay_agent.kernel.wireguard import Endpoint, PeerChange, PeerConfig, wireguard_unavailable
 
 KEYS = tuple(PublicKey(bytes([number]) * 32) for number in range(1, 6))
 ADDS = tuple(PeerChange.add(PeerConfig(key=key)) for key in KEYS)

@@ -6,8 +6,7 @@ from ipaddress import IPv6Address, IPv6Network, ip_network
 
 import pytest
 from altnet.common.errors import Conflict, Invalid, NotFound
-from altnet.common.keys import PrivateKey, PublicKey
-from altnet.relay_agent.kernel.wireguard import (
+from altnet.common.kernel.wireguard import (
     NO_PSK,
     DeviceConfig,
     Endpoint,
@@ -17,6 +16,7 @@ from altnet.relay_agent.kernel.wireguard import (
     PresharedKey,
     WireGuardRefused,
 )
+from altnet.common.keys import PrivateKey, PublicKey
 from support.hosts import Host
 
 ONE = ip_network("fd00:1::/64")

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import pytest
+from altnet.common.kernel import netlink
+from altnet.common.kernel.netlink import attribute, attributes
+from altnet.common.kernel.uapi_text import DeviceParser, change_text
+from altnet.common.kernel.wg_messages import MESSAGE_BYTES, chunks, device
+from altnet.common.kernel.wireguard import Endpoint, PeerChange, PeerConfig, PeerState, PresharedKey
 from altnet.common.keys import PrivateKey, PublicKey
 from altnet.common.net import Prefix
-from altnet.relay_agent.kernel import netlink
-from altnet.relay_agent.kernel.netlink import attribute, attributes
-from altnet.relay_agent.kernel.uapi_text import DeviceParser, change_text
-from altnet.relay_agent.kernel.wg_messages import MESSAGE_BYTES, chunks, device
-from altnet.relay_agent.kernel.wireguard import Endpoint, PeerChange, PeerConfig, PeerState, PresharedKey
 from hypothesis import given
 from hypothesis import strategies as st
 

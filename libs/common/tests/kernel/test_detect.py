@@ -7,8 +7,8 @@ import sys
 
 import pytest
 from altnet.common.errors import Unavailable
-from altnet.relay_agent.kernel.detect import detect_wireguard
-from altnet.relay_agent.kernel.host import HostLinks
+from altnet.common.kernel.detect import detect_wireguard
+from altnet.common.kernel.host import HostLinks
 from support.netns import Namespace, kernel_has_wireguard
 
 pytestmark = pytest.mark.netns
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.netns
 WITHOUT_RIGHTS = """
 import asyncio
 from altnet.common.errors import Unavailable
-from altnet.relay_agent.kernel.detect import detect_wireguard
+from altnet.common.kernel.detect import detect_wireguard
 
 try:
     asyncio.run(detect_wireguard(prefix="alt"))

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from altnet.common.errors import Unavailable
-from altnet.relay_agent.kernel import netlink
-from altnet.relay_agent.kernel.host import can_make
-from altnet.relay_agent.kernel.netlink import NetlinkError
-from altnet.relay_agent.kernel.rt_links import RtLinks
-from altnet.relay_agent.kernel.wg_netlink import KIND, KernelWireGuard
-from altnet.relay_agent.kernel.wg_uapi import UserspaceWireGuard
-from altnet.relay_agent.kernel.wireguard import WireGuard
+from altnet.common.kernel import netlink
+from altnet.common.kernel.host import can_make
+from altnet.common.kernel.netlink import NetlinkError
+from altnet.common.kernel.rt_links import RtLinks
+from altnet.common.kernel.wg_netlink import KIND, KernelWireGuard
+from altnet.common.kernel.wg_uapi import UserspaceWireGuard
+from altnet.common.kernel.wireguard import WireGuard
 
 TUN: Final = Path("/dev/net/tun")
 

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from ipaddress import ip_interface
 
 import pytest
-from altnet.relay_agent.kernel.wg_netlink import KernelWireGuard
-from altnet.relay_agent.kernel.wireguard import WireGuard
+from altnet.common.kernel.wg_netlink import KernelWireGuard
+from altnet.common.kernel.wireguard import WireGuard
 from support.hosts import PREFIX, Host, RealHost, memory_host, real_host, userspace
 from support.netns import Namespace, NamespaceFactory, connect
 

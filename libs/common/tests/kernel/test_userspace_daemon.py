@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from altnet.common.errors import AltnetError, NotFound, Unavailable
+from altnet.common.kernel.wg_uapi import UserspaceWireGuard
+from altnet.common.kernel.wireguard import DeviceConfig, Endpoint, PeerChange, PeerConfig, WireGuardRefused
 from altnet.common.keys import PrivateKey, PublicKey
-from altnet.relay_agent.kernel.wg_uapi import UserspaceWireGuard
-from altnet.relay_agent.kernel.wireguard import DeviceConfig, Endpoint, PeerChange, PeerConfig, WireGuardRefused
 from support.hosts import PREFIX, userspace
 from support.netns import Namespace, NamespaceFactory, processes
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.netns
 AGENT = """
 import asyncio, os, sys
 from pathlib import Path
-from altnet.relay_agent.kernel.wg_uapi import UserspaceWireGuard
+from altnet.common.kernel.wg_uapi import UserspaceWireGuard
 
 asyncio.run(UserspaceWireGuard(prefix="alt", command=sys.argv[2:], sockets=Path(sys.argv[1])).create("alt-mesh"))
 os.kill(os.getpid(), 9)

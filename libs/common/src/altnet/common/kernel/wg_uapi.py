@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import Final
 
 from altnet.common.errors import Conflict, NotFound
-from altnet.common.keys import PublicKey
-from altnet.relay_agent.kernel import netlink
-from altnet.relay_agent.kernel.rt_links import RtLinks
-from altnet.relay_agent.kernel.uapi_text import DeviceParser, change_text
-from altnet.relay_agent.kernel.wg_daemon import start_daemon
-from altnet.relay_agent.kernel.wireguard import (
+from altnet.common.kernel import netlink
+from altnet.common.kernel.rt_links import RtLinks
+from altnet.common.kernel.uapi_text import DeviceParser, change_text
+from altnet.common.kernel.wg_daemon import start_daemon
+from altnet.common.kernel.wireguard import (
     DeviceConfig,
     DeviceState,
     PeerChange,
@@ -36,6 +35,7 @@ from altnet.relay_agent.kernel.wireguard import (
     no_device,
     wireguard_unavailable,
 )
+from altnet.common.keys import PublicKey
 
 SOCKET_DIR: Final = Path("/var/run/wireguard")
 """Built into wireguard-go and wg(8)."""

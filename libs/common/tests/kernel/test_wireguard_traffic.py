@@ -6,9 +6,9 @@ import asyncio
 import time
 from ipaddress import ip_address, ip_interface, ip_network
 
+from altnet.common.kernel.links import Link, Neighbour, Route, Vxlan
+from altnet.common.kernel.wireguard import Endpoint, PeerChange, PeerConfig, PeerState
 from altnet.common.keys import PublicKey
-from altnet.relay_agent.kernel.links import Link, Neighbour, Route, Vxlan
-from altnet.relay_agent.kernel.wireguard import Endpoint, PeerChange, PeerConfig, PeerState
 from support.hosts import RealHost, until
 from support.prober import Prober, Spot
 

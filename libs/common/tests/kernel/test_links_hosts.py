@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from altnet.common.contracts.desired import Encapsulation
 from altnet.common.errors import NotFound
-from altnet.relay_agent.kernel.links import (
+from altnet.common.kernel.links import (
     HostRefused,
     Interface,
     Ip6Gre,
