@@ -63,7 +63,7 @@ def relay_id(name: str) -> str:
 
 
 def identity_of(name: str) -> Identity:
-    keys = iter((key_of(name), key_of(name, "access")))
+    keys = iter((key_of(name), key_of(name, "access"), key_of(name, "identity")))
     return make_identity(make_nkey=lambda: (f"U{name}", b"SU-not-used"), make_key=lambda: next(keys))
 
 

@@ -180,7 +180,7 @@ async def test_a_redirect_is_not_followed_with_the_token(front: Front, identity:
 async def test_a_registry_that_is_not_there_is_unavailable_and_named(identity: Identity) -> None:
     away = Registry("http://127.0.0.1:9", post=https_post(), clock=FixedClock(START), timeout=2.0)
     with pytest.raises(Unavailable, match=r"http://127.0.0.1:9 does not answer"):
-        await away.renew(identity, "rly_me", endpoints=())
+        await away.renew(identity, "rly_me", endpoints=(), versions=Versions())
 
 
 async def test_a_registry_that_says_nothing_has_a_deadline(front: Front, identity: Identity) -> None:
@@ -255,6 +255,7 @@ class Renewal:
                 registry,
                 self.line,
                 endpoints=(),
+                versions=Versions(),
                 timers=Timers(),
                 random=lambda: 0.5,
                 revoked=lambda: self.revoked,

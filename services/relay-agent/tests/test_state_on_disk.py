@@ -6,6 +6,7 @@ import errno
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from altnet.common.errors import Conflict, Invalid, Unavailable
 from altnet.relay_agent import disk
@@ -47,6 +48,20 @@ async def test_keys_are_made_once(tmp_path: Path) -> None:
     state = DiskState(tmp_path / "state", make=lambda: identity_of(next(names)))
     state.open()
     assert state.identity() == state.identity()
+
+
+async def test_an_identity_of_before_there_were_identity_keys_gets_one_and_keeps_the_rest(tmp_path: Path) -> None:
+    identity = open_state(tmp_path).identity()
+    file = tmp_path / "state" / "identity.json"
+    old = msgspec.structs.replace(identity, identity_key="")
+    file.write_bytes(msgspec.json.encode(old))
+
+    made = open_state(tmp_path).identity()
+
+    assert msgspec.structs.replace(made, identity_key="") == old
+    assert made.sealed_for.public()
+    assert open_state(tmp_path).identity() == made
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 async def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from .credentials_answer import CredentialsAnswer
 from .credentials_renewal import CredentialsRenewal
 from .document_state import DocumentState
 from .encapsulation import Encapsulation
+from .engine import Engine
 from .enrolled_network import EnrolledNetwork
 from .enrolled_relay import EnrolledRelay
 from .enrolment import Enrolment
@@ -109,6 +110,7 @@ __all__ = (
     "CredentialsRenewal",
     "DocumentState",
     "Encapsulation",
+    "Engine",
     "EnrolledNetwork",
     "EnrolledRelay",
     "Enrolment",

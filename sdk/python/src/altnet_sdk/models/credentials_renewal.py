@@ -8,6 +8,8 @@ from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
 
+from ..models.engine import check_engine
+from ..models.engine import Engine
 from ..types import UNSET, Unset
 from typing import cast
 import datetime
@@ -33,6 +35,9 @@ class CredentialsRenewal:
     timestamp: datetime.datetime
     endpoints: list[str] | Unset = UNSET
     """ Where it is reachable now; empty leaves what is known. """
+    identity_key: str | Unset = ''
+    routing: Engine | None | Unset = UNSET
+    """ Left out: as known. """
 
 
 
@@ -53,6 +58,16 @@ class CredentialsRenewal:
 
 
 
+        identity_key = self.identity_key
+
+        routing: None | str | Unset
+        if isinstance(self.routing, Unset):
+            routing = UNSET
+        elif isinstance(self.routing, str):
+            routing = self.routing
+        else:
+            routing = self.routing
+
 
         field_dict: dict[str, Any] = {}
 
@@ -64,6 +79,10 @@ class CredentialsRenewal:
         })
         if endpoints is not UNSET:
             field_dict["endpoints"] = endpoints
+        if identity_key is not UNSET:
+            field_dict["identity_key"] = identity_key
+        if routing is not UNSET:
+            field_dict["routing"] = routing
 
         return field_dict
 
@@ -86,12 +105,36 @@ class CredentialsRenewal:
         endpoints = cast(list[str], d.pop("endpoints", UNSET))
 
 
+        identity_key = d.pop("identity_key", UNSET)
+
+        def _parse_routing(data: object) -> Engine | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                routing_type_0 = check_engine(data)
+
+
+
+                return routing_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Engine | None | Unset, data)
+
+        routing = _parse_routing(d.pop("routing", UNSET))
+
+
         credentials_renewal = cls(
             nkey=nkey,
             key=key,
             access_key=access_key,
             timestamp=timestamp,
             endpoints=endpoints,
+            identity_key=identity_key,
+            routing=routing,
         )
 
         return credentials_renewal

@@ -10,6 +10,8 @@ from ..types import UNSET, Unset
 
 from ..models.encapsulation import check_encapsulation
 from ..models.encapsulation import Encapsulation
+from ..models.engine import check_engine
+from ..models.engine import Engine
 from ..types import UNSET, Unset
 from typing import cast
 import datetime
@@ -48,6 +50,9 @@ class Enrolment:
     region: str | Unset = ''
     labels: EnrolmentLabels | Unset = UNSET
     encapsulations: list[Encapsulation] | Unset = UNSET
+    identity_key: str | Unset = ''
+    routing: Engine | Unset = UNSET
+    """ What decides a relay's paths. """
     versions: HostVersions | Unset = UNSET
     """ What runs on the host. """
 
@@ -95,6 +100,13 @@ class Enrolment:
 
 
 
+        identity_key = self.identity_key
+
+        routing: str | Unset = UNSET
+        if not isinstance(self.routing, Unset):
+            routing = self.routing
+
+
         versions: dict[str, Any] | Unset = UNSET
         if not isinstance(self.versions, Unset):
             versions = self.versions.to_dict()
@@ -122,6 +134,10 @@ class Enrolment:
             field_dict["labels"] = labels
         if encapsulations is not UNSET:
             field_dict["encapsulations"] = encapsulations
+        if identity_key is not UNSET:
+            field_dict["identity_key"] = identity_key
+        if routing is not UNSET:
+            field_dict["routing"] = routing
         if versions is not UNSET:
             field_dict["versions"] = versions
 
@@ -180,6 +196,18 @@ class Enrolment:
                 encapsulations.append(encapsulations_item)
 
 
+        identity_key = d.pop("identity_key", UNSET)
+
+        _routing = d.pop("routing", UNSET)
+        routing: Engine | Unset
+        if isinstance(_routing,  Unset):
+            routing = UNSET
+        else:
+            routing = check_engine(_routing)
+
+
+
+
         _versions = d.pop("versions", UNSET)
         versions: HostVersions | Unset
         if isinstance(_versions,  Unset):
@@ -203,6 +231,8 @@ class Enrolment:
             region=region,
             labels=labels,
             encapsulations=encapsulations,
+            identity_key=identity_key,
+            routing=routing,
             versions=versions,
         )
 

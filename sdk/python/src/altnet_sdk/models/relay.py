@@ -8,6 +8,8 @@ from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
 
+from ..models.engine import check_engine
+from ..models.engine import Engine
 from ..models.health import check_health
 from ..models.health import Health
 from ..models.relay_state import check_relay_state
@@ -47,7 +49,11 @@ class Relay:
     asn: int
     key: str
     access_key: str
+    identity_key: str
+    """ What texts for this relay alone are sealed for; empty: an agent of before there was one. """
     nkey: str
+    routing: Engine
+    """ What decides a relay's paths. """
     endpoints: list[str]
     mesh_port: int
     access_port: int
@@ -101,7 +107,11 @@ class Relay:
 
         access_key = self.access_key
 
+        identity_key = self.identity_key
+
         nkey = self.nkey
+
+        routing: str = self.routing
 
         endpoints = self.endpoints
 
@@ -165,7 +175,9 @@ class Relay:
             "asn": asn,
             "key": key,
             "access_key": access_key,
+            "identity_key": identity_key,
             "nkey": nkey,
+            "routing": routing,
             "endpoints": endpoints,
             "mesh_port": mesh_port,
             "access_port": access_port,
@@ -218,7 +230,14 @@ class Relay:
 
         access_key = d.pop("access_key")
 
+        identity_key = d.pop("identity_key")
+
         nkey = d.pop("nkey")
+
+        routing = check_engine(d.pop("routing"))
+
+
+
 
         endpoints = cast(list[str], d.pop("endpoints"))
 
@@ -315,7 +334,9 @@ class Relay:
             asn=asn,
             key=key,
             access_key=access_key,
+            identity_key=identity_key,
             nkey=nkey,
+            routing=routing,
             endpoints=endpoints,
             mesh_port=mesh_port,
             access_port=access_port,

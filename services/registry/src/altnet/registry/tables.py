@@ -164,6 +164,8 @@ class RelayRow(Row, table=True):
     nkey: str = _text()
     key: str = _text()
     access_key: str = _text()
+    identity_key: str = _text(default="")
+    routing: str = _text(default="static")
     endpoints: list[str] = _texts(default_factory=list)
     mesh_port: int = _integer()
     access_port: int = _integer()

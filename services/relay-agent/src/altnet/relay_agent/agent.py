@@ -160,6 +160,7 @@ class Agent:
                     self._registry,
                     self._bus,
                     endpoints=self._endpoints,
+                    versions=self._versions,
                     timers=self._settings.timers,
                     random=self._random,
                     revoked=lambda: self.desired.revoked,

@@ -107,6 +107,7 @@ class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True):
     nkey: str
     key: str
     access_key: str
+    identity_key: str
     name: str
     endpoints: tuple[str, ...]
     mesh_port: int
@@ -114,6 +115,7 @@ class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     labels: dict[str, str]
     encapsulations: tuple[str, ...]
+    routing: str
     versions: dict[str, str]
     timestamp: str
 
@@ -127,7 +129,9 @@ class RenewRequest(msgspec.Struct, frozen=True, kw_only=True):
     nkey: str
     key: str
     access_key: str
+    identity_key: str
     endpoints: tuple[str, ...]
+    routing: str
     timestamp: str
 
 
@@ -187,6 +191,7 @@ class Registry:
             nkey=identity.nkey,
             key=identity.mesh.public().base64,
             access_key=identity.access.public().base64,
+            identity_key=identity.sealed_for.public().base64,
             name=name,
             endpoints=endpoints,
             mesh_port=mesh_port,
@@ -194,6 +199,7 @@ class Registry:
             region=region,
             labels=dict(labels),
             encapsulations=tuple(str(one) for one in versions.encapsulations),
+            routing=str(versions.routing),
             versions={"agent": versions.agent, "kernel": versions.kernel, "wireguard": versions.wireguard},
             timestamp=self._now(),
         )
@@ -201,13 +207,17 @@ class Registry:
         enrolment = _read(answer, Enrolment)
         return msgspec.structs.replace(enrolment, bus=self._stamped(enrolment.bus))
 
-    async def renew(self, identity: Identity, relay: str, *, endpoints: tuple[str, ...]) -> BusAccess:
+    async def renew(
+        self, identity: Identity, relay: str, *, endpoints: tuple[str, ...], versions: Versions
+    ) -> BusAccess:
         """A fresh pass to the bus. Raises `Forbidden` (`relay_revoked`) when this relay is out."""
         request = RenewRequest(
             nkey=identity.nkey,
             key=identity.mesh.public().base64,
             access_key=identity.access.public().base64,
+            identity_key=identity.sealed_for.public().base64,
             endpoints=endpoints,
+            routing=str(versions.routing),
             timestamp=self._now(),
         )
         answer = await self._send(f"/v1/relays/{relay}/credentials", CREDENTIALS_PREFIX, identity, request)

@@ -17,6 +17,7 @@ import msgspec
 from altnet.common import log
 from altnet.common.bus.credentials import Credentials
 from altnet.common.clock import Clock
+from altnet.common.contracts.agent import Versions
 from altnet.common.errors import AltnetError, Forbidden, Unauthenticated
 from altnet.relay_agent.enrol import REVOKED, Registry
 from altnet.relay_agent.settings import Timers
@@ -53,9 +54,9 @@ class Membership:
         issued = _instant(bus.issued_at) if bus.issued_at else now
         return (issued + (expires - issued) / 2 - now).total_seconds()
 
-    async def renew(self, registry: Registry, *, endpoints: tuple[str, ...]) -> None:
+    async def renew(self, registry: Registry, *, endpoints: tuple[str, ...], versions: Versions) -> None:
         """Get a new pass and keep it. Raises what the registry says."""
-        bus = await registry.renew(self.identity, self.enrolment.relay.id, endpoints=endpoints)
+        bus = await registry.renew(self.identity, self.enrolment.relay.id, endpoints=endpoints, versions=versions)
         self.enrolment = msgspec.structs.replace(self.enrolment, bus=bus)
         await self._state.save_enrolment(self.enrolment)
 
@@ -65,6 +66,7 @@ class Membership:
         bus: Refusing,
         *,
         endpoints: tuple[str, ...],
+        versions: Versions,
         timers: Timers,
         random: Callable[[], float],
         revoked: Callable[[], bool],
@@ -81,7 +83,7 @@ class Membership:
             asked_because_refused = refused
             wait = timers.credentials_retry
             try:
-                await self.renew(registry, endpoints=endpoints)
+                await self.renew(registry, endpoints=endpoints, versions=versions)
                 bus.reconnect()
                 wait = timers.refusal_check
                 _log.info("the pass to the bus is renewed", expires=self.enrolment.bus.expires_at)

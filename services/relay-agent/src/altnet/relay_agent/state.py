@@ -1,6 +1,6 @@
 """What an agent keeps between two starts.
 
-    identity.json     the keys, made here on first start: they are never written again and never leave
+    identity.json     the keys, made here on first start: they never change and never leave
     enrolment.json    what the registry answered: identifier, slot, bus credentials
     mesh.log          the last mesh snapshot as it came, then the deltas since
     document.log      the last private document as it came
@@ -31,12 +31,15 @@ MOST_DELTAS: Final = 512
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """The host's keys. `nkey_seed` signs to the registry and the bus; the others are WireGuard's, in base64."""
+    """The host's keys, in base64. `nkey_seed` signs to the registry and the bus; `identity_key` (X25519) is what others
+    seal texts for; the other two are WireGuard's."""
 
     nkey: str
     nkey_seed: str
     mesh_key: str
     access_key: str
+    identity_key: str = ""
+    """Empty in a file of before there was one: it is made at the next start."""
     version: int = 1
 
     def __repr__(self) -> str:
@@ -49,6 +52,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def access(self) -> PrivateKey:
         return PrivateKey.parse(self.access_key)
+
+    @property
+    def sealed_for(self) -> PrivateKey:
+        """Opens what was sealed for this host (`altnet.common.seal`)."""
+        return PrivateKey.parse(self.identity_key)
 
 
 class RelayIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +123,13 @@ def make_identity(
 ) -> Identity:
     """New keys for a host. `make_nkey` gives a public nkey and its seed."""
     public, seed = make_nkey()
-    return Identity(nkey=public, nkey_seed=seed.decode(), mesh_key=_text(make_key()), access_key=_text(make_key()))
+    return Identity(
+        nkey=public,
+        nkey_seed=seed.decode(),
+        mesh_key=_text(make_key()),
+        access_key=_text(make_key()),
+        identity_key=_text(make_key()),
+    )
 
 
 class DiskState:
@@ -172,7 +186,10 @@ class DiskState:
             return made
         try:
             identity = msgspec.json.decode(data, type=Identity)
-            _ = identity.mesh, identity.access
+            if not identity.identity_key:
+                identity = msgspec.structs.replace(identity, identity_key=self._make().identity_key)
+                write_private(self._path / "identity.json", msgspec.json.format(msgspec.json.encode(identity)))
+            _ = identity.mesh, identity.access, identity.sealed_for
         except (msgspec.DecodeError, AltnetError):  # the reason could quote a key
             raise _corrupt(self._path / "identity.json", "it does not hold the agent's keys") from None
         return identity

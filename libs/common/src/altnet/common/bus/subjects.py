@@ -57,6 +57,11 @@ def all_relays_rpc(service: str, verb: str) -> str:
     return f"{ROOT}.relay.*.rpc.{token(service)}.{token(verb)}"
 
 
+def ask(relay: str, verb: str) -> str:
+    """A question to one relay. Not below `relay`, where the relay itself may publish: only services ask."""
+    return f"{ROOT}.ask.{token(relay)}.{token(verb)}"
+
+
 ALL_STATUS: Final = f"{ROOT}.relay.*.status"
 ALL_APPLIED: Final = f"{ROOT}.relay.*.applied"
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import msgspec
 from altnet.common.contracts.desired import Encapsulation, Generation
+from altnet.common.contracts.routing import Engine, RoutingStatus
 
 Text = Annotated[str, msgspec.Meta(max_length=512)]
 
@@ -58,6 +59,10 @@ class ClientStatus(msgspec.Struct, frozen=True, kw_only=True):
     received: int = 0
     sent: int = 0
     endpoint: Text | None = None
+    attached: bool = True
+    """Whether its traffic comes and goes here; a client that only keeps this relay ready is not attached."""
+    rtt: float | None = None
+    """Between the client and this relay, as the client measured it."""
 
 
 class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +85,7 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True):
     wireguard: Text = ""
     """`kernel` or `wireguard-go`, and its version where it tells."""
     encapsulations: tuple[Encapsulation, ...] = (Encapsulation.VXLAN,)
+    routing: Engine = Engine.STATIC
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,3 +102,4 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     clients: tuple[ClientStatus, ...] = ()
     host: HostStatus = HostStatus()
     versions: Versions = Versions()
+    routing: RoutingStatus | None = None

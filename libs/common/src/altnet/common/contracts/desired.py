@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Annotated, Final, TypeVar
 
 import msgspec
+from altnet.common.contracts.routing import Engine, Peering, PrefixRule
 from altnet.common.errors import Broken
 
 Generation = Annotated[int, msgspec.Meta(ge=0)]
@@ -59,6 +60,11 @@ class MeshSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Between two status messages of a relay."""
     probe: Annotated[float, msgspec.Meta(ge=0.05, le=60)] = 1.0
     """Between two probes of a link (round-trip time and loss)."""
+    bfd_interval: Annotated[float, msgspec.Meta(ge=0.01, le=10)] = 0.05
+    """Between two BFD packets of a link (RFC 5880); a path that is silent for `bfd_multiplier` of them is replaced."""
+    bfd_multiplier: Annotated[int, msgspec.Meta(ge=2, le=50)] = 3
+    restart_time: Annotated[int, msgspec.Meta(ge=10, le=4095)] = 120
+    """For how long routes outlive a neighbour's routing engine while it restarts (RFC 4724)."""
 
 
 class RelayEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +83,10 @@ class RelayEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What its kernel can do; a link uses the best that both ends have."""
     origins: tuple[str, ...] = ()
     """Prefixes it originates beyond its own address and client /64: roaming clients, services, sites. Sorted."""
+    learned: tuple[PrefixRule, ...] = ()
+    """What its peerings with the outside may bring in, and it may then announce. Sorted."""
+    routing: Engine = Engine.STATIC
+    """What decides its paths; a link has a BGP session where both ends run BIRD."""
 
 
 class AccessClient(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +96,8 @@ class AccessClient(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     addresses: tuple[str, ...]
     """Its /128s; WireGuard's AllowedIPs on the access interface, hence the anti-spoofing rule."""
+    standby: bool = False
+    """This relay is its second one: it may attach here, and only then is it announced from here."""
 
 
 class MeshSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +137,8 @@ class RelayDocument(msgspec.Struct, frozen=True, kw_only=True):
     access_port: Port = 51830
     clients: tuple[AccessClient, ...] = ()
     """Sorted by id."""
+    peerings: tuple[Peering, ...] = ()
+    """With routers outside. Sorted by id."""
 
 
 def pack(document: MeshSnapshot | MeshDelta | RelayDocument) -> bytes:

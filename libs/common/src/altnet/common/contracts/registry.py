@@ -32,7 +32,9 @@ class RelaySnapshot(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     key: str
     access_key: str
+    identity_key: str = ""
     nkey: str
+    routing: str = "static"
     endpoints: tuple[str, ...]
     mesh_port: int
     access_port: int

@@ -78,6 +78,8 @@ async def enrol_relay(
             region=body.region,
             labels=body.labels,
             encapsulations=tuple(body.encapsulations),
+            identity_key=body.identity_key,
+            routing=body.routing,
             versions=enrolment.HostVersions(**body.versions.model_dump()),
         )
     )
@@ -128,6 +130,8 @@ async def renew_credentials(
         access_key=body.access_key,
         timestamp=body.timestamp,
         endpoints=tuple(body.endpoints),
+        identity_key=body.identity_key,
+        routing=body.routing,
     )
     enrolment.check_keys(asked)
     async with registry.work(f"relay:{relay}") as uow:

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 import msgspec
 from altnet.common.contracts.desired import Encapsulation, Port
+from altnet.common.contracts.routing import Engine
 from altnet.common.errors import Invalid
 from altnet.common.keys import PublicKey
 from altnet.registry.domain.endpoints import check_endpoints
@@ -42,6 +43,8 @@ class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True):
     region: Text = ""
     labels: dict[str, Text] = {}
     encapsulations: tuple[Encapsulation, ...] = (Encapsulation.VXLAN,)
+    identity_key: Text = ""
+    routing: Engine = Engine.STATIC
     versions: HostVersions = HostVersions()
 
 
@@ -51,6 +54,9 @@ class CredentialsRequest(msgspec.Struct, frozen=True, kw_only=True):
     access_key: Text
     timestamp: datetime
     endpoints: tuple[Annotated[str, msgspec.Meta(max_length=300)], ...] = ()
+    identity_key: Text = ""
+    routing: Engine | None = None
+    """None leaves what is known."""
 
 
 def check_time(said: datetime, now: datetime, skew: float) -> None:
@@ -67,9 +73,11 @@ def check_time(said: datetime, now: datetime, skew: float) -> None:
 
 
 def check_keys(request: EnrolRequest | CredentialsRequest) -> None:
-    """Raises `Invalid` for a WireGuard key that is none, with its field."""
+    """Raises `Invalid` for a key that is none, with its field."""
     PublicKey.parse(request.key, field="/key")
     PublicKey.parse(request.access_key, field="/access_key")
+    if request.identity_key:
+        PublicKey.parse(request.identity_key, field="/identity_key")
 
 
 def checked(request: EnrolRequest) -> EnrolRequest:

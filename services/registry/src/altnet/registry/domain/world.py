@@ -16,6 +16,7 @@ from ipaddress import IPv6Address, IPv6Network
 from socket import AF_INET6, inet_ntop
 
 from altnet.common.contracts.desired import AccessClient, Encapsulation, MeshSettings, RelayState
+from altnet.common.contracts.routing import Engine
 from altnet.common.net import AddressPlan
 from altnet.registry.domain.topology import Slots
 
@@ -41,6 +42,7 @@ class Relay:
     state: RelayState = RelayState.ACTIVE
     region: str = ""
     encapsulations: tuple[Encapsulation, ...] = (Encapsulation.VXLAN,)
+    routing: Engine = Engine.STATIC
     mesh_port: int = 51820
     access_port: int = 51830
     revoked: bool = False

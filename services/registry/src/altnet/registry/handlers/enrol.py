@@ -6,6 +6,7 @@ The caller has checked the signature: `nkey` is proven. A token is consumed once
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 from altnet.common.contracts.registry import RelayChanged, RelayRegistered
@@ -21,6 +22,9 @@ from altnet.registry.store import allocations, changes, named, networks, relays
 from altnet.registry.store import tokens as token_rows
 from altnet.registry.store.conflicts import CONFLICTS
 from altnet.registry.tables import JoinTokenRow, NetworkRow, RelayRow, RelayStatusRow
+
+_KEYS: Final = {"mesh": "key", "access": "access_key", "identity": "identity_key"}
+"""What a key is for, and the field that holds it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ async def enrol_relay(uow: UnitOfWork, request: EnrolRequest, *, rest: float, ra
     if known is not None:
         _refuse_revoked(known)
         network = await networks.find(uow.session, known.network_id)
-        change = await _update(uow, known, network, _said(request))
+        change = await _update(uow, known, network, _said(known, request))
         return Enrolled(known, network, created=False, change=change)
 
     token = await _usable(uow, request.token)
@@ -62,12 +66,14 @@ async def enrol_relay(uow: UnitOfWork, request: EnrolRequest, *, rest: float, ra
         nkey=request.nkey,
         key=request.key,
         access_key=request.access_key,
+        identity_key=request.identity_key,
         endpoints=list(request.endpoints),
         mesh_port=request.mesh_port,
         access_port=request.access_port,
         region=request.region or token.labels.get("region", ""),
         labels={**request.labels, **token.labels},
         encapsulations=[str(one) for one in request.encapsulations],
+        routing=str(request.routing),
         versions=msgspec.to_builtins(request.versions),
         join_token=token.id,
         created_at=uow.now,
@@ -101,17 +107,23 @@ async def renew_credentials(uow: UnitOfWork, relay: str, request: CredentialsReq
     _refuse_revoked(row)
     network = await networks.find(uow.session, row.network_id)
     said: dict[str, object] = {"key": request.key, "access_key": request.access_key}
+    if request.identity_key:
+        said["identity_key"] = request.identity_key
+    if request.routing is not None:
+        said["routing"] = str(request.routing)
     if request.endpoints:
         said["endpoints"] = list(check_endpoints(request.endpoints))
     change = await _update(uow, row, network, said)
     return Enrolled(row, network, created=False, change=change)
 
 
-def _said(request: EnrolRequest) -> dict[str, object]:
+def _said(known: RelayRow, request: EnrolRequest) -> dict[str, object]:
     """What a host that is known already may change by enrolling again; names, region and labels are the operator's."""
     return {
         "key": request.key,
         "access_key": request.access_key,
+        "identity_key": request.identity_key or known.identity_key,
+        "routing": str(request.routing),
         "endpoints": list(request.endpoints),
         "mesh_port": request.mesh_port,
         "access_port": request.access_port,
@@ -126,8 +138,12 @@ async def _update(uow: UnitOfWork, row: RelayRow, network: NetworkRow, said: dic
         return None
     plan = AddressPlan(network.prefix)
     before = snapshots.of_relay(row, plan)
-    if {"key", "access_key"} & different.keys():
-        keys = {"mesh": (str(said["key"]), "/key"), "access": (str(said["access_key"]), "/access_key")}
+    if {"key", "access_key", "identity_key"} & different.keys():
+        keys = {
+            use: (str(said.get(name, getattr(row, name))), f"/{name}")
+            for use, name in _KEYS.items()
+            if said.get(name, getattr(row, name))
+        }
         await named.claim_keys(uow, owner=row.id, keys=keys)
     for name, value in different.items():
         setattr(row, name, value)
@@ -178,7 +194,7 @@ def _judge(token: JoinTokenRow, uow: UnitOfWork) -> None:
 
 
 def _keys(request: EnrolRequest) -> dict[str, tuple[str, str]]:
-    return {"mesh": (request.key, "/key"), "access": (request.access_key, "/access_key")}
+    return {use: (getattr(request, name), f"/{name}") for use, name in _KEYS.items() if getattr(request, name)}
 
 
 def _refuse_revoked(row: RelayRow) -> None:

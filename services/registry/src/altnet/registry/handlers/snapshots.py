@@ -33,6 +33,8 @@ def of_relay(row: RelayRow, plan: AddressPlan) -> RelaySnapshot:
         address=str(plan.relay_address(row.slot)),
         key=row.key,
         access_key=row.access_key,
+        identity_key=row.identity_key,
+        routing=row.routing,
         nkey=row.nkey,
         endpoints=tuple(row.endpoints),
         mesh_port=row.mesh_port,

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 from altnet.common.contracts.desired import Encapsulation, MeshSettings, RelayState
+from altnet.common.contracts.routing import Engine
 from altnet.common.db.engine import Database, RawConnection
 from altnet.common.db.uow import UnitOfWork
 from altnet.registry.domain.world import Client, Item, Network, Ref, Relay, Service, Site
@@ -52,7 +53,8 @@ SELECT number, at, touched FROM registry.changes WHERE planned_at IS NULL ORDER 
 """
 _NETWORKS = "SELECT id, prefix, settings FROM registry.networks"
 _RELAYS = """
-SELECT id, network_id, name, slot, key, endpoints, state, region, encapsulations, mesh_port, access_port,
+SELECT id, network_id, name, slot, key, endpoints, state, region, encapsulations, routing, mesh_port,
+       access_port,
        revoked_at IS NOT NULL AS revoked FROM registry.relays
 """
 _CLIENTS = "SELECT id, network_id, relay_id, key, address FROM registry.clients"
@@ -125,6 +127,7 @@ def _relay(row: Any) -> Relay:
         state=RelayState(row["state"]),
         region=row["region"],
         encapsulations=tuple(Encapsulation(name) for name in row["encapsulations"]),
+        routing=Engine(row["routing"]),
         mesh_port=row["mesh_port"],
         access_port=row["access_port"],
         revoked=row["revoked"],

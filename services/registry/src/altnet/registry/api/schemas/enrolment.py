@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from altnet.common.contracts.desired import Encapsulation
+from altnet.common.contracts.routing import Engine
 from altnet.common.http.schema import Model
 from altnet.registry.api.schemas.common import Endpoint, Key, Labels, Name, Port, Region, Time
 from pydantic import AwareDatetime, Field
 
 Nkey = Annotated[str, Field(min_length=56, max_length=56, pattern=r"^U[A-Z2-7]{55}$")]
+IdentityKey = Annotated[str, Field(max_length=44, pattern=r"^([A-Za-z0-9+/]{43}=)?$")]
+"""X25519 public key that texts for this host are sealed for, base64; empty: it has none."""
 
 
 class HostVersions(Model):
@@ -41,6 +44,9 @@ class Enrolment(Model):
     encapsulations: Annotated[list[Encapsulation], Field(min_length=1, max_length=8)] = Field(
         default_factory=lambda: [Encapsulation.VXLAN]
     )
+    identity_key: IdentityKey = ""
+    routing: Engine = Engine.STATIC
+    """What decides the host's paths."""
     versions: HostVersions = HostVersions()
 
 
@@ -53,6 +59,9 @@ class CredentialsRenewal(Model):
     timestamp: AwareDatetime
     endpoints: Annotated[list[Endpoint], Field(max_length=8)] = Field(default_factory=list)
     """Where it is reachable now; empty leaves what is known."""
+    identity_key: IdentityKey = ""
+    routing: Engine | None = None
+    """Left out: as known."""
 
 
 class EnrolledRelay(Model):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from altnet.common.contracts.agent import Heartbeat
 from altnet.common.contracts.desired import RelayState
+from altnet.common.contracts.routing import Engine
 from altnet.common.http.schema import Model
 from altnet.common.net import AddressPlan, asn
 from altnet.registry.api.schemas.common import Endpoint, Labels, Name, Patch, Region, Time
@@ -52,7 +53,11 @@ class Relay(Model):
     asn: int
     key: str
     access_key: str
+    identity_key: str
+    """What texts for this relay alone are sealed for; empty: an agent of before there was one."""
     nkey: str
+    routing: Engine
+    """What decides its paths."""
     endpoints: list[str]
     mesh_port: int
     access_port: int
@@ -99,6 +104,8 @@ class Relay(Model):
             asn=asn(row.slot),
             key=row.key,
             access_key=row.access_key,
+            identity_key=row.identity_key,
+            routing=Engine(row.routing),
             nkey=row.nkey,
             endpoints=row.endpoints,
             mesh_port=row.mesh_port,
