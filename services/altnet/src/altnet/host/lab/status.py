@@ -7,7 +7,7 @@ from typing import Any
 
 from altnet.common.errors import Conflict
 from altnet.host.lab import launcher, namespaces
-from altnet.host.lab.render import Cut
+from altnet.host.lab.faults import Cut, Impairment, Shape
 from altnet.host.lab.state import LabFiles, LabState
 from altnet.host.lab.topology import Host, Topology, plan
 
@@ -21,6 +21,8 @@ class LabStatus:
     """`up`, `down`, or `damaged`."""
     hosts: tuple[dict[str, Any], ...] = ()
     cuts: tuple[Cut, ...] = ()
+    impairments: tuple[Impairment, ...] = ()
+    shape: Shape = Shape.FULL
     api: str | None = None
     missing: tuple[str, ...] = ()
 
@@ -43,6 +45,8 @@ def look(files: LabFiles) -> LabStatus:
         state="damaged" if missing else "up",
         hosts=hosts,
         cuts=state.cuts,
+        impairments=state.impairments,
+        shape=state.shape,
         api=state.api,
         missing=missing,
     )
