@@ -128,6 +128,10 @@ sdk: $(VENV)/.dev openapi ## Generate the Python client from docs/openapi
 bench: setup-dev ## Measure against named alternatives (ONLY=name,… picks some, OUT=file.json keeps them)
 	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
 
+.PHONY: bench-routing
+bench-routing: setup-dev ## Failures, throughput and convergence in the lab, against babeld, yggdrasil, wireguard-go (root)
+	$(BIN)/python -m tests.bench --suite routing $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
+
 .PHONY: clean
 clean: ## Remove what was built (not data)
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,14 +8,16 @@ from __future__ import annotations
 import signal
 
 from altnet.common.errors import Conflict
-from altnet.host.lab import launcher, namespaces, network
+from altnet.host.lab import commands, launcher, namespaces, network
 from altnet.host.lab.state import LabFiles
-from altnet.host.lab.topology import Host
+from altnet.host.lab.topology import UPLINK, Host
 
 
 def cut_power(host: Host, files: LabFiles) -> None:
-    """Everything of the host is gone but its disk."""
+    """Everything of the host is gone but its disk. Its cable first: a host without power says no last words."""
     settings = files.settings
+    cable = ["ip", "-n", host.namespace, "link", "set", "dev", UPLINK, "down"]
+    commands.run(cable, timeout=settings.command_timeout, check=False)  # it may have none, half-made or broken
     network.remove([host.namespace], command_timeout=settings.command_timeout, kill_timeout=settings.kill_timeout)
     for left in files.wireguard(host.name).iterdir():
         left.unlink()

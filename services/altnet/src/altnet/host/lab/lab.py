@@ -38,6 +38,7 @@ class Target(StrEnum):
 
     AGENT = "agent"
     WIREGUARD = "wireguard"
+    BIRD = "bird"
     CONTROL = "control"
     HOST = "host"
 
@@ -128,6 +129,11 @@ class Lab:
                 self._save(msgspec.structs.replace(state, absent=(*state.absent, name)))
                 killing.cut_power(host, self.files)
                 return [name]
+            if target is Target.BIRD:
+                hit = killing.kill_programs(host, "bird", self.files)
+                if not hit:
+                    raise Conflict("not_running", f"no BIRD runs on {host.name}.")
+                return hit
             if target is Target.WIREGUARD:
                 hit = killing.kill_programs(host, "wireguard-go", self.files)
                 if not hit:
