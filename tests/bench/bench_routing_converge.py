@@ -15,10 +15,10 @@ from typing import Final
 
 from altnet.host.lab import launcher, namespaces
 from altnet.host.lab.faults import Shape
+from support.reach import Reach
 
 from bench.report import Measure
 from bench.routing.place import Place, place
-from bench.routing.reach import Reach
 from bench.routing.systems import Altnet
 
 SIZES: Final = (8, 16, 32)
