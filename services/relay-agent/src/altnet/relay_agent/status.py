@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from altnet.common.contracts.agent import ClientStatus, LinkStatus
+from altnet.common.contracts.routing import RoutingStatus
 
 
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,3 +37,4 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     uptime: float = 0.0
     links: tuple[LinkStatus, ...] = ()
     clients: tuple[ClientStatus, ...] = ()
+    routing: RoutingStatus | None = None
