@@ -32,7 +32,6 @@ def whole() -> Iterator[Mesh]:
 
 @pytest.fixture
 def lab(whole: Mesh) -> Iterator[Mesh]:
-    whole.until_direct()
     yield whole
     heal(whole)
 
@@ -70,7 +69,7 @@ def test_each_half_works_inside_forgets_the_other_and_they_join_again(lab: Mesh)
         lab.until_whole(*THERE)
 
         lab.lab.heal()
-        lab.until_direct()
+        lab.until_all_links()
         assert (lab.lost(here, since[0]), lab.lost(there, since[1])) == (0, 0)
 
 
@@ -93,7 +92,7 @@ def test_the_half_without_a_control_plane_works_inside_and_no_address_is_given_t
 
     lab.lab.heal()
     lab.until_in_sync()
-    lab.until_direct()
+    lab.until_all_links()
     addresses = [*lab.addresses.values(), *given]
     assert len(set(addresses)) == len(addresses) == 8
 
@@ -108,5 +107,5 @@ def test_both_halves_without_a_control_plane_work_inside_and_join_again_before_i
     for one in HERE:
         lab.lab.heal([one])  # the cuts, not the control host
 
-    lab.until_direct()
+    lab.until_all_links()
     assert lab.lab.status().state == "up"

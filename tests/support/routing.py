@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -116,12 +117,33 @@ class Mesh:
         finally:
             reach.close()
 
-    def until_direct(self) -> None:
-        """Wait until every relay has a direct path to every other: what a healed lab looks like."""
-        for one in self.relays:
-            for other in self.relays:
-                if one != other:
-                    self.until_path(one, other, lambda path, other=other: path == [other])  # type: ignore[misc]
+    def cut_first_link(self, one: str, other: str, *, one_way: bool = False) -> str:
+        """Silently cut the link that traffic between two relays leaves the first one by, and wait until none of it
+        goes there; returns the relay at its other end. Which link it is depends on what the agents measured."""
+        first = self.path(one, other)[0]
+        self.lab.impair(one, first, cut=True, one_way=one_way)
+        self.until(
+            lambda: all(
+                path and not _uses([start, *path], one, first)
+                for start, path in ((one, self.path(one, other)), (other, self.path(other, one)))
+            ),
+            f"{one} and {other} leave the link from {one} to {first}",
+        )
+        return first
+
+    def until_all_links(self) -> None:
+        """Wait until every relay has its sessions with every other again: what a healed lab looks like."""
+        self.until_sessions(dict.fromkeys(self.relays, len(self.relays) - 1))
+        self.until_whole()
+
+    def until_sessions(self, wanted: dict[str, int]) -> None:
+        """Wait until each of these relays has that many BGP sessions, by its agent's word."""
+
+        def established() -> dict[str, int]:
+            routing = {host["name"]: host["routing"] for host in self.lab.status().hosts}
+            return {name: (routing[name] or {}).get("established", -1) for name in wanted}
+
+        self.until(lambda: established() == wanted, f"sessions are {wanted}")
 
     def until_in_sync(self) -> None:
         control = self.lab.await_control()
@@ -137,6 +159,10 @@ class Mesh:
         living = [host for host in self.lab.topology().of_kind(Kind.RELAY) if is_live(host.namespace)]
         parts += [f"{host.name}: {self.run(host.name, 'ip', '-6', 'route', 'show', check=False)}" for host in living]
         return "\n".join(parts)
+
+
+def _uses(path: list[str], one: str, other: str) -> bool:
+    return any({here, there} == {one, other} for here, there in pairwise(path))
 
 
 @contextlib.contextmanager

@@ -31,6 +31,10 @@ AFTER: Final = 2.0
 """Seconds that are watched on after the first packets that came through again; a flap would show."""
 QUIET: Final = 4.0
 """Seconds that a stream is watched when nothing should happen to it: longer than any timer that could strike late."""
+RETURN: Final = 6.0
+"""Seconds for traffic to take a healed path again, before it is cut once more."""
+MISSES: Final = 6
+"""Cuts that may hit nothing because traffic went another way; under load a relay may measure a detour to be faster."""
 SETTLE: Final = 0.3
 """Seconds left to packets on their way."""
 
@@ -49,8 +53,11 @@ class Seen:
     """Seconds since the failure was begun, and whether the packets of that instant came both ways."""
 
 
-def observe(place: Place, system: System, *, whole: bool, say: Callable[[str], None]) -> list[Seen]:
-    """All failures, in an order in which none has to wear off first. `whole` False: only the two main ones."""
+def observe(place: Place, system: System, *, whole: bool, again: int, say: Callable[[str], None]) -> list[Seen]:
+    """All failures, in an order in which none has to wear off first. `whole` False: only the two main ones.
+
+    The cuts are repeated `again` times, where a system recovers quickly enough, and the one in the middle counts.
+    """
     found: list[Seen] = []
 
     def note(seen: Seen) -> None:
@@ -64,11 +71,10 @@ def observe(place: Place, system: System, *, whole: bool, say: Callable[[str], N
             note(_watch(packets, system, "loss_30", lambda: lab.impair("relay2", "relay3", loss=0.3), quiet=10.0))
         lab.impair("relay2", "relay3")
         with stream(place, system, "relay3", "relay4") as packets:
-            cut = lambda: lab.impair("relay3", "relay4", cut=True, one_way=True)  # noqa: E731
-            note(_watch(packets, system, "one_way", cut))
+            note(_cut(packets, place, system, "one_way", ("relay3", "relay4"), again=again))
         lab.impair("relay3", "relay4")
     with stream(place, system, "relay1", "relay2") as packets:
-        note(_watch(packets, system, "silent_link", lambda: lab.impair("relay1", "relay2", cut=True)))
+        note(_cut(packets, place, system, "silent_link", ("relay1", "relay2"), again=again))
         if whole:
             on_the_way = transit(place, "relay1", "relay2")
             note(_watch(packets, system, "daemon_restart", lambda: system.kill_daemon(place, on_the_way), quiet=QUIET))
@@ -85,6 +91,30 @@ def observe(place: Place, system: System, *, whole: bool, say: Callable[[str], N
         on_the_way = transit(place, "relay1", "relay2")
         note(_watch(packets, system, "dead_relay", lambda: lab.kill(on_the_way)))
     return found
+
+
+def _cut(packets: Prober, place: Place, system: System, failure: str, pair: tuple[str, str], *, again: int) -> Seen:
+    """Cut the path between a pair, which stays cut.
+
+    A cut that hits nothing, as traffic went another way, is no measure: the path is healed, and it is tried again when
+    the system has had time to take it.
+    """
+    one_way = failure == "one_way"
+    seen: list[Seen] = []
+    for _ in range(again + MISSES):
+        if seen:
+            place.lab.impair(*pair)
+            packets.flows(since=packets.now(), timeout=MOST)
+            time.sleep(RETURN)
+        now = _watch(packets, system, failure, lambda: place.lab.impair(*pair, cut=True, one_way=one_way))
+        seen.append(now)
+        hits = [one for one in seen if one.lost]
+        if len(hits) >= again:
+            break
+    hits = sorted((one for one in seen if one.lost), key=lambda one: one.gap)
+    if not hits:
+        raise RuntimeError(f"{system.name}: traffic never took the direct path between {' and '.join(pair)}")
+    return hits[len(hits) // 2]
 
 
 def _watch(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -259,12 +259,21 @@ def status_text(status: LabStatus) -> str:
     lines = [f"lab {status.prefix}: {status.state}" + (f", API at {status.api}" if status.api else "")]
     for host in status.hosts:
         running = ", ".join(f"{name} {'runs' if pid else 'does not run'}" for name, pid in host["processes"].items())
-        lines.append(f"  {host['name']:<10} {host['state']:<8} {host.get('ipv6', ''):<24} {running}".rstrip())
+        routing = routing_text(host["routing"])
+        lines.append(f"  {host['name']:<10} {host['state']:<8} {host.get('ipv6', ''):<24} {running}{routing}".rstrip())
     lines += [f"  cut: {','.join(cut.sources)} -> {','.join(cut.targets)}" for cut in status.cuts]
     lines += [f"  {impairment_text(path)}" for path in status.impairments]
     lines += [f"  shape: {status.shape}"] if status.shape is not Shape.FULL else []
     lines += [f"  missing: {what}" for what in status.missing]
     return "\n".join(lines)
+
+
+def routing_text(routing: Mapping[str, Any] | None) -> str:
+    """What a relay's agent says of its routing, for people."""
+    if routing is None:
+        return ""
+    problem = f" ({routing['problem']})" if routing["problem"] else ""
+    return f", {routing['engine']} {routing['established']} of {routing['sessions']} sessions{problem}"
 
 
 def impairment_text(path: Impairment) -> str:
