@@ -22,7 +22,7 @@ define install_packages
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" != 0 ]; then echo "missing Debian packages:" $$missing; echo "as root: apt-get install --no-install-recommends" $$missing; exit 1; fi; \
 	  echo "installing Debian packages:" $$missing; \
-	  apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing >/dev/null; \
+	  deploy/packages/install.sh $$missing; \
 	fi
 endef
 

@@ -17,6 +17,8 @@ from altnet.host.lab import namespaces
 
 PORT: Final = 7790
 _HEAD: Final = struct.Struct("!QHH")
+_IPV6_FREEBIND: Final = 78
+"""linux/in6.h; Python has no name for it."""
 ROUND: Final = 0.1
 """Seconds between two packets of a pair: with 992 pairs ten thousand packets a second, which two cores still carry."""
 
@@ -32,9 +34,11 @@ class Reach:
             with namespaces.inside(namespace):
                 one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-            one.setblocking(False)
-            one.bind((address, PORT))
             self._sockets.append(one)
+            one.setblocking(False)
+            # A relay that is just booting gets its address in a moment; what is sent before is not sent.
+            one.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+            one.bind((address, PORT))
             self._poll.register(one, select.POLLIN)
         self._by_fd = {one.fileno(): number for number, one in enumerate(self._sockets)}
         self._round = 0
