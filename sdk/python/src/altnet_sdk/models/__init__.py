@@ -10,6 +10,7 @@ from .behind_relay import BehindRelay
 from .bus_pass import BusPass
 from .change import Change
 from .change_page import ChangePage
+from .client_configuration import ClientConfiguration
 from .client_made import ClientMade
 from .client_made_labels import ClientMadeLabels
 from .client_new import ClientNew
@@ -29,6 +30,10 @@ from .enrolment_labels import EnrolmentLabels
 from .health import Health
 from .health_report import HealthReport
 from .host_versions import HostVersions
+from .join import Join
+from .join_answer import JoinAnswer
+from .join_labels import JoinLabels
+from .join_latencies import JoinLatencies
 from .join_token import JoinToken
 from .join_token_labels import JoinTokenLabels
 from .join_token_made import JoinTokenMade
@@ -100,6 +105,7 @@ __all__ = (
     "BusPass",
     "Change",
     "ChangePage",
+    "ClientConfiguration",
     "ClientMade",
     "ClientMadeLabels",
     "ClientNew",
@@ -119,6 +125,10 @@ __all__ = (
     "Health",
     "HealthReport",
     "HostVersions",
+    "Join",
+    "JoinAnswer",
+    "JoinLabels",
+    "JoinLatencies",
     "JoinToken",
     "JoinTokenLabels",
     "JoinTokenMade",

@@ -10,6 +10,8 @@ from altnet.registry.domain.selection import Ranked
 from altnet.registry.tables import ClientRow
 from pydantic import Field, model_validator
 
+MeasuredLatencies = Annotated[dict[str, Annotated[float, Field(ge=0, le=60_000)]], Field(max_length=64)]
+"""Milliseconds by relay."""
 RelayChoice = Annotated[str, Field(min_length=1, max_length=64, examples=["auto"])]
 
 
@@ -93,7 +95,7 @@ class ClientMade(NetworkClient):
 class Latencies(Model):
     """What a client measured to relays."""
 
-    latencies: Annotated[dict[str, Annotated[float, Field(ge=0, le=60_000)]], Field(max_length=64)]
+    latencies: MeasuredLatencies
     """Milliseconds by relay."""
 
 
