@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from altnet.common.bus.jwt import make_nkey, sign
 from altnet.common.http.auth import Role
 from integration.registry.running import Host, RunningRegistry, eventually
+from sqlalchemy import event
 
 
 async def test_an_enrolled_host_finds_itself_in_the_mesh(registry: RunningRegistry) -> None:
@@ -40,6 +41,28 @@ async def test_hosts_that_enrol_at_once_get_different_slots_and_names(registry: 
     assert sorted(relay.answer["relay"]["slot"] for relay in relays) == list(range(1, 21))
     assert len({relay.answer["relay"]["address"] for relay in relays}) == 20
     assert (await Host("late").ask(registry.anonymous, token)).json()["code"] == "token_used"
+
+
+async def test_an_enrolment_asks_the_database_nine_times_however_many_relays_there_are(
+    registry: RunningRegistry,
+) -> None:
+    token = await registry.join_token(uses=5)
+    counts: list[int] = []
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "pg_advisory" in statement and "$1" in statement and statement.startswith("SELECT"):
+            counts.append(0)  # the first of a unit of work
+        counts[-1] += 1
+
+    engine = registry.db.engine.sync_engine
+    for number in range(5):
+        if number in (1, 4):
+            event.listen(engine, "before_cursor_execute", count)
+            await registry.enrol(f"relay-{number}", token=token)
+            event.remove(engine, "before_cursor_execute", count)
+        else:
+            await registry.enrol(f"relay-{number}", token=token)
+    assert counts == [9, 9]
 
 
 async def test_one_host_that_asks_twice_at_once_is_one_relay(registry: RunningRegistry) -> None:

@@ -54,7 +54,7 @@ class Parts:
             yield uow
 
 
-def _parts(request: Request) -> Parts:
+async def _parts(request: Request) -> Parts:  # async, or the framework asks a thread for it, at each request
     return cast(Parts, request.app.state.registry)
 
 

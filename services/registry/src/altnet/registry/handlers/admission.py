@@ -5,25 +5,31 @@ Nothing is locked until a token is spent, so whoever is refused costs nobody els
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from altnet.common.db.uow import UnitOfWork
-from altnet.common.errors import Forbidden
+from altnet.common.errors import Forbidden, Unavailable
 from altnet.registry.domain import tokens
 from altnet.registry.domain.tokens import TokenKind, TokenVerdict
 from altnet.registry.store import tokens as rows
-from altnet.registry.tables import JoinTokenRow
+from altnet.registry.tables import JoinTokenRow, NetworkRow
 
 
-async def shown(uow: UnitOfWork, text: str, *, kind: TokenKind) -> JoinTokenRow:
-    """The token of this text, usable or not. Raises `Invalid`, `Forbidden` (`bad_join_token`, `token_kind`)."""
+async def shown(uow: UnitOfWork, text: str, *, kind: TokenKind) -> tuple[JoinTokenRow, NetworkRow]:
+    """The token of this text, usable or not, and the network that it leads into.
+
+    Raises `Invalid`, `Forbidden` (`bad_join_token`, `token_kind`).
+    """
     presented = tokens.read_token(text)
-    token = await rows.find_join(uow.session, presented.id)
-    if token is None or not presented.proves(token.secret_hash):
+    found = await rows.join_with_network(uow.session, presented.id)
+    if found is None or not presented.proves(found[0].secret_hash):
         raise Forbidden("bad_join_token", "there is no such join token.", field="/token", mend="Ask for a new one.")
+    token = found[0]
     if token.kind != kind:
         raise Forbidden(
             "token_kind", f"this token is not for {kind}s.", field="/token", mend=f"Ask for one with kind {kind}."
         )
-    return token
+    return found
 
 
 def judge(token: JoinTokenRow, uow: UnitOfWork, *, used_up_is_fine: bool = False) -> None:
@@ -44,5 +50,11 @@ def judge(token: JoinTokenRow, uow: UnitOfWork, *, used_up_is_fine: bool = False
 async def spend(uow: UnitOfWork, token: JoinTokenRow) -> None:
     """Use the token once. Comes late, since a rack that joins with one token waits for its row until each commit."""
     if not await rows.spend_join(uow, token.id):
-        await uow.session.refresh(token)  # somebody was faster
-        judge(token, uow)
+        await refuse_spent(uow, token)
+
+
+async def refuse_spent(uow: UnitOfWork, token: JoinTokenRow) -> NoReturn:
+    """Somebody was faster: say what became of the token. Raises `Forbidden`, `Unavailable`."""
+    await uow.session.refresh(token)
+    judge(token, uow)
+    raise Unavailable("token_changed", "the join token was changed at this moment.", mend="Try again.")

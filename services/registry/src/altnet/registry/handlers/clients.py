@@ -57,8 +57,8 @@ async def create_client(
         chosen = command.relay
     slot = await _usable_slot(uow, chosen, network.id)
     client_id = new_id(CLIENT, uow.now, randomness)
-    await named.claim_name(uow, network=network.id, name=command.name, kind="client", owner=client_id)
-    await named.claim_keys(uow, owner=client_id, keys={"client": (command.key, "/key")})
+    keys = {"client": (command.key, "/key")}
+    await named.claim(uow, network=network.id, name=command.name, kind="client", owner=client_id, keys=keys)
     plan = AddressPlan(network.prefix)
     address = await allocations.allocate_address(
         uow, network=network.id, plan=plan, pool="client", inside=plan.client_prefix(slot), owner=client_id

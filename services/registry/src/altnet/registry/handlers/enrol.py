@@ -20,7 +20,7 @@ from altnet.registry.domain.tokens import TokenKind
 from altnet.registry.handlers import admission, snapshots
 from altnet.registry.store import allocations, changes, named, networks, relays
 from altnet.registry.store.conflicts import CONFLICTS
-from altnet.registry.tables import NetworkRow, RelayRow, RelayStatusRow
+from altnet.registry.tables import NetworkRow, RelayRow
 
 _KEYS: Final = {"mesh": "key", "access": "access_key", "identity": "identity_key"}
 """What a key is for, and the field that holds it."""
@@ -50,13 +50,12 @@ async def enrol_relay(uow: UnitOfWork, request: EnrolRequest, *, rest: float, ra
         change = await _update(uow, known, network, _said(known, request))
         return Enrolled(known, network, created=False, change=change)
 
-    token = await admission.shown(uow, request.token, kind=TokenKind.RELAY)
+    token, network = await admission.shown(uow, request.token, kind=TokenKind.RELAY)
     admission.judge(token, uow)
-    network = await networks.find(uow.session, token.network_id)
     plan = AddressPlan(network.prefix)
     relay_id = new_id(RELAY, uow.now, randomness)
-    await named.claim_name(uow, network=network.id, name=request.name, kind="relay", owner=relay_id)
-    await named.claim_keys(uow, owner=relay_id, keys=_keys(request))
+    keys = _keys(request)
+    await named.claim(uow, network=network.id, name=request.name, kind="relay", owner=relay_id, keys=keys)
     slot = await allocations.allocate_slot(uow, network=network.id, plan=plan, owner=relay_id, rest=rest)
     row = RelayRow(
         id=relay_id,
@@ -79,11 +78,8 @@ async def enrol_relay(uow: UnitOfWork, request: EnrolRequest, *, rest: float, ra
         created_at=uow.now,
         updated_at=uow.now,
     )
-    uow.session.add(row)
-    await uow.session.flush()
-    uow.session.add(RelayStatusRow(relay_id=relay_id, health_since=uow.now))
-    await uow.session.flush()
-    await admission.spend(uow, token)
+    if not await relays.add(uow, row):
+        await admission.refuse_spent(uow, token)
     after = snapshots.of_relay(row, plan)
     change = await changes.record(
         uow,

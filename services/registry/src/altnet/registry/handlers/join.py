@@ -57,7 +57,7 @@ async def join_client(uow: UnitOfWork, request: JoinRequest, *, clock: Clock, ra
     uow.conflicts(CONFLICTS)
     key = PublicKey.parse(request.key, field="/key").base64
     region = check_region(request.region)
-    token = await admission.shown(uow, request.token, kind=TokenKind.CLIENT)
+    token, network = await admission.shown(uow, request.token, kind=TokenKind.CLIENT)
     known = await clients.by_key(uow, key)
     if known is not None:
         before = await clients.secret_of(uow.session, known.id)
@@ -70,7 +70,7 @@ async def join_client(uow: UnitOfWork, request: JoinRequest, *, clock: Clock, ra
     command = NewClient(
         name=request.name,
         key=key,
-        network=token.network_id,
+        network=network.id,
         region=region or token.labels.get("region", ""),
         labels={**check_labels(request.labels), **token.labels},
         latencies=request.latencies,
