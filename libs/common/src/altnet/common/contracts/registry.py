@@ -330,6 +330,32 @@ class ApiTokenRevoked(ApiTokenEvent, frozen=True, kw_only=True):
     kind: ClassVar[str] = "registry.api_token.revoked"
 
 
+class ChosenLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A link between two relays, and why it exists."""
+
+    relays: tuple[str, str]
+    kind: str
+
+
+@event
+class LinksChanged(Event, frozen=True, kw_only=True):
+    """Other links were chosen in a network that is too large for a full mesh."""
+
+    kind: ClassVar[str] = "registry.links.changed"
+    network: str
+    reason: str
+    added: tuple[ChosenLink, ...]
+    """At most 1,000 are named; `added_count` has all."""
+    removed: tuple[ChosenLink, ...]
+    added_count: int
+    removed_count: int
+    change: int
+
+    @property
+    def subject_id(self) -> str:
+        return self.network
+
+
 @event
 class PlanRenumbered(Event, frozen=True, kw_only=True):
     """Documents had to differ without anybody's change (an upgrade, a restored backup) and got a new number."""

@@ -7,12 +7,24 @@ from fastapi import APIRouter
 
 def routers() -> list[APIRouter]:
     """Every router of the registry, in the order of the API document."""
-    from altnet.registry.api import changes, clients, enrolment, networks, peers, relays, services, sites, tokens
+    from altnet.registry.api import (
+        changes,
+        clients,
+        enrolment,
+        links,
+        networks,
+        peers,
+        relays,
+        services,
+        sites,
+        tokens,
+    )
 
     return [
         networks.router,
         enrolment.router,
         relays.router,
+        links.router,
         clients.router,
         services.router,
         sites.router,

@@ -60,7 +60,10 @@ class LatencyRule:
 
 @dataclass(slots=True)
 class _Windows:
+    """One end's view of a pair: the lowest round trip of this window and of the one before it."""
+
     since: float
+    last: float
     now: float
     before: float | None = None
 
@@ -73,36 +76,41 @@ class LatencyBook:
 
     def __init__(self, rule: LatencyRule, known: Mapping[Pair, float] | None = None) -> None:
         self._rule = rule
-        self._windows: dict[Pair, _Windows] = {}
+        self._windows: dict[Pair, dict[str, _Windows]] = {}
         self.known: dict[Pair, float] = dict(known or {})
         """What the choice of links goes by, and what the table holds."""
 
-    def observe(self, one: str, other: str, milliseconds: float, *, at: float) -> None:
-        """A round trip between two relays, from either end; `at` is in monotonic seconds."""
-        if one == other or not 0 <= milliseconds <= _LONGEST:
+    def observe(self, observer: str, other: str, milliseconds: float, *, at: float) -> None:
+        """A round trip as one end saw it; `at` is in monotonic seconds. What cannot be a round trip is left out."""
+        if observer == other or not 0 <= milliseconds <= _LONGEST:
             return
         value = max(_SHORTEST, milliseconds)
-        pair = pair_of(one, other)
-        windows = self._windows.get(pair)
-        if windows is None:
-            self._windows[pair] = _Windows(at, value)
+        ends = self._windows.setdefault(pair_of(observer, other), {})
+        windows = ends.get(observer)
+        if windows is None or at - windows.last >= 2 * self._rule.window:
+            ends[observer] = _Windows(at, at, value)  # after a long silence the older windows say nothing of now
         elif at - windows.since >= self._rule.window:
-            # After a long silence the older window says nothing of now.
-            stale = at - windows.since >= 2 * self._rule.window
-            self._windows[pair] = _Windows(at, value, None if stale else windows.now)
-        elif value < windows.now:
-            windows.now = value
+            ends[observer] = _Windows(at, at, value, windows.now)
+        else:
+            windows.last = at
+            windows.now = min(windows.now, value)
 
     def changed(self) -> dict[Pair, float]:
-        """The pairs whose latency is new, or differs by enough to be told."""
+        """The pairs whose latency is new, or differs by enough, and for long enough, to be told.
+
+        Of the two ends the higher one counts: a relay that claims to be near cannot draw links to itself.
+        """
         found = {}
-        for pair, windows in self._windows.items():
-            now = round(windows.lowest(), 2)
+        for pair, ends in self._windows.items():
+            newest = max(windows.last for windows in ends.values())
+            heard = [windows for windows in ends.values() if newest - windows.last < self._rule.window]
+            now = round(max(windows.lowest() for windows in heard), 2)
             known = self.known.get(pair)
-            if known is None or self._rule.differs(known, now):
-                if known is not None and now > known and windows.before is None:
-                    continue  # longer only for less than a window: not lasting yet
-                found[pair] = now
+            if known is not None and (
+                not self._rule.differs(known, now) or (now > known and any(one.before is None for one in heard))
+            ):
+                continue  # longer for less than a window is not lasting yet
+            found[pair] = now
         return found
 
     def told(self, written: Mapping[Pair, float]) -> None:

@@ -21,6 +21,7 @@ from altnet.common.errors import AltnetError, Forbidden, Unavailable
 from altnet.common.ids import Randomness
 from altnet.registry.handlers import clients, networks
 from altnet.registry.jobs.convergence import Convergence
+from altnet.registry.jobs.linking import Linking
 from altnet.registry.jobs.planning import Planning
 from altnet.registry.jobs.pulse import Pulse
 from altnet.registry.settings import RegistrySettings
@@ -59,6 +60,7 @@ class Director:
         self._convergence = convergence
         self._pulse = pulse
         self.planning = Planning(db, bus, clock, settings=settings.planning, convergence=convergence)
+        self.linking = Linking(db, clock, planning=self.planning, settings=settings.links)
         self._changed = asyncio.Event()
         self._verify = asyncio.Event()
         self._rebuild = False
@@ -103,7 +105,8 @@ class Director:
                 await connection.add_listener(f"{self._db.schema}_outbox", on_notice)
                 await connection.add_listener(worlds.REBUILD, lambda *_: self.rebuild())
                 await self.planning.begin()
-                await self._pulse.begin(self.planning.known)
+                await self.linking.begin()  # before anything is published: nobody sees what a network begins with
+                await self._pulse.begin(self.planning.known, self.linking.heard)
                 self._verify.set()
                 self._revoke.set()
                 await self._work()
@@ -121,6 +124,10 @@ class Director:
                 group.create_task(self._every(tracking.flush_status, self._flush_status), name="registry status")
                 group.create_task(self._every(liveness.check_every, self._judge), name="registry liveness")
                 group.create_task(self._every(self._settings.housekeeping.every, self._tidy), name="registry tidy")
+                group.create_task(self.linking.run(), name="registry links")
+                group.create_task(
+                    self._every(self._settings.links.flush_latencies, self.linking.flush), name="registry latencies"
+                )
                 group.create_task(self._push_revocations(), name="registry revocations")
         except ExceptionGroup as errors:
             matching, rest = errors.split(Unavailable)
@@ -142,6 +149,7 @@ class Director:
                 await self._publish()
             if planned:
                 self._revoke.set()
+                self.linking.wake()
             if self._verify.is_set() or loop.time() >= verify_at:
                 self._verify.clear()
                 verify_at = loop.time() + self._settings.planning.verify_every
