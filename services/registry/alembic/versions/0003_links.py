@@ -40,6 +40,7 @@ STATEMENTS = (
     )
     """,
     "ALTER TABLE registry.clients ADD COLUMN movable boolean NOT NULL DEFAULT false",
+    "CREATE INDEX clients_movable ON registry.clients (network_id) WHERE movable",
 )
 
 

@@ -66,6 +66,18 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     bound from changing over with each relay."""
 
 
+class BalancingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the registry moves clients that can follow."""
+
+    every: float = 10.0
+    """Between two looks."""
+    clients_per_minute: float = 60.0
+    """Moved at most, in each network: a new relay fills within minutes, and a wrong judgement is seen before it has
+    moved many. Clients of a dead relay do not wait for this: they turn to their standby relay by themselves."""
+    patience: float = 60.0
+    """After this replica took the lead: healths and loads are old until everybody was heard again."""
+
+
 class TrackingSettings(msgspec.Struct, frozen=True, kw_only=True):
     flush_receipts: float = 0.25
     """Receipts are collected for that long and written as one statement."""
@@ -118,6 +130,7 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     network: NetworkSettings = NetworkSettings()
     planning: PlanningSettings = PlanningSettings()
     links: LinkSettings = LinkSettings()
+    balancing: BalancingSettings = BalancingSettings()
     tracking: TrackingSettings = TrackingSettings()
     liveness: LivenessSettings = LivenessSettings()
     allocation: AllocationSettings = AllocationSettings()

@@ -54,6 +54,7 @@ class ClientSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     relay: str | None
     labels: dict[str, str]
+    movable: bool = False
     expires_at: datetime | None
     version: int
 
@@ -200,6 +201,8 @@ class ClientChanged(ClientEvent, frozen=True, kw_only=True):
     """A client's name, key, labels, expiry or relay changed."""
 
     kind: ClassVar[str] = "registry.client.changed"
+    reason: str = ""
+    """Why, where the registry itself moved it; empty where somebody asked for it."""
 
 
 @event
