@@ -8,8 +8,9 @@ from typing import Any
 from altnet.common.contracts.desired import MeshSettings, RelayState
 from altnet.common.contracts.digest import document_digest, mesh_digest
 from altnet.common.net import AddressPlan
+from altnet.registry.domain.links import LinkKind
 from altnet.registry.domain.planner import Difference, Plan, plan, replan
-from altnet.registry.domain.world import Affected, Client, Network, Ref, Relay, Service, Site, World
+from altnet.registry.domain.world import Affected, Client, Link, Network, Ref, Relay, Service, Site, World, link_id
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -28,6 +29,11 @@ def relay(number: int, **more: Any) -> Relay:
 def client(number: int, on: str | None, home: int = 1) -> Client:
     address = PLAN.client_prefix(home)[number + 256]
     return Client(id=f"c{number}", network="n", relay=on, key=f"ck{number}", address=address)
+
+
+def link(one: int, other: int, *, kind: LinkKind = LinkKind.NEAR) -> Link:
+    first, second = sorted((f"r{one}", f"r{other}"))
+    return Link(id=link_id((first, second)), network="n", pair=(first, second), kind=kind)
 
 
 def contents(current: Plan) -> tuple[Any, Any]:
@@ -61,9 +67,32 @@ class Incremental(RuleBasedStateMachine):
         self.items[ref] = item
         replan(self.world, self.current, self.world.put(item))
 
-    @rule(number=numbers, state=st.sampled_from(RelayState), revoked=st.booleans(), key=st.sampled_from("ab"))
-    def put_relay(self, number: int, state: RelayState, revoked: bool, key: str) -> None:
-        self.put(("relay", f"r{number}"), relay(number, state=state, revoked=revoked, key=f"{key}{number}"))
+    @rule(
+        number=numbers,
+        state=st.sampled_from(RelayState),
+        revoked=st.booleans(),
+        key=st.sampled_from("ab"),
+        endpoints=st.sampled_from([(), ("192.0.2.1:1",)]),
+    )
+    def put_relay(self, number: int, state: RelayState, revoked: bool, key: str, endpoints: tuple[str, ...]) -> None:
+        self.put(
+            ("relay", f"r{number}"),
+            relay(number, state=state, revoked=revoked, key=f"{key}{number}", endpoints=endpoints),
+        )
+
+    @rule(one=numbers, other=numbers, kind=st.sampled_from(LinkKind))
+    def put_link(self, one: int, other: int, kind: LinkKind) -> None:
+        if one != other:
+            item = link(one, other, kind=kind)
+            self.put(("link", item.id), item)
+
+    @rule(data=st.data())
+    def remove_link(self, data: st.DataObject) -> None:
+        links = sorted(ref for ref in self.items if ref[0] == "link")
+        if links:
+            ref = data.draw(st.sampled_from(links))
+            del self.items[ref]
+            replan(self.world, self.current, self.world.remove(ref))
 
     @rule(number=numbers, on=relay_ids)
     def put_client(self, number: int, on: str | None) -> None:
@@ -99,6 +128,13 @@ class Incremental(RuleBasedStateMachine):
         for ref in sorted(self.items, reverse=True):  # also in another order
             fresh.put(self.items[ref])
         assert contents(self.current) == contents(plan(fresh))
+
+    @invariant()
+    def links_are_symmetric(self) -> None:
+        documents = {relay: it.document().links for relay, it in self.current.documents.items()}
+        for relay, links in documents.items():
+            for other in links or ():
+                assert relay in (documents[other] or ())
 
     @invariant()
     def digests_are_those_that_an_agent_would_compute(self) -> None:
@@ -186,3 +222,29 @@ def test_a_difference_names_only_the_documents_that_an_object_had_a_part_in() ->
     difference = replan(at, current, both)
     assert difference.concerns(first) == (set(), {"r1"})
     assert difference.concerns(second) == (set(), {"r2"})
+
+
+def test_beyond_the_bound_chosen_links_decide_and_newcomers_begin_on_two_carriers() -> None:
+    at = world(6, full_mesh_up_to=4)
+    for number in range(1, 7):
+        at.put(relay(number, endpoints=("192.0.2.1:1",)))
+    current = plan(at)
+    assert current.documents["r1"].document().links == ("r2", "r6")
+    for pair in ((1, 4), (2, 5), (3, 6)):
+        change(at, current, link(*pair))
+    assert current.documents["r1"].document().links == ("r4",)
+    difference = change(at, current, relay(7, endpoints=("192.0.2.1:1",)))
+    assert current.documents["r7"].document().links == ("r1", "r6")
+    assert difference.documents == {"r1", "r6", "r7"}
+    difference = change(at, current, relay(4, revoked=True))
+    assert current.documents["r1"].document().links == ("r7",)
+    assert difference.documents == {"r1", "r4"}
+
+
+def test_without_chosen_links_a_small_network_is_a_full_mesh_again() -> None:
+    at = world(3, full_mesh_up_to=4)
+    current = plan(at)
+    change(at, current, link(1, 2))
+    assert current.documents["r1"].document().links == ("r2",)
+    replan(at, current, at.remove(("link", "r1.r2")))
+    assert [current.documents[f"r{number}"].document().links for number in (1, 2, 3)] == [None] * 3

@@ -194,6 +194,7 @@ class ClientRow(Row, table=True):
     address: Any = Field(sa_type=Address)
     labels: dict[str, str] = _json(default_factory=dict)
     latencies: dict[str, float] = _json(default_factory=dict)
+    movable: bool = Field(default=False, sa_type=Boolean)
     expires_at: datetime | None = _time(default=None)
     created_at: datetime = _time()
     updated_at: datetime = _time()
@@ -258,6 +259,30 @@ class SiteRelayRow(Row, table=True):
 
     site_id: str = _text(primary_key=True)
     relay_id: str = _text(primary_key=True)
+
+
+class LinkRow(Row, table=True):
+    """A chosen link; a network that fits a full mesh has none."""
+
+    __tablename__ = "links"
+
+    id: str = _text(primary_key=True)
+    network_id: str = _text()
+    one: str = _text()
+    other: str = _text()
+    kind: str = _text()
+    chosen_at: datetime = _time()
+
+
+class LatencyRow(Row, table=True):
+    """The round trip between two relays, as it lasts."""
+
+    __tablename__ = "latencies"
+
+    one: str = _text(primary_key=True)
+    other: str = _text(primary_key=True)
+    milliseconds: float = _float()
+    measured_at: datetime = _time()
 
 
 class CounterRow(Row, table=True):

@@ -54,6 +54,7 @@ class ClientSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     relay: str | None
     labels: dict[str, str]
+    movable: bool = False
     expires_at: datetime | None
     version: int
 
@@ -202,6 +203,8 @@ class ClientChanged(ClientEvent, frozen=True, kw_only=True):
     """A client's name, key, labels, expiry or relay changed."""
 
     kind: ClassVar[str] = "registry.client.changed"
+    reason: str = ""
+    """Why, where the registry itself moved it; empty where somebody asked for it."""
 
 
 @event
@@ -346,6 +349,32 @@ class ApiTokenRevoked(ApiTokenEvent, frozen=True, kw_only=True):
     """An API token was revoked."""
 
     kind: ClassVar[str] = "registry.api_token.revoked"
+
+
+class ChosenLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A link between two relays, and why it exists."""
+
+    relays: tuple[str, str]
+    kind: str
+
+
+@event
+class LinksChanged(Event, frozen=True, kw_only=True):
+    """Other links were chosen in a network that is too large for a full mesh."""
+
+    kind: ClassVar[str] = "registry.links.changed"
+    network: str
+    reason: str
+    added: tuple[ChosenLink, ...]
+    """At most 1,000 are named; `added_count` has all."""
+    removed: tuple[ChosenLink, ...]
+    added_count: int
+    removed_count: int
+    change: int
+
+    @property
+    def subject_id(self) -> str:
+        return self.network
 
 
 @event

@@ -88,6 +88,7 @@ async def create_client(registry: Registry, who: RequireAdmin, response: Respons
         relay=body.relay,
         region=body.region,
         labels=body.labels,
+        movable=body.movable,
         expires_at=body.expires_at,
     )
     async with registry.work(who) as uow:

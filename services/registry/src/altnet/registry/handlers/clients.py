@@ -32,6 +32,8 @@ class NewClient:
     labels: Mapping[str, str] = field(default_factory=dict)
     latencies: Mapping[str, float] = field(default_factory=dict)
     """What it measured, milliseconds by relay."""
+    movable: bool = False
+    """Whether it can follow when the registry moves it to another relay."""
     expires_at: datetime | None = None
 
 
@@ -72,6 +74,7 @@ async def create_client(
         address=address,
         labels=labels,
         latencies=await _measured(uow, network.id, command.latencies),
+        movable=command.movable,
         expires_at=command.expires_at,
         created_at=uow.now,
         updated_at=uow.now,
@@ -93,7 +96,7 @@ async def create_client(
 
 
 async def change_client(uow: UnitOfWork, row: ClientRow, patch: Mapping[str, object]) -> int | None:
-    """Apply a checked patch (`name`, `key`, `relay`, `labels`, `expires_at`) to a locked row.
+    """Apply a checked patch (`name`, `key`, `relay`, `labels`, `movable`, `expires_at`) to a locked row.
 
     None where nothing changes that has to be planned or told. Raises `Invalid`, `Conflict`, `NotFound`, `Exhausted`.
     """
@@ -109,6 +112,8 @@ async def change_client(uow: UnitOfWork, row: ClientRow, patch: Mapping[str, obj
         row.key = key
     if "labels" in patch:
         row.labels = check_labels(patch["labels"])  # type: ignore[arg-type]  # the schema has made it a mapping of texts
+    if "movable" in patch:
+        row.movable = bool(patch["movable"])
     if "expires_at" in patch:
         row.expires_at = patch["expires_at"]  # type: ignore[assignment]  # the schema has made it a time or None
         _check_expiry(row.expires_at, uow.now)
@@ -132,6 +137,23 @@ async def change_client(uow: UnitOfWork, row: ClientRow, patch: Mapping[str, obj
         lambda number: ClientChanged(client=row.id, before=before, after=after, change=number),
         touched=[("client", row.id)],
         summary=f"client {row.name} changed" if before.relay == after.relay else f"client {row.name} moved",
+        network=row.network_id,
+    )
+
+
+async def move_client(uow: UnitOfWork, row: ClientRow, relay: str, *, reason: str) -> int:
+    """Move a locked client because the registry wants it. Raises `Conflict`, `NotFound`."""
+    before = snapshots.of_client(row)
+    await _usable_slot(uow, relay, row.network_id)
+    row.relay_id = relay
+    row.version += 1
+    row.updated_at = uow.now
+    after = snapshots.of_client(row)
+    return await changes.record(
+        uow,
+        lambda number: ClientChanged(client=row.id, before=before, after=after, reason=reason, change=number),
+        touched=[("client", row.id)],
+        summary=f"client {row.name} moved: {reason}",
         network=row.network_id,
     )
 

@@ -20,7 +20,9 @@ from altnet.common.db.engine import Database
 from altnet.common.errors import AltnetError, Forbidden, Unavailable
 from altnet.common.ids import Randomness
 from altnet.registry.handlers import clients, networks
+from altnet.registry.jobs.balancing import Balancing
 from altnet.registry.jobs.convergence import Convergence
+from altnet.registry.jobs.linking import Linking
 from altnet.registry.jobs.planning import Planning
 from altnet.registry.jobs.pulse import Pulse
 from altnet.registry.settings import RegistrySettings
@@ -59,6 +61,8 @@ class Director:
         self._convergence = convergence
         self._pulse = pulse
         self.planning = Planning(db, bus, clock, settings=settings.planning, convergence=convergence)
+        self.linking = Linking(db, clock, planning=self.planning, settings=settings.links)
+        self._balancing = Balancing(db, clock, settings=settings.balancing)
         self._changed = asyncio.Event()
         self._verify = asyncio.Event()
         self._rebuild = False
@@ -103,7 +107,9 @@ class Director:
                 await connection.add_listener(f"{self._db.schema}_outbox", on_notice)
                 await connection.add_listener(worlds.REBUILD, lambda *_: self.rebuild())
                 await self.planning.begin()
-                await self._pulse.begin(self.planning.known)
+                await self.linking.begin()  # before anything is published: nobody sees what a network begins with
+                await self._pulse.begin(self.planning.known, self.linking.heard)
+                self._balancing.begin()
                 self._verify.set()
                 self._revoke.set()
                 await self._work()
@@ -121,6 +127,11 @@ class Director:
                 group.create_task(self._every(tracking.flush_status, self._flush_status), name="registry status")
                 group.create_task(self._every(liveness.check_every, self._judge), name="registry liveness")
                 group.create_task(self._every(self._settings.housekeeping.every, self._tidy), name="registry tidy")
+                group.create_task(self._every(self._settings.balancing.every, self._balance), name="registry balance")
+                group.create_task(self.linking.run(), name="registry links")
+                group.create_task(
+                    self._every(self._settings.links.flush_latencies, self.linking.flush), name="registry latencies"
+                )
                 group.create_task(self._push_revocations(), name="registry revocations")
         except ExceptionGroup as errors:
             matching, rest = errors.split(Unavailable)
@@ -142,6 +153,7 @@ class Director:
                 await self._publish()
             if planned:
                 self._revoke.set()
+                self.linking.wake()
             if self._verify.is_set() or loop.time() >= verify_at:
                 self._verify.clear()
                 verify_at = loop.time() + self._settings.planning.verify_every
@@ -198,6 +210,10 @@ class Director:
             self._pulse.judge()
         async with self._writing:
             await self._pulse.tell()
+
+    async def _balance(self) -> None:
+        if self._bus.connected:  # without the bus nobody knows who is alive
+            await self._balancing.step()
 
     async def _tidy(self) -> None:
         now = self._clock.now()

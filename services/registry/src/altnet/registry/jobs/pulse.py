@@ -34,6 +34,9 @@ class Known:
 Lookup = Callable[[str], Known | None]
 """By relay; None for one that is unknown or revoked."""
 
+Listener = Callable[[str, Heartbeat], None]
+"""Hears every heartbeat of a known relay while this replica leads."""
+
 
 class Pulse:
     """The last heartbeats of every relay, and on the leader their standing."""
@@ -48,6 +51,7 @@ class Pulse:
         self._standing: dict[str, Liveness] = {}
         self._turned: dict[str, tuple[Transition, str]] = {}
         self._lookup: Lookup | None = None
+        self._listener: Listener | None = None
         self.lost = 0
         """Heartbeats that never arrived, counted by gaps in their numbers."""
 
@@ -59,18 +63,18 @@ class Pulse:
             counts[one.health] += 1
         return counts
 
-    async def begin(self, lookup: Lookup) -> None:
+    async def begin(self, lookup: Lookup, listener: Listener | None = None) -> None:
         """This replica judges from now on; nobody is down because we were away."""
         now = self._clock.monotonic()
         self._standing = {
             standing.relay: Liveness(standing.health, now) for standing in await status.standings(self._db)
         }
         self._turned.clear()
-        self._lookup = lookup
+        self._lookup, self._listener = lookup, listener
 
     def end(self) -> None:
         """Another replica may judge."""
-        self._lookup = None
+        self._lookup = self._listener = None
         self._standing = {}
 
     def heard(self, relay: str, heartbeat: Heartbeat) -> None:
@@ -85,6 +89,8 @@ class Pulse:
         if self._lookup is None or (known := self._lookup(relay)) is None:
             return
         self._unwritten[relay] = beat
+        if self._listener is not None:
+            self._listener(relay, heartbeat)
         now = self._clock.monotonic()
         standing = self._standing.setdefault(relay, Liveness(Health.NEW, now))
         self._turn(relay, known.name, standing.heard(now, self._rule(known)))

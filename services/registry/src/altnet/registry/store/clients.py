@@ -68,6 +68,12 @@ async def of_relay(session: AsyncSession, relay: str) -> Sequence[ClientRow]:
     return (await session.execute(query)).scalars().all()
 
 
+async def movable(session: AsyncSession, network: str) -> Sequence[ClientRow]:
+    """Those that can follow when they are moved."""
+    query = select(ClientRow).where(col(ClientRow.network_id) == network, col(ClientRow.movable))
+    return (await session.execute(query.order_by(col(ClientRow.id)))).scalars().all()
+
+
 async def expired(session: AsyncSession, now: datetime, *, limit: int) -> Sequence[ClientRow]:
     """Locked; what somebody else has locked is left for the next time."""
     query = select(ClientRow).where(col(ClientRow.expires_at) <= now).order_by(col(ClientRow.expires_at)).limit(limit)
