@@ -7,7 +7,18 @@ from fastapi import APIRouter
 
 def routers() -> list[APIRouter]:
     """Every router of the registry, in the order of the API document."""
-    from altnet.registry.api import changes, clients, enrolment, networks, peers, relays, services, sites, tokens
+    from altnet.registry.api import (
+        changes,
+        clients,
+        enrolment,
+        networks,
+        peerings,
+        peers,
+        relays,
+        services,
+        sites,
+        tokens,
+    )
 
     return [
         networks.router,
@@ -16,6 +27,7 @@ def routers() -> list[APIRouter]:
         clients.router,
         services.router,
         sites.router,
+        peerings.router,
         peers.router,
         networks.mesh_router,
         changes.router,

@@ -249,6 +249,7 @@ def _entry(world: World, relay: Relay) -> RelayEntry:
         region=relay.region,
         encapsulations=relay.encapsulations,
         origins=world.origins(relay),
+        learned=world.learned(relay.id),
         routing=relay.routing,
     )
 
@@ -263,6 +264,7 @@ def _head(world: World, relay: Relay) -> RelayDocument:
         links=links(world.slots[relay.network], relay.slot, full_mesh_up_to=world.full_mesh_up_to),
         mesh_port=relay.mesh_port,
         access_port=relay.access_port,
+        peerings=world.sessions(relay.id),
     )
 
 

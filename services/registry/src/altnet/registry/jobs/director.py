@@ -21,8 +21,10 @@ from altnet.common.errors import AltnetError, Forbidden, Unavailable
 from altnet.common.ids import Randomness
 from altnet.registry.handlers import clients, networks
 from altnet.registry.jobs.convergence import Convergence
+from altnet.registry.jobs.learning import Learning
 from altnet.registry.jobs.planning import Planning
 from altnet.registry.jobs.pulse import Pulse
+from altnet.registry.jobs.sessions import Sessions
 from altnet.registry.settings import RegistrySettings
 from altnet.registry.store import progress, relays, worlds
 
@@ -48,6 +50,8 @@ class Director:
         settings: RegistrySettings,
         convergence: Convergence,
         pulse: Pulse,
+        sessions: Sessions,
+        learning: Learning,
     ) -> None:
         self._db = db
         self._bus = bus
@@ -58,6 +62,8 @@ class Director:
         self._settings = settings
         self._convergence = convergence
         self._pulse = pulse
+        self._sessions = sessions
+        self._learning = learning
         self.planning = Planning(db, bus, clock, settings=settings.planning, convergence=convergence)
         self._changed = asyncio.Event()
         self._verify = asyncio.Event()
@@ -104,6 +110,8 @@ class Director:
                 await connection.add_listener(worlds.REBUILD, lambda *_: self.rebuild())
                 await self.planning.begin()
                 await self._pulse.begin(self.planning.known)
+                await self._sessions.begin(self.planning.peerings)
+                await self._learning.begin(lambda relay: self.planning.known(relay) is not None)
                 self._verify.set()
                 self._revoke.set()
                 await self._work()
@@ -111,6 +119,8 @@ class Director:
             self.ready.clear()
             self._convergence.end()
             self._pulse.end()
+            self._sessions.end()
+            self._learning.end()
 
     async def _work(self) -> None:
         tracking, liveness = self._settings.tracking, self._settings.liveness
@@ -122,6 +132,7 @@ class Director:
                 group.create_task(self._every(liveness.check_every, self._judge), name="registry liveness")
                 group.create_task(self._every(self._settings.housekeeping.every, self._tidy), name="registry tidy")
                 group.create_task(self._push_revocations(), name="registry revocations")
+                group.create_task(self._learning.run(), name="registry learned routes")
         except ExceptionGroup as errors:
             matching, rest = errors.split(Unavailable)
             if rest is None and matching is not None:
@@ -198,6 +209,7 @@ class Director:
             self._pulse.judge()
         async with self._writing:
             await self._pulse.tell()
+        await self._sessions.tell()
 
     async def _tidy(self) -> None:
         now = self._clock.now()
