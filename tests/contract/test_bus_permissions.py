@@ -38,6 +38,9 @@ RELAY_SAYS = {
     f"alt.v1.relay.{OTHER}.status": REFUSED,
     f"alt.v1.relay.{OTHER}.rpc.registry.renew": REFUSED,
     "alt.v1.rpc.registry.renew": REFUSED,
+    f"alt.v1.ask.{OTHER}.routes": REFUSED,
+    f"alt.v1.ask.{ME}.routes": REFUSED,
+    "_INBOX_registry.x": REFUSED,  # only as an answer
     f"alt.v1.evt.registry.relay.revoked.{OTHER}": REFUSED,
     f"alt.v1.desired.relay.{OTHER}": REFUSED,
     f"alt.v1.desired.relay.{ME}": REFUSED,
@@ -63,10 +66,16 @@ RELAY_SAYS = {
 
 RELAY_HEARS = {
     f"_INBOX_{ME}.>": ALLOWED,
+    f"alt.v1.ask.{ME}.routes": ALLOWED,
+    f"alt.v1.ask.{ME}.*": ALLOWED,
     f"alt.v1.desired.relay.{ME}": ALLOWED,
     f"alt.v1.desired.mesh.{NET}.delta": ALLOWED,
     f"alt.v1.desired.mesh.{NET}.>": ALLOWED,
     f"alt.v1.desired.relay.{OTHER}": REFUSED,
+    f"alt.v1.ask.{OTHER}.routes": REFUSED,
+    f"alt.v1.ask.{OTHER}.*": REFUSED,
+    "alt.v1.ask.*.routes": REFUSED,
+    "alt.v1.ask.>": REFUSED,
     "alt.v1.desired.relay.*": REFUSED,
     "alt.v1.desired.>": REFUSED,
     f"alt.v1.desired.mesh.{FOREIGN}.delta": REFUSED,
@@ -85,6 +94,7 @@ RELAY_HEARS = {
 
 SERVICE_SAYS = {
     ("registry", "alt.v1.evt.registry.relay.registered.x"): ALLOWED,
+    ("registry", f"alt.v1.ask.{ME}.routes"): ALLOWED,
     ("registry", f"$KV.relay.{ME}"): ALLOWED,
     ("registry", f"$KV.mesh.{NET}.snapshot"): ALLOWED,
     ("registry", "$JS.API.STREAM.CREATE.EVT"): ALLOWED,
@@ -99,6 +109,7 @@ SERVICE_SAYS = {
     ("registry", "$SYS.REQ.CLAIMS.UPDATE"): REFUSED,
     ("admin", "$JS.API.STREAM.PURGE.EVT"): ALLOWED,
     ("admin", "alt.v1.rpc.registry.replan"): ALLOWED,
+    ("admin", f"alt.v1.ask.{ME}.routes"): REFUSED,
     ("admin", f"$KV.relay.{ME}"): REFUSED,
     ("admin", "alt.v1.evt.registry.relay.registered.x"): REFUSED,
     ("admin", f"alt.v1.relay.{ME}.status"): REFUSED,
@@ -116,6 +127,7 @@ SERVICE_SAYS = {
             f"$JS.API.CONSUMER.CREATE.EVT.{service}.alt.v1.evt.registry.>": ALLOWED,
             f"$JS.API.CONSUMER.MSG.NEXT.EVT.{service}": ALLOWED,
             f"$JS.ACK.EVT.{service}.1.1.1.1.0": ALLOWED,
+            f"alt.v1.ask.{ME}.routes": REFUSED,
             "alt.v1.evt.registry.relay.revoked.x": REFUSED,
             f"$KV.relay.{ME}": REFUSED,
             f"$KV.mesh.{NET}.snapshot": REFUSED,
@@ -143,6 +155,7 @@ SERVICE_HEARS = {
     ("registry", "alt.v1.relay.*.applied"): ALLOWED,
     ("registry", "alt.v1.relay.*.rpc.registry.renew"): ALLOWED,
     ("registry", "alt.v1.rpc.registry.*"): ALLOWED,
+    ("registry", f"alt.v1.ask.{ME}.routes"): REFUSED,
     ("registry", "alt.v1.evt.>"): REFUSED,
     ("registry", "alt.v1.relay.*.rpc.keyd.*"): REFUSED,
     ("registry", "_INBOX_keyd.>"): REFUSED,
@@ -221,6 +234,23 @@ async def test_a_service_may_answer_a_request_once(service_bus: ServiceBus, rela
         assert await says(registry, message.reply)
     assert answer.result().subject == message.reply
     assert not await says(registry, message.reply)
+
+
+async def test_a_relay_may_answer_a_question_once_and_says_nothing_there_unasked(
+    service_bus: ServiceBus, relay_bus: RelayBus
+) -> None:
+    registry, relay = await service_bus("registry"), await relay_bus(ME)
+    asked: asyncio.Queue[Message] = asyncio.Queue()
+    await relay.subscribe(f"alt.v1.ask.{ME}.*", asked.put)
+    await relay.flush()
+    assert not await says(relay, "_INBOX_registry.unasked")
+    async with asyncio.TaskGroup() as group:
+        answer = group.create_task(registry.request(f"alt.v1.ask.{ME}.routes", b"?"))
+        message = await asked.get()
+        assert message.reply.startswith("_INBOX_registry.")
+        assert await says(relay, message.reply)
+    assert answer.result().subject == message.reply
+    assert not await says(relay, message.reply)
 
 
 def relay_pass(identity: BusIdentity, nkey: str, *, relay: str = ME, life: float = 3600) -> str:

@@ -175,3 +175,123 @@ async def test_a_relay_can_not_have_the_answer_sent_elsewhere(service_bus: Servi
     await victim.flush()
     assert got == []
     assert registry.violations == 0
+
+
+async def doubled(ask: Ask) -> Told:
+    return Told(ask.number * 2)
+
+
+async def test_a_service_asks_a_relay_and_that_relay_alone_answers(
+    service_bus: ServiceBus, relay_bus: RelayBus
+) -> None:
+    registry = await service_bus("registry")
+    for name, factor in (("rly_1", 10), ("rly_2", 100)):
+
+        async def times(ask: Ask, factor: int = factor) -> Told:
+            return Told(ask.number * factor)
+
+        relay = await relay_bus(name)
+        await rpc.answer_asks(relay, name, "times", Ask, times)
+        await relay.flush()
+    assert await rpc.ask_relay(registry, "rly_1", "times", Ask(3), Told) == Told(30)
+    assert await rpc.ask_relay(registry, "rly_2", "times", Ask(3), Told) == Told(300)
+
+
+async def test_a_relay_that_is_away_or_knows_no_such_question_is_told_at_once(
+    service_bus: ServiceBus, relay_bus: RelayBus
+) -> None:
+    registry, relay = await service_bus("registry"), await relay_bus("rly_1")
+    await rpc.answer_asks(relay, "rly_1", "double", Ask, doubled)
+    await relay.flush()
+    for name, verb in (("rly_1", "triple"), ("rly_2", "double")):
+        with pytest.raises(Unavailable) as raised:
+            await rpc.ask_relay(registry, name, verb, Ask(1), Told)
+        assert raised.value.code == "bus_no_responders"
+
+
+async def test_what_a_relay_refuses_or_says_wrongly_is_an_error_at_the_caller(
+    service_bus: ServiceBus, relay_bus: RelayBus
+) -> None:
+    async def refuse(ask: Ask) -> Told:
+        raise Invalid("bad_prefix", "no prefix.", field="/to", mend="Give one.")
+
+    async def babble(ask: Ask) -> Odd:
+        return Odd("x")
+
+    async def flood(ask: Ask) -> Odd:
+        return Odd("x" * relay.max_payload)
+
+    registry, relay = await service_bus("registry"), await relay_bus("rly_1")
+    for verb, handler in (("refuse", refuse), ("babble", babble), ("flood", flood)):
+        await rpc.answer_asks(relay, "rly_1", verb, Ask, handler)
+    await relay.flush()
+    with pytest.raises(Invalid) as refused:
+        await rpc.ask_relay(registry, "rly_1", "refuse", Ask(1), Told)
+    assert (refused.value.code, refused.value.field, refused.value.mend) == ("bad_prefix", "/to", "Give one.")
+    with pytest.raises(Unavailable) as babbled:
+        await rpc.ask_relay(registry, "rly_1", "babble", Ask(1), Told)
+    assert babbled.value.code == "rpc_bad_answer"
+    with pytest.raises(TooLarge) as flooded:
+        await rpc.ask_relay(registry, "rly_1", "flood", Ask(1), Told)
+    assert flooded.value.code == "rpc_answer_too_large"
+
+
+async def test_a_relay_answers_into_a_services_inbox_and_nowhere_else(
+    service_bus: ServiceBus, relay_bus: RelayBus
+) -> None:
+    # the server would let the relay answer there, once: it is the relay that looks
+    registry, relay, victim = await service_bus("registry"), await relay_bus("rly_1"), await relay_bus("rly_2")
+    handled: list[int] = []
+    got: list[Message] = []
+
+    async def count(ask: Ask) -> Told:
+        handled.append(ask.number)
+        return Told(ask.number)
+
+    async def note(message: Message) -> None:
+        got.append(message)
+
+    await victim.subscribe("_INBOX_rly_2.>", note)
+    await victim.subscribe("alt.v1.ask.rly_2.*", note)
+    await registry.subscribe("alt.v1.relay.*.status", note)
+    await rpc.answer_asks(relay, "rly_1", "count", Ask, count)
+    for bus in (victim, registry, relay):
+        await bus.flush()
+    for elsewhere in (
+        "",
+        "_INBOX_rly_2.x",
+        "_INBOX_registryx.y",
+        "alt.v1.ask.rly_2.count",
+        "alt.v1.relay.rly_2.status",
+        "$KV.relay.rly_2",
+    ):
+        await registry.publish_with_reply("alt.v1.ask.rly_1.count", msgspec.json.encode(Ask(1)), elsewhere)
+    assert await rpc.ask_relay(registry, "rly_1", "count", Ask(2), Told) == Told(2)
+    await victim.flush()
+    assert handled == [2]
+    assert got == []
+    assert relay.violations == 0
+
+
+async def test_a_relay_can_not_ask_another_one_directly_or_through_a_service(
+    service_bus: ServiceBus, relay_bus: RelayBus
+) -> None:
+    registry, relay, other = await service_bus("registry"), await relay_bus("rly_1"), await relay_bus("rly_2")
+    handled: list[int] = []
+
+    async def count(ask: Ask) -> Told:
+        handled.append(ask.number)
+        return Told(ask.number)
+
+    await rpc.answer_asks(other, "rly_2", "count", Ask, count)
+    await rpc.serve(registry, "registry", "double", Ask, double, callers="relays")
+    await other.flush()
+    await registry.flush()
+    with pytest.raises(Forbidden):
+        await rpc.ask_relay(relay, "rly_2", "count", Ask(1), Told)
+    # where nobody answers, or a service does, the reply would arrive as a question
+    for subject in ("alt.v1.relay.rly_1.rpc.registry.double", "alt.v1.relay.rly_1.rpc.registry.none"):
+        await relay.publish_with_reply(subject, msgspec.json.encode(Ask(1)), "alt.v1.ask.rly_2.count")
+    await relay.flush()
+    assert await rpc.ask_relay(registry, "rly_2", "count", Ask(2), Told) == Told(2)
+    assert handled == [2]

@@ -1,7 +1,7 @@
 """Clients that joined by a token have a secret of their own.
 
 Revision ID: 0006
-Revises: 0003
+Revises: 0004
 
 One secret a client, gone with it. `id` is what the holder's text names; only the hash of the text is kept.
 """
@@ -9,7 +9,7 @@ One secret a client, gone with it. `id` is what the holder's text names; only th
 from alembic import op
 
 revision = "0006"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 

@@ -34,8 +34,10 @@ from altnet.registry.handlers import tokens as token_handlers
 from altnet.registry.handlers.admin import rebuild_desired, renumber_after_restore
 from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.director import Director
-from altnet.registry.jobs.gauges import Gauges
+from altnet.registry.jobs.gauges import Gauges, RoutingGauges
+from altnet.registry.jobs.learning import Learning
 from altnet.registry.jobs.pulse import Pulse
+from altnet.registry.jobs.sessions import Sessions
 from altnet.registry.settings import RegistrySettings
 
 HOST = "host"
@@ -43,8 +45,8 @@ HOST = "host"
 
 TITLE = "Altnet registry"
 DESCRIPTION = (
-    "Networks, relays, clients, services and sites of a private IPv6 network, their addresses, and how far each"
-    " change has been applied."
+    "Networks, relays, clients, services, sites and peerings of a private IPv6 network, their addresses and routes, and"
+    " how far each change has been applied."
 )
 
 
@@ -56,7 +58,9 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
     async with AsyncExitStack() as stack:
         convergence = Convergence(db, clock, keep=settings.tracking.open_changes)
         pulse = Pulse(db, clock, settings=settings.liveness, series=settings.tracking.series_length)
-        reports = Reports(bus, convergence=convergence, pulse=pulse)
+        sessions = Sessions(db, settings=settings.sessions)
+        learning = Learning(db, bus, clock, settings=settings.learning)
+        reports = Reports(bus, convergence=convergence, pulse=pulse, sessions=sessions, learning=learning)
         await reports.listen()
         sys_bus = None
         if context.identity is not None:
@@ -74,6 +78,8 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             settings=settings,
             convergence=convergence,
             pulse=pulse,
+            sessions=sessions,
+            learning=learning,
         )
         rule = RateRule(
             burst=settings.enrolment.attempts_at_once,
@@ -82,6 +88,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         )
         metrics = Metrics(context.metrics, service="registry")
         Gauges(metrics, pulse=pulse, convergence=convergence, director=director, reports=reports)
+        RoutingGauges(metrics, pulse=pulse, sessions=sessions, learning=learning)
 
         async def ready() -> Mapping[str, str]:
             return {}  # the database is checked by the frame; without the bus everything but delivery works

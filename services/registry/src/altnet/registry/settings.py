@@ -104,6 +104,37 @@ class LivenessSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How fine the judgement is."""
 
 
+class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    up_after: int = 2
+    """Heartbeats in a row that call a peering's session established, so that a flapping one does not flap here."""
+    down_after: int = 2
+    """Heartbeats in a row that do not: one may fall into a restart that graceful restart bridges."""
+
+
+class LearningSettings(msgspec.Struct, frozen=True, kw_only=True):
+    ask_timeout: float = 5.0
+    """For a relay's answer with its learned routes: a table of some ten thousand takes a small host a second or two."""
+    at_once: int = 8
+    """Relays asked at the same time: bounds the memory that their answers take, at 8 MiB each."""
+    pause: float = 2.0
+    """Between two questions to one relay: a neighbour that flaps shall not have its table written all the time."""
+    retry_first: float = 1.0
+    """After a question without an answer; doubled each time, with jitter, so that many do not come back at once."""
+    retry_longest: float = 60.0
+    """The most of it."""
+
+
+class PathSettings(msgspec.Struct, frozen=True, kw_only=True):
+    ask_timeout: float = 2.0
+    """For a relay's answer about its routes: somebody waits, and a relay that is up answers in milliseconds."""
+    whole: float = 10.0
+    """For a whole path: below the deadlines of clients; what is known by then is told."""
+    most_hops: int = 32
+    """Relays in a row: half of the hop limit that packets start with, and above any healthy mesh's longest path."""
+    most_relays: int = 128
+    """Relays asked for one path: equal-cost branches may fan out."""
+
+
 class AllocationSettings(msgspec.Struct, frozen=True, kw_only=True):
     rest: float = 86_400.0
     """A released address is not given again for that long: caches and logs that name it must not lie."""
@@ -133,6 +164,9 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     balancing: BalancingSettings = BalancingSettings()
     tracking: TrackingSettings = TrackingSettings()
     liveness: LivenessSettings = LivenessSettings()
+    sessions: SessionSettings = SessionSettings()
+    learning: LearningSettings = LearningSettings()
+    paths: PathSettings = PathSettings()
     allocation: AllocationSettings = AllocationSettings()
     housekeeping: HousekeepingSettings = HousekeepingSettings()
     api: ApiSettings = ApiSettings()

@@ -148,6 +148,7 @@ def subjects_page() -> str:
         *((_address(entry.address), _summary(entry.type), entry.sender, entry.hearer) for entry in CHANNELS),
         (_address(subjects.rpc("SERVICE", "VERB")), "a request", "services", "that service"),
         (_address(subjects.relay_rpc(_RELAY, "SERVICE", "VERB")), "a request", "that relay", "that service"),
+        (_address(subjects.ask(_RELAY, "VERB")), "a question", "services that may ask", "that relay"),
         (_address(subjects.inbox("USER")) + ".>", "answers", "whoever was asked", "that user"),
     ]
     stored = _address(subjects.kv_subject("BUCKET", "KEY"))

@@ -6,7 +6,8 @@ Two limits of NATS shape the lists. A wildcard stands for whole tokens, so consu
 therefore whoever answers looks at the reply subject (`rpc`), and whoever listens checks that a message was stored
 under the subject it hears it on (`connect`, `desired`).
 
-Services may also answer a request they received (`allow_responses`), once and within a minute.
+Services may also answer a request they received (`allow_responses`), once and within a minute; so may relays, to
+whom nobody but those in `ASKERS` can send one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ SERVICES: Final = (REGISTRY, KEYD, DNSD, EVENTLOG)
 USERS: Final = (*SERVICES, ADMIN)
 """Users of the application account; `SYSTEM` is the only one of the system account."""
 
+ASKERS: Final = (REGISTRY,)
+"""Services that put questions to relays; a service that needs to adds its name here."""
+
 DURABLES: Final[dict[str, tuple[str, ...]]] = {name: (name,) for name in SERVICES}
 """Durable consumers of EVT that a service may make; a service that needs another one adds its name here."""
 
@@ -34,7 +38,7 @@ BUCKETS: Final = (subjects.MESH_BUCKET, subjects.RELAY_BUCKET)
 STREAMS: Final = (subjects.EVENT_STREAM, *(f"KV_{bucket}" for bucket in BUCKETS))
 
 ANSWER_WITHIN: Final = 60
-"""Seconds a service has to answer a request; above every rpc deadline."""
+"""Seconds a service or a relay has to answer a request; above every rpc deadline."""
 
 NETWORK_TAG: Final = "network"
 
@@ -63,9 +67,11 @@ RELAY: Final = Rights(
     ),
     subscribe=(
         "_INBOX_{{name()}}.>",
+        f"{subjects.ROOT}.ask.{{{{name()}}}}.*",
         f"{subjects.ROOT}.desired.{subjects.RELAY_BUCKET}.{{{{name()}}}}",
         f"{subjects.ROOT}.desired.{subjects.MESH_BUCKET}.{{{{tag({NETWORK_TAG})}}}}.>",
     ),
+    answers=True,
 )
 """The template of every relay, filled in by the server."""
 
@@ -84,6 +90,8 @@ def service_rights(name: str) -> Rights:
         raise ValueError(f"no such user of the bus: {name}")
     publish = [f"{subjects.ROOT}.evt.{name}.>", f"{subjects.ROOT}.rpc.*.*"]
     subscribe = [_replies(name), subjects.ROOT + f".rpc.{name}.*", subjects.ROOT + f".relay.*.rpc.{name}.*"]
+    if name in ASKERS:
+        publish.append(subjects.ALL_ASKS)
     for durable in DURABLES[name]:
         publish += _consumer(durable)
     if name == REGISTRY:

@@ -1,11 +1,12 @@
-"""Requests with typed answers, from service to service and from relay to service.
+"""Requests with typed answers: from service to service, from relay to service, and questions of services to a relay.
 
 A relay asks on its own subjects (`alt.v1.relay.<relay>.rpc.<service>.<verb>`), where nobody else may publish, so the
-server itself vouches for who asks; a service asks on the service's (`alt.v1.rpc.<service>.<verb>`). Errors travel by
-their code and are raised as the same class at the caller.
+server itself vouches for who asks; a service asks on the service's (`alt.v1.rpc.<service>.<verb>`), or a relay on
+`alt.v1.ask.<relay>.<verb>`, where only services may speak. Errors travel by their code and are raised as the same class
+at the caller.
 
-Invariant: an answer goes only to an inbox, and to a relay only into that relay's own, because the server does not
-check what reply subject a caller names.
+Invariant: an answer goes only to an inbox, to a relay only into that relay's own, and from a relay only into a
+service's, because the server does not check what reply subject a caller names.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 from altnet.common import errors, log
-from altnet.common.bus import subjects
+from altnet.common.bus import rights, subjects
 from altnet.common.bus.connect import Bus, Message, Subscription
 from altnet.common.contracts.envelope import HEADER_TRACE
 from altnet.common.errors import AltnetError, Invalid, TooLarge, Unavailable
@@ -33,6 +34,8 @@ LARGEST_REQUEST: Final = 256 * 1024
 """Bytes; refused before anything is decoded."""
 AT_ONCE: Final = 32
 """Requests of one verb that are handled side by side; more wait in line."""
+ASKED_AT_ONCE: Final = 4
+"""Questions of one verb that a relay works on side by side: answering must never be its main work."""
 HANDLE_WITHIN: Final = 30.0
 """Seconds for one handler; below the minute in which the server still takes an answer."""
 
@@ -76,6 +79,38 @@ async def call(
     Raises what the handler raised, `Unavailable` (`bus_down`, `bus_timeout`, `bus_no_responders`), `Forbidden`.
     """
     subject = subjects.rpc(service, verb) if relay is None else subjects.relay_rpc(relay, service, verb)
+    return await _request(bus, subject, service, verb, request, reply, timeout=timeout, trace=trace)
+
+
+async def ask_relay(
+    bus: Bus,
+    relay: str,
+    verb: str,
+    request: msgspec.Struct,
+    reply: type[T],
+    *,
+    timeout: float | None = None,
+    trace: str | None = None,
+) -> T:
+    """Put a question to one relay and read its answer. For services (`rights.ASKERS`).
+
+    Raises like `call`: `bus_no_responders` says that the relay is not on the bus, or answers no such question (an
+    older agent), `rpc_bad_answer` that what it said is none of our answers.
+    """
+    return await _request(bus, subjects.ask(relay, verb), relay, verb, request, reply, timeout=timeout, trace=trace)
+
+
+async def _request(
+    bus: Bus,
+    subject: str,
+    whom: str,
+    verb: str,
+    request: msgspec.Struct,
+    reply: type[T],
+    *,
+    timeout: float | None,
+    trace: str | None,
+) -> T:
     headers = {HEADER_TRACE: trace} if trace else None
     answer = await bus.request(subject, msgspec.json.encode(request), timeout=timeout, headers=headers)
     try:
@@ -83,7 +118,7 @@ async def call(
             raise _error(msgspec.json.decode(answer.data, type=_Failure))
         return msgspec.json.decode(answer.data, type=reply)
     except msgspec.DecodeError as error:
-        raise Unavailable("rpc_bad_answer", f"{service} answered {verb} in another form: {error}.") from None
+        raise Unavailable("rpc_bad_answer", f"{whom} answered {verb} in another form: {error}.") from None
 
 
 async def serve(
@@ -103,28 +138,80 @@ async def serve(
     What the handler raises reaches the caller if it is an `AltnetError`; anything else is logged, and the caller
     learns only that it failed.
     """
+
+    def caller(message: Message) -> RpcContext | None:
+        relay = subjects.relay_of(message.subject) if callers == "relays" else None
+        inbox = "_INBOX_" if relay is None else f"{subjects.inbox(relay)}."
+        if not message.reply.startswith(inbox):
+            return None
+        return RpcContext(relay=relay, trace=message.headers.get(HEADER_TRACE))
+
+    subject = subjects.rpc(service, verb) if callers == "services" else subjects.all_relays_rpc(service, verb)
+    hear = _answering(bus, request, handler, caller, largest=largest, at_once=at_once, within=within)
+    return await bus.subscribe(subject, hear, queue=service)
+
+
+async def answer_asks(
+    bus: Bus,
+    relay: str,
+    verb: str,
+    request: type[R],
+    handler: Callable[[R], Awaitable[msgspec.Struct]],
+    *,
+    largest: int = LARGEST_REQUEST,
+    at_once: int = ASKED_AT_ONCE,
+    within: float = HANDLE_WITHIN,
+) -> Subscription:
+    """Answer questions to `relay`, ourselves, until the subscription is stopped. For agents; errors as with `serve`."""
+    inboxes = tuple(f"{subjects.inbox(service)}." for service in rights.ASKERS)
+
+    def caller(message: Message) -> RpcContext | None:
+        if not message.reply.startswith(inboxes):
+            return None
+        return RpcContext(relay=None, trace=message.headers.get(HEADER_TRACE))
+
+    async def handle(asked: R, context: RpcContext) -> msgspec.Struct:
+        return await handler(asked)
+
+    hear = _answering(bus, request, handle, caller, largest=largest, at_once=at_once, within=within)
+    return await bus.subscribe(subjects.ask(relay, verb), hear)
+
+
+def _answering(
+    bus: Bus,
+    request: type[R],
+    handler: Callable[[R, RpcContext], Awaitable[msgspec.Struct]],
+    caller: Callable[[Message], RpcContext | None],
+    *,
+    largest: int,
+    at_once: int,
+    within: float,
+) -> Callable[[Message], Awaitable[None]]:
+    """What hears requests and answers them; `caller` gives None where the answer would go to a foreign subject."""
     slots = asyncio.Semaphore(at_once)
 
     async def hear(message: Message) -> None:
-        caller = subjects.relay_of(message.subject) if callers == "relays" else None
-        inbox = "_INBOX_" if caller is None else f"{subjects.inbox(caller)}."
-        if not message.reply.startswith(inbox):
-            _LOG.warning("rpc_strange_reply_subject", service=service, verb=verb, caller=caller, reply=message.reply)
+        context = caller(message)
+        if context is None:
+            _LOG.warning("rpc_strange_reply_subject", subject=message.subject, reply=message.reply)
             return
         await slots.acquire()
-        bus.spawn(answer(message, RpcContext(relay=caller, trace=message.headers.get(HEADER_TRACE))))
+        bus.spawn(answer(message, context))
 
     async def answer(message: Message, context: RpcContext) -> None:
         try:
             headers, payload = await _handle(message, context, request, handler, largest=largest, within=within)
-            await bus.publish(message.reply, payload, headers=headers)
+            try:
+                await bus.publish(message.reply, payload, headers=headers)
+            except TooLarge as error:  # the caller learns why, instead of waiting in vain
+                headers, payload = _told(TooLarge("rpc_answer_too_large", error.detail))
+                await bus.publish(message.reply, payload, headers=headers)
         except AltnetError as error:  # the caller will time out and ask again
-            _LOG.warning("rpc_answer_not_sent", service=service, verb=verb, reason=error.detail)
+            _LOG.warning("rpc_answer_not_sent", subject=message.subject, reason=error.detail)
         finally:
             slots.release()
 
-    subject = subjects.rpc(service, verb) if callers == "services" else subjects.all_relays_rpc(service, verb)
-    return await bus.subscribe(subject, hear, queue=service)
+    return hear
 
 
 async def _handle(
@@ -153,6 +240,10 @@ async def _handle(
     except Exception as error:  # noqa: BLE001 - the boundary: a fault of ours, told without its insides
         _LOG.error("rpc_handler_failed", subject=message.subject, error=repr(error), exc_info=error)
         failure = Unavailable("rpc_failed", f"{message.subject} failed; the service's log says why.")
+    return _told(failure)
+
+
+def _told(failure: AltnetError) -> tuple[dict[str, str], bytes]:
     told = _Failure(
         kind=failure.kind,
         code=failure.code,

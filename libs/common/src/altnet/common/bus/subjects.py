@@ -62,6 +62,7 @@ def ask(relay: str, verb: str) -> str:
     return f"{ROOT}.ask.{token(relay)}.{token(verb)}"
 
 
+ALL_ASKS: Final = f"{ROOT}.ask.*.*"
 ALL_STATUS: Final = f"{ROOT}.relay.*.status"
 ALL_APPLIED: Final = f"{ROOT}.relay.*.applied"
 

@@ -248,6 +248,7 @@ def _entry(world: World, relay: Relay) -> RelayEntry:
         region=relay.region,
         encapsulations=relay.encapsulations,
         origins=world.origins(relay),
+        learned=world.learned(relay.id),
         routing=relay.routing,
     )
 
@@ -262,6 +263,7 @@ def _head(world: World, relay: Relay) -> RelayDocument:
         links=world.links_of(relay),
         mesh_port=relay.mesh_port,
         access_port=relay.access_port,
+        peerings=world.sessions(relay.id),
     )
 
 

@@ -15,15 +15,16 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 from socket import AF_INET6, inet_ntop
 
+from altnet.common.contracts import routing
 from altnet.common.contracts.desired import AccessClient, Encapsulation, MeshSettings, RelayState
-from altnet.common.contracts.routing import Engine
+from altnet.common.contracts.routing import Engine, PrefixRule
 from altnet.common.net import AddressPlan
 from altnet.registry.domain.latency import Pair
 from altnet.registry.domain.links import LinkKind
 from altnet.registry.domain.topology import Slots, beginners_of, begins_with
 
 Ref = tuple[str, str]
-"""Kind (`network`, `relay`, `client`, `service`, `site`, `link`) and identifier."""
+"""Kind (`network`, `relay`, `client`, `service`, `site`, `peering`, `link`) and identifier."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,13 +88,23 @@ class Link:
     kind: LinkKind
 
 
-Item = Network | Relay | Client | Service | Site | Link
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Peering:
+    id: str
+    network: str
+    relay: str
+    told: routing.Peering
+    """As its relay is told."""
+
+
+Item = Network | Relay | Client | Service | Site | Peering | Link
 KINDS: dict[str, type[Item]] = {
     "network": Network,
     "relay": Relay,
     "client": Client,
     "service": Service,
     "site": Site,
+    "peering": Peering,
     "link": Link,
 }
 
@@ -131,6 +142,7 @@ class World:
         self.services: dict[str, Service] = {}
         self.sites: dict[str, Site] = {}
         self.links: dict[str, Link] = {}
+        self.peerings: dict[str, Peering] = {}
         self.slots: defaultdict[str, Slots] = defaultdict(Slots)
         self.carriers: defaultdict[str, Slots] = defaultdict(Slots)
         self.unchosen: defaultdict[str, Slots] = defaultdict(Slots)
@@ -139,6 +151,7 @@ class World:
         self.clients_of: defaultdict[str, set[str]] = defaultdict(set)
         self.services_of: defaultdict[str, set[str]] = defaultdict(set)
         self.sites_of: defaultdict[str, set[str]] = defaultdict(set)
+        self.peerings_of: defaultdict[str, set[str]] = defaultdict(set)
         self.roamers_of: defaultdict[str, set[str]] = defaultdict(set)
         self.serving_clients_of: defaultdict[str, set[str]] = defaultdict(set)
         self._access: dict[str, AccessClient] = {}
@@ -161,6 +174,8 @@ class World:
                 return self._replace_site(item.id, item)
             case Link():
                 return self._replace_link(item.id, item)
+            case Peering():
+                return self._replace_peering(item.id, item)
 
     def remove(self, ref: Ref) -> Affected:
         """Forget an object; forgetting an unknown one affects nothing. Networks are never forgotten."""
@@ -176,6 +191,8 @@ class World:
                 return self._replace_site(identifier, None)
             case "link":
                 return self._replace_link(identifier, None)
+            case "peering":
+                return self._replace_peering(identifier, None)
             case _:
                 return Affected()
 
@@ -210,6 +227,15 @@ class World:
     def _takes_part(self, identifier: str, network: str) -> bool:
         relay = self.relays.get(identifier)
         return relay is not None and not relay.revoked and relay.network == network
+
+    def sessions(self, relay: str) -> tuple[routing.Peering, ...]:
+        """The peerings of a relay, sorted by id."""
+        return tuple(self.peerings[peering].told for peering in sorted(self.peerings_of[relay]))
+
+    def learned(self, relay: str) -> tuple[PrefixRule, ...]:
+        """What a relay's peerings may bring in, each rule once, sorted."""
+        rules = {rule for told in self.sessions(relay) if told.enabled for rule in told.imports}
+        return tuple(sorted(rules, key=lambda rule: (rule.prefix, rule.shortest, rule.longest)))
 
     def service_addresses(self, owner: str) -> list[IPv6Address]:
         """The addresses of the services of a relay or client."""
@@ -415,6 +441,23 @@ class World:
             for relay in item.relays:
                 self.sites_of[relay].add(identifier)
                 affected.entries.add(relay)
+        return affected
+
+    def _replace_peering(self, identifier: str, item: Peering | None) -> Affected:
+        before = self.peerings.get(identifier)
+        affected = Affected()
+        if before == item:
+            return affected
+        if before is not None:
+            del self.peerings[identifier]
+            self.peerings_of[before.relay].discard(identifier)
+        if item is not None:
+            self.peerings[identifier] = item
+            self.peerings_of[item.relay].add(identifier)
+        for one in (before, item):
+            if one is not None:
+                affected.documents.add(one.relay)
+                affected.entries.add(one.relay)
         return affected
 
 

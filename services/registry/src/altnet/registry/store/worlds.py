@@ -18,7 +18,8 @@ from altnet.common.contracts.routing import Engine
 from altnet.common.db.engine import Database, RawConnection
 from altnet.common.db.uow import UnitOfWork
 from altnet.registry.domain.links import LinkKind
-from altnet.registry.domain.world import Client, Item, Link, Network, Ref, Relay, Service, Site
+from altnet.registry.domain.world import Client, Item, Link, Network, Peering, Ref, Relay, Service, Site
+from altnet.registry.store import peerings
 from sqlalchemy import text
 
 
@@ -67,6 +68,8 @@ SELECT id, network_id,
 FROM registry.sites
 """
 _LINKS = "SELECT id, network_id, one, other, kind FROM registry.links"
+
+_PEERINGS = "SELECT * FROM registry.peerings"
 
 
 async def load_all(db: Database) -> Loaded:
@@ -164,6 +167,11 @@ def _link(row: Any) -> Link:
     return Link(id=row["id"], network=row["network_id"], pair=(row["one"], row["other"]), kind=LinkKind(row["kind"]))
 
 
+def _peering(row: Any) -> Peering:
+    told = peerings.of_row(dict(row))
+    return Peering(id=row["id"], network=row["network_id"], relay=row["relay_id"], told=told)
+
+
 _QUERIES = {
     "network": _NETWORKS,
     "relay": _RELAYS,
@@ -171,6 +179,7 @@ _QUERIES = {
     "service": _SERVICES,
     "site": _SITES,
     "link": _LINKS,
+    "peering": _PEERINGS,
 }
 _MAKERS: dict[str, Any] = {
     "network": _network,
@@ -179,6 +188,7 @@ _MAKERS: dict[str, Any] = {
     "service": _service,
     "site": _site,
     "link": _link,
+    "peering": _peering,
 }
 
 
