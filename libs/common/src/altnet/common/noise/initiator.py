@@ -43,7 +43,7 @@ class Attempt:
         self._limits = limits
 
     def finish(self, answer: bytes, *, now: float) -> Established:
-        """Raises `Invalid` (`noise_bad_frame`), and the attempt goes on; `Unauthenticated` (`noise_refused`) ends it."""
+        """Raises `Invalid` (`noise_bad_frame`), and goes on; `Unauthenticated` (`noise_refused`), and is over."""
         message = wire.read_welcome(answer)
         handshake, self._handshake = self._handshake, None
         if handshake is None:

@@ -4,11 +4,11 @@ A peer has at most one session in use, the one before it (for what was under way
 Only a peer's first valid record puts a new session into use, so a repeated hello, or one whose welcome got lost, takes
 nothing away. All bounds are a peer's own: whatever a peer sends, no other one is put out.
 
-What is refused before any Diffie-Hellman: a frame of another size, a peer over its rate, a key that is not ours, a hello
-that was answered already (it gets the same welcome). Leaves out who the peers are: the caller gives the key that it
-expects of one.
+What is settled before any Diffie-Hellman: a frame of another size, a peer over its rate, a key that is not ours, a
+hello that was answered already (it gets the same welcome). Leaves out who the peers are: the caller gives the key that
+it expects of one.
 
-Invariant: memory is bounded by `most_peers`, and a plaintext comes out only once and only under the peer that sealed it.
+Invariant: memory is bounded by `most_peers`; a plaintext comes out once, and under the peer that sealed it.
 """
 
 from __future__ import annotations
@@ -70,13 +70,16 @@ class Request:
     session: Session
     plain: bytes = field(repr=False)
     context: bytes
+    remote: PublicKey
+    """The peer's static key, proven by the handshake."""
     first_contact: bool
-    """Whether the session's handshake proved the psk."""
+    """Whether the handshake proved the psk too."""
 
 
 @dataclass(kw_only=True)
 class _Held:
     session: Session
+    remote: PublicKey
     digest: bytes
     welcome: bytes
     first_contact: bool
@@ -160,7 +163,13 @@ class Responder:
         welcome = wire.pack_welcome(handshake.write(id + self.replica))
         session = Session(id, handshake.keys(), limits=self._limits.session, now=now)
         peer.unused.append(
-            _Held(session=session, digest=arrival.digest, welcome=welcome, first_contact=arrival.first_contact)
+            _Held(
+                session=session,
+                remote=expected,
+                digest=arrival.digest,
+                welcome=welcome,
+                first_contact=arrival.first_contact,
+            )
         )
         del peer.unused[:-_UNUSED]
         return welcome
@@ -188,6 +197,7 @@ class Responder:
             session=held.session,
             plain=plain,
             context=record.header,
+            remote=held.remote,
             first_contact=held.first_contact,
         )
 

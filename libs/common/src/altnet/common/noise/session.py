@@ -9,7 +9,7 @@ Invariant: a plaintext leaves `open` at most once for each record that the peer 
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from altnet.common.noise import wire
@@ -18,9 +18,6 @@ from altnet.common.noise.failures import bad_frame, expired, refused, replayed
 from altnet.common.noise.window import SIZE, ReplayWindow
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-
-LAST_COUNTER: Final = 2**64 - 2
-"""The highest is Noise's own, for its rekey (section 4.2)."""
 
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +29,7 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Above the former by more than any request takes."""
     rekey_after_messages: Annotated[int, msgspec.Meta(ge=1, le=2**60)] = 2**20
     """Far below what the cipher bears (WireGuard takes 2^60), and never reached in `rekey_after` by honest use."""
-    reject_after_messages: Annotated[int, msgspec.Meta(ge=2, le=LAST_COUNTER)] = 2**20 + 2**16
+    reject_after_messages: Annotated[int, msgspec.Meta(ge=2, le=2**62)] = 2**20 + 2**16
     window: Annotated[int, msgspec.Meta(ge=64, le=65536)] = SIZE
     """Numbers that may arrive out of order (RFC 6479)."""
 
