@@ -188,14 +188,16 @@ def with_identity(agent: Agent, identity: Identity) -> Agent:
 
 async def meet(agent: Agent, *, timeout: float = 15) -> Any:
     """Make contact as the agent does: again and again, until it works."""
-    async with asyncio.timeout(timeout):
-        task = asyncio.create_task(agent.contact.run())
-        try:
-            while agent.contact.standing is None or agent.contact.problem:
-                await asyncio.sleep(0.02)
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
+    task = asyncio.create_task(agent.contact.run())
+
+    async def met() -> bool:
+        return agent.contact.standing is not None and not agent.contact.problem
+
+    try:
+        await eventually(met, timeout=timeout)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
     return agent.contact.standing
 
 

@@ -64,10 +64,10 @@ def contact(identity: IdentitySnapshot, *, signing_key: str, by_token: bool) -> 
             PendingReason.SIGNING_KEY_CHANGED,
         )
     shown = msgspec.structs.replace(identity, signing_key=signing_key)
-    if identity.state is IdentityState.PENDING:
-        return shown
+    if identity.state is IdentityState.PENDING and identity.reason != PendingReason.NO_TOKEN:
+        return shown  # a token let somebody in, but says nothing of the one who had the name or the keys before
     if by_token:
-        return msgspec.structs.replace(shown, state=IdentityState.ACTIVE, confirmed_by=TOKEN)
+        return msgspec.structs.replace(shown, state=IdentityState.ACTIVE, reason="", confirmed_by=TOKEN)
     return _pending(shown, PendingReason.NO_TOKEN)
 
 
