@@ -186,7 +186,7 @@ class ServiceKeyRotated(SecurityEvent, frozen=True, kw_only=True):
     use: KeyUse
     key: str
     before: str = ""
-    answers_until: datetime | None = None
+    answers_until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
     @property
     def subject_id(self) -> str:
@@ -202,7 +202,7 @@ class ChannelRefused(SecurityEvent, frozen=True, kw_only=True):
     reason: str
     """The error's code: `noise_refused`, `noise_replayed`, `noise_too_many`, …"""
     count: int
-    since: datetime
+    since: Annotated[datetime, msgspec.Meta(tz=True)]
 
     @property
     def subject_id(self) -> str:

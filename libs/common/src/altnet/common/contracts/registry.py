@@ -32,7 +32,7 @@ class KnownApiToken(msgspec.Struct, frozen=True, kw_only=True):
     principal: str
     role: str
     scopes: tuple[str, ...]
-    expires: datetime
+    expires: Annotated[datetime, msgspec.Meta(tz=True)]
     revoked: bool
 
 

@@ -43,7 +43,7 @@ class ServiceKey(msgspec.Struct, frozen=True, kw_only=True):
     endorsed_by: Annotated[str, _Base64] = ""
     """The signing key that vouches for it; empty: the first one of its use."""
     endorsement: Annotated[str, _Base64] = ""
-    answers_until: datetime | None = None
+    answers_until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     """Of a static key that is not current: until then handshakes with it are answered."""
 
 
