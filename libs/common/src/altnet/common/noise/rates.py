@@ -26,18 +26,24 @@ class Buckets:
     def __init__(self, rate: Rate, *, most: int) -> None:
         self._rate = rate
         self._most = most
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._left: OrderedDict[str, list[float]] = OrderedDict()
+        """What a peer has left, and when that was so."""
 
     def __len__(self) -> int:
         return len(self._left)
 
     def take(self, peer: str, now: float) -> float:
         """Take one. 0 where it is there, else the seconds until it is."""
-        rate = self._rate
-        left, seen = self._left.pop(peer, (rate.burst, now))
-        left = min(rate.burst, left + (now - seen) * rate.per_second)
-        wait = 0.0 if left >= 1 else (1 - left) / rate.per_second
-        self._left[peer] = (left if wait else left - 1, now)
-        if len(self._left) > self._most:
-            self._left.popitem(last=False)
-        return wait
+        rate, bucket = self._rate, self._left.get(peer)
+        if bucket is None:
+            bucket = self._left[peer] = [rate.burst, now]
+            if len(self._left) > self._most:
+                self._left.popitem(last=False)
+        else:
+            self._left.move_to_end(peer)
+        bucket[0] = min(rate.burst, bucket[0] + (now - bucket[1]) * rate.per_second)
+        bucket[1] = now
+        if bucket[0] < 1:
+            return (1 - bucket[0]) / rate.per_second
+        bucket[0] -= 1
+        return 0.0

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from altnet.common.ids import Randomness
@@ -62,21 +61,23 @@ class Arrival:
         return self.hello.pattern is Pattern.IKPSK2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(NamedTuple):
     """An authentic plaintext, and what its answer must be bound to."""
 
     peer: str
     session: Session
-    plain: bytes = field(repr=False)
+    plain: bytes
     context: bytes
     remote: PublicKey
     """The peer's static key, proven by the handshake."""
     first_contact: bool
     """Whether the handshake proved the psk too."""
 
+    def __repr__(self) -> str:
+        return f"Request({self.peer}, {self.session}, <hidden>)"
 
-@dataclass(kw_only=True)
+
+@dataclass(kw_only=True, slots=True, eq=False)
 class _Held:
     session: Session
     remote: PublicKey
@@ -85,7 +86,7 @@ class _Held:
     first_contact: bool
 
 
-@dataclass
+@dataclass(slots=True)
 class _Peer:
     used: _Held | None = None
     before: _Held | None = None
@@ -93,6 +94,11 @@ class _Peer:
 
     def all(self) -> Iterator[_Held]:
         yield from (held for held in (self.used, self.before, *self.unused) if held is not None)
+
+    def of(self, session: bytes) -> _Held | None:
+        if self.used is not None and self.used.session.id == session:
+            return self.used
+        return next((held for held in self.all() if held.session.id == session), None)
 
 
 class Responder:
@@ -111,7 +117,7 @@ class Responder:
         self._engine = engine or NoiseprotocolEngine()
         self._randomness = randomness
         self._statics: dict[bytes, PrivateKey] = {}
-        self._peers: OrderedDict[str, _Peer] = OrderedDict()
+        self._peers: dict[str, _Peer] = {}
         self._handshakes = Buckets(self._limits.handshakes, most=self._limits.most_peers)
         self._records = Buckets(self._limits.records, most=self._limits.most_peers)
 
@@ -183,23 +189,15 @@ class Responder:
         record = wire.read_record(frame)
         if wait := self._records.take(peer, now):
             raise too_many(wait)
-        slot = self._peers.get(peer, _Peer())
-        held = next((held for held in slot.all() if held.session.id == record.session), None)
-        if held is None:
+        slot = self._peers.get(peer)
+        held = slot.of(record.session) if slot is not None else None
+        if slot is None or held is None:
             raise unknown_session()
         plain = held.session.open(record, now=now)
-        self._peers.move_to_end(peer)
-        if held in slot.unused:
+        if held is not slot.used and held is not slot.before:
             slot.before, slot.used = slot.used, held
             slot.unused = []
-        return Request(
-            peer=peer,
-            session=held.session,
-            plain=plain,
-            context=record.header,
-            remote=held.remote,
-            first_contact=held.first_contact,
-        )
+        return Request(peer, held.session, plain, record.header, held.remote, held.first_contact)
 
     def answer(self, request: Request, plain: bytes, *, now: float) -> bytes:
         """Seal the answer to a request, so that it fits no other. Raises `Unauthenticated` (`noise_expired`)."""

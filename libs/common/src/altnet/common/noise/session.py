@@ -81,7 +81,7 @@ class Session:
         """
         if record.session != self.id:
             raise refused("record")
-        if self.over(now) or record.counter >= self._limits.reject_after_messages:
+        if record.counter >= self._limits.reject_after_messages or self.over(now):
             raise expired("is over")
         if not self._window.check(record.counter):
             raise replayed()

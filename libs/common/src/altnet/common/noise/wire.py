@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from altnet.common.keys import PublicKey
 from altnet.common.noise.engine import Pattern
@@ -46,9 +46,8 @@ class Hello:
         return _HELLO + bytes([_NUMBERS[self.pattern]]) + self.static + self.message
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """A sealed message. `header` is authenticated with it."""
+class Record(NamedTuple):
+    """A sealed message. `header` is authenticated with it. A tuple, since there is one for each message."""
 
     session: bytes
     counter: int
@@ -86,8 +85,8 @@ def read_record(frame: bytes) -> Record:
     if not HEADER_BYTES + TAG_BYTES <= len(frame) <= LARGEST_FRAME or frame[:1] != _RECORD:
         raise bad_frame("is no record")
     return Record(
-        session=frame[1 : 1 + ID_BYTES],
-        counter=int.from_bytes(frame[1 + ID_BYTES : HEADER_BYTES], "big"),
-        header=frame[:HEADER_BYTES],
-        ciphertext=frame[HEADER_BYTES:],
+        frame[1 : 1 + ID_BYTES],
+        int.from_bytes(frame[1 + ID_BYTES : HEADER_BYTES], "big"),
+        frame[:HEADER_BYTES],
+        frame[HEADER_BYTES:],
     )
