@@ -32,6 +32,7 @@ BENCHES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "wireguard": ("wg_apply_1000", "wg_apply_10000", "wg_change_one_of_10000"),
     "routes": ("routes_10000",),
+    "noise": ("noise_handshakes", "noise_messages"),
     "chaos": ("chaos_lost_updates", "chaos_equal_digests"),
 }
 """Module `bench_<key>` and what it measures with 1,000 agents."""

@@ -5,6 +5,7 @@ from .api_token import ApiToken
 from .api_token_made import ApiTokenMade
 from .api_token_new import ApiTokenNew
 from .api_token_page import ApiTokenPage
+from .approval import Approval
 from .attached_client import AttachedClient
 from .behind_relay import BehindRelay
 from .bus_pass import BusPass
@@ -32,6 +33,10 @@ from .family import Family
 from .health import Health
 from .health_report import HealthReport
 from .host_versions import HostVersions
+from .identity import Identity
+from .identity_page import IdentityPage
+from .identity_state import IdentityState
+from .identity_with_history import IdentityWithHistory
 from .join import Join
 from .join_answer import JoinAnswer
 from .join_labels import JoinLabels
@@ -43,6 +48,11 @@ from .join_token_made_labels import JoinTokenMadeLabels
 from .join_token_new import JoinTokenNew
 from .join_token_new_labels import JoinTokenNewLabels
 from .join_token_page import JoinTokenPage
+from .key_of_identity import KeyOfIdentity
+from .key_rotation import KeyRotation
+from .key_use import KeyUse
+from .keyd_key import KeydKey
+from .keyd_keys import KeydKeys
 from .latencies import Latencies
 from .latencies_latencies import LatenciesLatencies
 from .learned_route import LearnedRoute
@@ -130,6 +140,7 @@ __all__ = (
     "ApiTokenMade",
     "ApiTokenNew",
     "ApiTokenPage",
+    "Approval",
     "AttachedClient",
     "BehindRelay",
     "BusPass",
@@ -157,6 +168,10 @@ __all__ = (
     "Health",
     "HealthReport",
     "HostVersions",
+    "Identity",
+    "IdentityPage",
+    "IdentityState",
+    "IdentityWithHistory",
     "Join",
     "JoinAnswer",
     "JoinLabels",
@@ -168,6 +183,11 @@ __all__ = (
     "JoinTokenNew",
     "JoinTokenNewLabels",
     "JoinTokenPage",
+    "KeydKey",
+    "KeydKeys",
+    "KeyOfIdentity",
+    "KeyRotation",
+    "KeyUse",
     "Latencies",
     "LatenciesLatencies",
     "LearnedRoute",

@@ -156,7 +156,7 @@ def up(
 
 @app.command()
 def serve(
-    name: Annotated[str, typer.Argument(help="The service: registry")],
+    name: Annotated[str, typer.Argument(help="The service: registry or keyd")],
     listen: Annotated[list[str] | None, typer.Option(help="Where it listens; repeatable")] = None,
     config: ConfigOption = None,
 ) -> None:

@@ -26,6 +26,7 @@ from altnet.common.jobs import Job
 from altnet.common.metrics import Metrics
 from altnet.common.service import Service, ServiceContext, ServiceParts
 from altnet.common.settings import Secret
+from altnet.registry.answers import serve_answers
 from altnet.registry.api import routers
 from altnet.registry.api.deps import Parts
 from altnet.registry.consumers import Reports
@@ -62,6 +63,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         learning = Learning(db, bus, clock, settings=settings.learning)
         reports = Reports(bus, convergence=convergence, pulse=pulse, sessions=sessions, learning=learning)
         await reports.listen()
+        await serve_answers(bus, db, context.identity, _look_up(db))
         sys_bus = None
         if context.identity is not None:
             identity = context.identity

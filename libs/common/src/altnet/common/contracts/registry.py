@@ -9,11 +9,31 @@ has to be planned.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from altnet.common.contracts.desired import MeshSettings
 from altnet.common.contracts.envelope import Event, event
+
+API_TOKEN_VERB: Final = "api_token"
+"""Verb, for services: `ApiTokenQuery` → `KnownApiToken`, or `NotFound`."""
+
+
+class ApiTokenQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """A service asks whose API token this is."""
+
+    token: Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class KnownApiToken(msgspec.Struct, frozen=True, kw_only=True):
+    """An API token as the registry keeps it; `digest` is SHA-256 of its 256 random bits, of no use to show."""
+
+    digest: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    principal: str
+    role: str
+    scopes: tuple[str, ...]
+    expires: Annotated[datetime, msgspec.Meta(tz=True)]
+    revoked: bool
 
 
 class NetworkSnapshot(msgspec.Struct, frozen=True, kw_only=True):

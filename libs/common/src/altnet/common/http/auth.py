@@ -35,6 +35,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 __all__ = [
+    "DECLARED",
     "EVERYTHING",
     "Authenticator",
     "ChainAuthenticator",
@@ -109,7 +110,7 @@ async def authenticate_scope(scope: Scope) -> Principal:
     return cast(Principal, scope[_PRINCIPAL_KEY])
 
 
-_declared = HTTPBearer(
+DECLARED: Final = HTTPBearer(
     auto_error=False,
     scheme_name="bearer",
     bearerFormat="JWT",
@@ -124,7 +125,7 @@ def require(role: Role, *, scope: str | None = None, own: str | None = None) -> 
     """
 
     async def check(
-        request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_declared)]
+        request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(DECLARED)]
     ) -> Principal:
         principal = await authenticate_scope(request.scope)
         if not principal.role.covers(role) and not _is_own(principal, request, own):
