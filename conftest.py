@@ -12,7 +12,7 @@ settings.register_profile(
 settings.register_profile("search", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("ALTNET_HYPOTHESIS", "suite"))
 
-pytest_plugins = ["support.postgres", "support.nats", "support.netns"]
+pytest_plugins = ["support.postgres", "support.nats", "support.netns", "support.sites"]
 
 SERVERS = {"postgres_server", "nats_server", "database_factory"}
 

@@ -2,177 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import struct
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from altnet.common.contracts.desired import MeshSettings, RelayDocument, pack
-from altnet.common.errors import NotFound
 from altnet.common.kernel.links import ROUTE_PROTOCOL
 from altnet.common.net import link_mac, link_number
-from altnet.relay_agent.control import ask_status
-from altnet.relay_agent.state import DiskState
-from altnet.relay_agent.status import AgentStatus
-from support.netns import Namespace, NamespaceFactory
+from support.netns import Namespace
 from support.prober import Prober, Spot
-from support.relays import (
-    PLAN,
-    Paper,
-    client,
-    document,
-    enrolment_of,
-    entry,
-    identity_of,
-    key_of,
-)
+from support.relays import PLAN, client, document, key_of
+from support.sites import Relay, Site, eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
-
-WITHIN = 20.0
-"""Seconds that a busy machine may take for what an idle one does in one."""
-
-
-@dataclass
-class Relay:
-    """One host with an agent."""
-
-    name: str
-    slot: int
-    namespace: Namespace
-    state_dir: Path
-    process: subprocess.Popen[bytes] | None = field(default=None)
-
-    @property
-    def address(self) -> str:
-        return str(PLAN.relay_address(self.slot))
-
-    def command(self, *arguments: str) -> list[str]:
-        inside = [*self.namespace.wg[:-1], sys.executable, "-m", "altnet.relay_agent", *arguments]
-        return [*inside, "--state-dir", str(self.state_dir), "--backend", "wireguard-go"]
-
-    def start(self) -> None:
-        with (self.state_dir.parent / f"{self.name}.log").open("ab") as log:
-            self.process = subprocess.Popen(self.command("run"), stdout=log, stderr=log)
-
-    def kill(self, how: int = signal.SIGKILL) -> None:
-        assert self.process is not None
-        self.process.send_signal(how)
-        self.process.wait(WITHIN)
-        self.process = None
-
-    def ask(self, *arguments: str) -> tuple[int, Any]:
-        done = subprocess.run(self.command(*arguments, "--json"), check=False, capture_output=True, timeout=30)
-        assert done.stdout, done.stderr.decode()
-        return done.returncode, json.loads(done.stdout)
-
-    def write(self, paper: Paper, wanted: RelayDocument) -> None:
-        """Put documents into the cache, as if the registry had been there."""
-        state = DiskState(self.state_dir, make=lambda: identity_of(self.name))
-        state.open()
-        state.identity()
-
-        async def save() -> None:
-            await state.save_enrolment(enrolment_of(self.name, self.slot))
-            await state.save_snapshot(paper.snapshot())
-            await state.save_document(pack(wanted))
-
-        asyncio.run(save())
-
-    def status(self) -> AgentStatus | None:
-        """As `altnet-agent status` asks, without the start of an interpreter; None while no agent runs."""
-        try:
-            return asyncio.run(ask_status(str(self.state_dir / "control.sock"), timeout=WITHIN))
-        except NotFound:
-            return None
-
-    def settled(self) -> bool:
-        status = self.status()
-        return status is not None and status.settled
-
-    def reaches(self, address: str, *options: str) -> bool:
-        ping = ["ping", "-6", "-n", "-c", "1", "-W", "1", *options, address]
-        return subprocess.run([*self.namespace.command, *ping], check=False, capture_output=True).returncode == 0
-
-
-def eventually(check: Callable[[], bool], what: str, within: float = WITHIN) -> float:
-    """Wait until `check` holds; seconds that it took."""
-    began = time.monotonic()
-    while not check():
-        assert time.monotonic() - began < within, what
-        time.sleep(0.05)
-    return time.monotonic() - began
-
-
-@dataclass
-class Site:
-    """Relays on one bridge, and the paper they follow."""
-
-    core: Namespace
-    make: NamespaceFactory
-    directory: Path
-    paper: Paper = field(default_factory=Paper)
-    relays: dict[str, Relay] = field(default_factory=dict)
-
-    def add(self, name: str, slot: int) -> Relay:
-        namespace = self.make(name)
-        self.attach(namespace, name, f"fd00:99::{slot}")
-        relay = Relay(name, slot, namespace, self.directory / name)
-        self.relays[name] = relay
-        self.paper.put(entry(name, slot, endpoints=(f"[fd00:99::{slot}]:51820",)))
-        return relay
-
-    def attach(self, namespace: Namespace, name: str, address: str) -> None:
-        self.core.run("ip", "link", "add", f"v{name}", "type", "veth", "peer", "name", "eth0", "netns", namespace.name)
-        self.core.run("ip", "link", "set", f"v{name}", "master", "br0", "up")
-        namespace.run("ip", "addr", "add", f"{address}/64", "dev", "eth0", "nodad")
-        namespace.run("ip", "link", "set", "eth0", "up")
-
-    def start(self, **documents: RelayDocument) -> None:
-        for relay in self.relays.values():
-            relay.write(self.paper, documents.get(relay.name, document(relay.name)))
-            relay.start()
-        for relay in self.relays.values():
-            eventually(relay.settled, f"{relay.name} did not settle")
-
-    def all_reach(self) -> bool:
-        relays = self.relays.values()
-        return all(one.reaches(other.address) for one in relays for other in relays if one is not other)
-
-
-@pytest.fixture
-def site(netns_factory: NamespaceFactory) -> Iterator[Site]:
-    directory = Path(tempfile.mkdtemp(prefix="altnet-agents-", dir="/tmp"))
-    core = netns_factory("core")
-    core.run("ip", "link", "add", "br0", "type", "bridge")
-    core.run("ip", "link", "set", "br0", "up")
-    made = Site(core, netns_factory, directory)
-    made.paper.settings = MeshSettings(probe=0.2)
-    try:
-        yield made
-    finally:
-        for relay in made.relays.values():
-            if relay.process is not None:
-                relay.kill()
-        for log in directory.glob("*.log"):
-            print(f"--- {log.name}\n{log.read_text()[-4000:]}")
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def test_three_agents_form_links_from_their_caches_and_carry_packets(site: Site) -> None:

@@ -255,7 +255,7 @@ class Renewal:
                 registry,
                 self.line,
                 endpoints=(),
-                versions=Versions(),
+                versions=Versions,
                 timers=Timers(),
                 random=lambda: 0.5,
                 revoked=lambda: self.revoked,

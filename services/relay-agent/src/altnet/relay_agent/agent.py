@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv6Network
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,7 +19,12 @@ from altnet.common import log
 from altnet.common.bus.connect import Bus
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import HostStatus, Versions
+from altnet.common.contracts.routing import Engine
 from altnet.common.kernel.wireguard import PeerState
+from altnet.relay_agent.bird.answers import Routing
+from altnet.relay_agent.bird.daemon import STATIC, Daemon, Found, Times
+from altnet.relay_agent.bird.kernel import BirdRoutes
+from altnet.relay_agent.bird.watch import Watch
 from altnet.relay_agent.desired import Decode, Desired
 from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.feed import BusDocuments, Documents, Feed
@@ -32,6 +38,7 @@ from altnet.relay_agent.planes.firewall import FirewallPlane
 from altnet.relay_agent.planes.forwarding import ForwardingPlane
 from altnet.relay_agent.planes.links import LinksPlane
 from altnet.relay_agent.planes.routes import RoutesPlane
+from altnet.relay_agent.planes.routing import RoutingPlane
 from altnet.relay_agent.planes.wireguard import DevicesPlane, PeersPlane
 from altnet.relay_agent.poke import Poker
 from altnet.relay_agent.probe import Link, NoProber, Prober, Round
@@ -69,10 +76,12 @@ class Agent:
         decode: Decode | None = None,
         poke: bool = True,
         host_status: Callable[[], HostStatus] = HostStatus,
+        found: Found = STATIC,
     ) -> None:
         """`bus` gives documents, takes reports and is renewed; `documents` and `outlet` stand in for parts of it.
 
-        `poke` off leaves silent peers alone: for hosts in memory, where nobody shakes hands. `boot` is random.
+        `poke` off leaves silent peers alone: for hosts in memory, where nobody shakes hands. `boot` is random. `found`
+        is the routing engine of this host.
         """
         enrolment = membership.enrolment
         timers = settings.timers
@@ -95,14 +104,22 @@ class Agent:
             decode=decode,
         )
         identity = membership.identity
-        me = own_self(settings, identity, slot=enrolment.relay.slot, versions=versions)
+        me = own_self(settings, identity, slot=enrolment.relay.slot, versions=versions, engine=found.engine)
         self.wanted = Wanted(self.desired, me)
+        self._found = found
+        self.routing_plane = make_routing_plane(settings, host, found)
         self.poker = Poker(host.wireguard, clock=clock, random=random, timers=timers, enabled=poke)
         self._restarted = False
         self.reconciler = Reconciler(
             self.wanted,
             make_planes(
-                settings, host, identity=identity, journal=Journal(state), poker=self.poker, made=self._device_made
+                settings,
+                host,
+                self.routing_plane,
+                identity=identity,
+                journal=Journal(state),
+                poker=self.poker,
+                made=self._device_made,
             ),
             clock=clock,
             random=random,
@@ -111,6 +128,24 @@ class Agent:
             compared=self._review,
         )
         self.prober: Prober = prober(self._probe_round) if prober is not None else NoProber()
+        self.watch = Watch(
+            self.routing_plane,
+            quality=self.prober.quality,
+            set_engine=self._set_engine,
+            clock=clock,
+            timers=timers,
+            tries=settings.bird_tries,
+            fixed=self._fixed_cost,
+        )
+        self.routing = Routing(
+            self.routing_plane,
+            self.watch,
+            found,
+            names=self.names,
+            links=host.links,
+            relays=lambda: {entry.slot: entry.id for entry in self.desired.entries.values()},
+            clock=clock,
+        )
         source = documents if documents is not None else BusDocuments(bus) if bus is not None else None
         self.feed = Feed(
             self.desired,
@@ -136,6 +171,7 @@ class Agent:
             health=self.health,
             host=host_status,
             device_lost=self.reconciler.compare_soon,
+            routing=self.routing.status,
         )
 
     async def start(self) -> None:
@@ -155,6 +191,7 @@ class Agent:
             group.create_task(self.feed.run(), name="feed")
             group.create_task(self.poker.run(), name="poke")
             group.create_task(self.prober.run(), name="probe")
+            group.create_task(self.watch.run(), name="watch BIRD")
             group.create_task(self.reporter.run_acknowledgements(), name="acknowledge")
             group.create_task(self.reporter.run_heartbeats(), name="heartbeat")
             group.create_task(self.keyd.run(), name="keyd")
@@ -163,7 +200,7 @@ class Agent:
                     self._registry,
                     self._bus,
                     endpoints=self._endpoints,
-                    versions=self._versions,
+                    versions=lambda: self._versions,
                     timers=self._settings.timers,
                     random=self._random,
                     revoked=lambda: self.desired.revoked,
@@ -185,7 +222,7 @@ class Agent:
         own = self.desired.entries.get(self.desired.relay)
         if own is not None and own.key != self._public_key:
             return "the registry knows another key of this relay; enrol again"
-        return "ok"
+        return self.routing.problem or "ok"
 
     async def status(self) -> AgentStatus:
         """How it goes, for the operator of this host."""
@@ -218,8 +255,20 @@ class Agent:
             uptime=self._clock.monotonic() - self._started,
             links=links,
             clients=clients,
+            routing=await self.routing.status(),
             **self.keyd.status(),
         )
+
+    def _fixed_cost(self, relay: str) -> int | None:
+        costs, known = self._settings.link_costs, self.desired.entries.get(relay)
+        return costs.get(relay) or (costs.get(known.name) if known is not None else None)
+
+    def _set_engine(self, engine: Engine) -> None:
+        self.wanted.set_engine(engine)
+        self.reconciler.notice()
+        self._versions = msgspec.structs.replace(self._versions, routing=engine)
+        self.reporter.tell(self._versions)
+        self._membership.hurry()  # so that the registry, and by it our neighbours, know
 
     def _applied(self) -> None:
         self.reporter.acknowledge()
@@ -247,7 +296,9 @@ class Agent:
         return Round(links=links, own_slot=context.slot, interval=self.desired.settings.probe)
 
 
-def own_self(settings: AgentSettings, identity: Identity, *, slot: int, versions: Versions) -> Self:
+def own_self(
+    settings: AgentSettings, identity: Identity, *, slot: int, versions: Versions, engine: Engine = Engine.STATIC
+) -> Self:
     """What the agent knows of its host before any document."""
     return Self(
         slot=slot,
@@ -258,12 +309,30 @@ def own_self(settings: AgentSettings, identity: Identity, *, slot: int, versions
         probe_port=settings.probe_port,
         firewall=settings.firewall,
         encapsulations=versions.encapsulations,
+        engine=engine,
+        origin_table=settings.origin_table,
+    )
+
+
+def make_routing_plane(settings: AgentSettings, host: Host, found: Found, *, trust: bool = False) -> RoutingPlane:
+    """The plane of BIRD. One that this host had before it was unwanted, or uninstalled, is still ended by it."""
+    timers = settings.timers
+    times = Times(ask=timers.bird_timeout, start=timers.bird_start, confirm=timers.bird_confirm)
+    daemon = Daemon(found.program or settings.bird_program, Path(settings.bird_dir), times=times)
+    return RoutingPlane(
+        # A host in memory has no directory of its own, and the real host's BIRD is not its business.
+        daemon if isinstance(host.bird_routes, BirdRoutes) else None,
+        usable=found.engine is Engine.BIRD,
+        flush=host.bird_routes.flush,
+        has_routes=host.bird_routes.there,
+        trust=trust,
     )
 
 
 def make_planes(
     settings: AgentSettings,
     host: Host,
+    routing: RoutingPlane,
     *,
     identity: Identity,
     journal: Journal,
@@ -282,7 +351,8 @@ def make_planes(
         LinksPlane(host.links, names),
         AddressesPlane(host.links, names, journal),
         NeighboursPlane(host.links, names),
-        RoutesPlane(host.links),
+        RoutesPlane(host.links, origin_table=settings.origin_table),
+        routing,
     ]
 
 

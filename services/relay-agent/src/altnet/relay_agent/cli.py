@@ -123,12 +123,13 @@ async def _status(settings: AgentSettings, options: argparse.Namespace, _env: Ma
 async def _plan(settings: AgentSettings, options: argparse.Namespace, _env: Mapping[str, str]) -> int:
     from altnet.relay_agent.diff import Update, describe
     from altnet.relay_agent.host import open_host
-    from altnet.relay_agent.main import versions_of
+    from altnet.relay_agent.main import find_engine, versions_of
     from altnet.relay_agent.offline import plan
 
-    state, host = DiskState.at(settings.state_dir), await open_host(settings)
+    state, host, found = DiskState.at(settings.state_dir), await open_host(settings), await find_engine(settings)
     try:
-        operations = await plan(settings, host=host, state=state, clock=SystemClock(), versions=await versions_of(host))
+        runs_here = await versions_of(host, found)
+        operations = await plan(settings, host=host, state=state, clock=SystemClock(), versions=runs_here, found=found)
     finally:
         await host.close()
     lines = [

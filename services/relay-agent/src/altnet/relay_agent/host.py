@@ -12,6 +12,7 @@ from altnet.common.kernel.memory import MemoryHost
 from altnet.common.kernel.wg_netlink import KernelWireGuard
 from altnet.common.kernel.wg_uapi import UserspaceWireGuard
 from altnet.common.kernel.wireguard import WireGuard
+from altnet.relay_agent.bird.kernel import BirdRoutes, NoRoutes
 from altnet.relay_agent.planes.firewall import MemoryTables, NftTables, Tables
 from altnet.relay_agent.settings import AgentSettings
 
@@ -23,9 +24,11 @@ class Host:
     wireguard: WireGuard
     links: Links
     tables: Tables = field(default_factory=MemoryTables)
+    bird_routes: BirdRoutes | NoRoutes = field(default_factory=NoRoutes)
 
     async def close(self) -> None:
         """Let go of sockets. Everything on the host stays."""
+        self.bird_routes.close()
         await self.wireguard.close()
         await self.links.close()
 
@@ -57,4 +60,5 @@ async def open_host(settings: AgentSettings) -> Host:
             "this kernel can make neither ip6gre nor VXLAN links.",
             mend="modprobe ip6_gre or vxlan; in a container the host has to load it.",
         )
-    return Host(wireguard=wireguard, links=links, tables=NftTables(timeout=deadline))
+    routes = BirdRoutes(deadline=deadline)
+    return Host(wireguard=wireguard, links=links, tables=NftTables(timeout=deadline), bird_routes=routes)

@@ -21,6 +21,7 @@ from altnet.common.clock import Clock, SystemClock
 from altnet.common.contracts.agent import Versions
 from altnet.common.errors import Exhausted, TooMany, Unavailable
 from altnet.relay_agent.agent import Agent
+from altnet.relay_agent.bird.daemon import STATIC, Found, find
 from altnet.relay_agent.control import serve
 from altnet.relay_agent.enrol import Registry, https_post
 from altnet.relay_agent.host import Host, open_host
@@ -50,7 +51,7 @@ async def enrol(settings: AgentSettings, *, state: DiskState, host: Host, clock:
         access_port=settings.access_port,
         region=settings.region,
         labels=settings.labels,
-        versions=await versions_of(host),
+        versions=await versions_of(host, await find_engine(settings)),
     )
     if known is not None and (known.relay.id, known.network.id) != (enrolment.relay.id, enrolment.network.id):
         state.forget_documents()  # of another life
@@ -92,7 +93,8 @@ async def _live(settings: AgentSettings, *, state: DiskState, host: Host, clock:
         systemd.tell("STATUS=enrolling")
         enrolment = await _enrol_patiently(settings, state=state, host=host, clock=clock)
     membership = Membership(state, enrolment, clock=clock)
-    runs_here = await versions_of(host)
+    found = await find_engine(settings)
+    runs_here = await versions_of(host, found)
     started = clock.monotonic()
     bus = Bus(BusSettings(servers=enrolment.bus.servers), membership.credentials, name=enrolment.relay.id)
     agent = Agent(
@@ -111,6 +113,7 @@ async def _live(settings: AgentSettings, *, state: DiskState, host: Host, clock:
             settings.probe_port, rounds, clock=clock, timeout=settings.timers.probe_timeout, random=random.random
         ),
         host_status=lambda: host_status(clock.monotonic() - started),
+        found=found,
     )
     for warning in state.warnings:
         _log.warning("state", what=warning)
@@ -151,9 +154,19 @@ def open_registry(settings: AgentSettings, clock: Clock) -> Registry:
     )
 
 
-async def versions_of(host: Host) -> Versions:
+async def find_engine(settings: AgentSettings) -> Found:
+    """What is to decide paths on this host, and why not the better one."""
+    if settings.backend == "memory":
+        return STATIC
+    found = await find(settings.routing, settings.bird_program, deadline=settings.timers.bird_timeout)
+    if found.problem:
+        _log.error("no routing engine", reason=found.problem)
+    return found
+
+
+async def versions_of(host: Host, found: Found) -> Versions:
     """What runs on this host."""
-    return versions(host.wireguard.backend, await host.links.encapsulations())
+    return versions(host.wireguard.backend, await host.links.encapsulations(), found.engine)
 
 
 def endpoints(settings: AgentSettings) -> tuple[str, ...]:

@@ -42,6 +42,11 @@ class Membership:
         self.enrolment = enrolment
         self._state = state
         self._clock = clock
+        self._hurried = False
+
+    def hurry(self) -> None:
+        """Renew soon: the registry has to know what changed here."""
+        self._hurried = True
 
     def credentials(self) -> Credentials:
         return Credentials(self.enrolment.bus.jwt, self.identity.nkey_seed.encode())
@@ -66,7 +71,7 @@ class Membership:
         bus: Refusing,
         *,
         endpoints: tuple[str, ...],
-        versions: Versions,
+        versions: Callable[[], Versions],
         timers: Timers,
         random: Callable[[], float],
         revoked: Callable[[], bool],
@@ -76,14 +81,14 @@ class Membership:
         asked_because_refused = False
         while True:
             refused = isinstance(bus.last_failure, Unauthenticated)
-            if not (refused and not asked_because_refused) and self.half_life() > 0:
+            if not (refused and not asked_because_refused) and not self._hurried and self.half_life() > 0:
                 asked_because_refused = asked_because_refused and refused
                 await asyncio.sleep(timers.refusal_check * (0.8 + 0.4 * random()))
                 continue
-            asked_because_refused = refused
+            asked_because_refused, self._hurried = refused, False
             wait = timers.credentials_retry
             try:
-                await self.renew(registry, endpoints=endpoints, versions=versions)
+                await self.renew(registry, endpoints=endpoints, versions=versions())
                 bus.reconnect()
                 wait = timers.refusal_check
                 _log.info("the pass to the bus is renewed", expires=self.enrolment.bus.expires_at)

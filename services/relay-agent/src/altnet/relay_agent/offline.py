@@ -12,7 +12,8 @@ from ipaddress import IPv6Network
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import Versions
 from altnet.common.errors import AltnetError, Invalid
-from altnet.relay_agent.agent import make_planes, own_self
+from altnet.relay_agent.agent import make_planes, make_routing_plane, own_self
+from altnet.relay_agent.bird.daemon import STATIC, Found
 from altnet.relay_agent.desired import Desired
 from altnet.relay_agent.diff import Delete, Operation, compared, describe
 from altnet.relay_agent.feed import load
@@ -28,7 +29,7 @@ from altnet.relay_agent.wanted import Wanted
 
 
 async def plan(
-    settings: AgentSettings, *, host: Host, state: State, clock: Clock, versions: Versions
+    settings: AgentSettings, *, host: Host, state: State, clock: Clock, versions: Versions, found: Found = STATIC
 ) -> list[Operation]:
     """The operations from the host as it is to the cached documents. Raises `Invalid` without them."""
     enrolment = state.enrolment()
@@ -44,9 +45,11 @@ async def plan(
             "there is nothing to plan yet: the registry's documents have not come.",
             mend="Run the agent until `altnet-agent status` shows a generation.",
         )
-    wanted = Wanted(desired, own_self(settings, state.identity(), slot=enrolment.relay.slot, versions=versions))
+    identity, slot = state.identity(), enrolment.relay.slot
+    me = own_self(settings, identity, slot=slot, versions=versions, engine=found.engine)
+    wanted = Wanted(desired, me)
     wanted.begin()
-    planes = {plane.name: plane for plane in _planes(settings, host, state, clock, trust_firewall=True)}
+    planes = {plane.name: plane for plane in _planes(settings, host, state, clock, found=found, trust=True)}
     have = {name: await plane.read() for name, plane in planes.items()}
     pieces = [piece for _, piece in wanted.pieces()]
     return compared(have, pieces, lambda plane, had, want: planes[plane].same(had, want), prune=True)
@@ -88,14 +91,16 @@ def _planes(
     clock: Clock,
     *,
     journal: Journal | None = None,
-    trust_firewall: bool = False,
+    found: Found = STATIC,
+    trust: bool = False,
 ) -> Sequence[Plane]:
     idle = Poker(host.wireguard, clock=clock, random=lambda: 0.0, timers=settings.timers, enabled=False)
     return make_planes(
         settings,
         host,
+        make_routing_plane(settings, host, found, trust=trust),
         identity=state.identity(),
         journal=journal or Journal(state),
         poker=idle,
-        trust_firewall=trust_firewall,
+        trust_firewall=trust,
     )

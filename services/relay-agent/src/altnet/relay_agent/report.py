@@ -29,6 +29,7 @@ from altnet.common.contracts.agent import (
     Versions,
 )
 from altnet.common.contracts.desired import Encapsulation
+from altnet.common.contracts.routing import Engine, RoutingStatus
 from altnet.common.errors import AltnetError
 from altnet.common.kernel.wireguard import PeerState, WireGuard
 from altnet.common.keys import PublicKey
@@ -70,6 +71,7 @@ class Reporter:
         health: Callable[[], str],
         host: Callable[[], HostStatus],
         device_lost: Callable[[], None] = lambda: None,
+        routing: Callable[[], Awaitable[RoutingStatus | None]] | None = None,
     ) -> None:
         """`device_lost` is called when a device that should be there cannot be read: somebody killed what made it."""
         self._desired = desired
@@ -86,6 +88,7 @@ class Reporter:
         self._health = health
         self._host = host
         self._device_lost = device_lost
+        self._routing = routing
         self._news = asyncio.Event()
         self._beat = asyncio.Event()
         self._number = 0
@@ -96,6 +99,11 @@ class Reporter:
         self._news.set()
         if self._health() != self._told_health:
             self._beat.set()
+
+    def tell(self, versions: Versions) -> None:
+        """What runs here has changed."""
+        self._versions = versions
+        self._beat.set()
 
     async def on_connect(self) -> None:
         """The bus is back: what we said meanwhile was lost."""
@@ -135,6 +143,7 @@ class Reporter:
             clients=clients,
             host=self._host(),
             versions=self._versions,
+            routing=await self._routing() if self._routing is not None else None,
         )
         self._number += 1
         return beat
@@ -216,9 +225,11 @@ def host_status(uptime: float) -> HostStatus:
     )
 
 
-def versions(backend: str, encapsulations: tuple[Encapsulation, ...]) -> Versions:
+def versions(backend: str, encapsulations: tuple[Encapsulation, ...], engine: Engine = Engine.STATIC) -> Versions:
     """What runs here."""
-    return Versions(agent=VERSION, kernel=platform.release(), wireguard=backend, encapsulations=encapsulations)
+    return Versions(
+        agent=VERSION, kernel=platform.release(), wireguard=backend, encapsulations=encapsulations, routing=engine
+    )
 
 
 async def _ready(applied: Applied) -> Applied:

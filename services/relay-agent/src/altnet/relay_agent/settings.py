@@ -84,6 +84,18 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     """After a failure; doubles with each."""
     keyd_retry_most: Seconds = 120.0
     """An operator who approved the host should see it within two minutes; far below keyd's rate limit."""
+    bird_timeout: Seconds = 5.0
+    """Of one question to BIRD, and of its reading a configuration: 1,000 prefixes take it 3 ms."""
+    bird_start: Seconds = 10.0
+    """Until a BIRD that is started has read its configuration and answers."""
+    bird_confirm: Annotated[int, msgspec.Meta(ge=2, le=300)] = 10
+    """After which BIRD takes a new configuration back by itself, unless we have looked and confirmed it."""
+    bird_retry_first: Seconds = 0.1
+    """Before the second try to start a BIRD that died: its neighbours keep its routes meanwhile."""
+    bird_retry_most: Seconds = 30.0
+    """The longest wait between two tries to start it, and between two tries to leave static routes."""
+    bird_stable: Seconds = 10.0
+    """For how long it has to live before an earlier death is forgotten."""
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +136,19 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Which WireGuard: `auto` takes the kernel's where there is one."""
     route_protocol: Annotated[int, msgspec.Meta(ge=5, le=255)] = ROUTE_PROTOCOL
     """Marks the agent's routes in the kernel; two agents on one host need two numbers."""
+    routing: Literal["auto", "bird", "static"] = "auto"
+    """What decides paths: `auto` and `bird` run BIRD, and without a usable one say so and keep static direct routes;
+    `static` wants nothing else."""
+    bird_program: str = "bird"
+    """BIRD 2.0.8 or later of the 2 series: a name to be found, or a path."""
+    bird_tries: Annotated[int, msgspec.Meta(ge=1, le=100)] = 4
+    """Starts of BIRD in a row that may fail before static direct routes stand in for it."""
+    link_costs: dict[str, Annotated[int, msgspec.Meta(ge=1, le=60_000_000)]] = {}
+    """Costs of links in microseconds, by the neighbour's id or name, instead of what is measured: for a line that is
+    paid by the byte, say. Set it at both ends."""
+    origin_table: Annotated[int, msgspec.Meta(ge=1000, le=2**31 - 1)] = 42186
+    """Kernel routing table with what this relay originates: BIRD reads it, and no rule leads packets to it. Two agents
+    on one host need two numbers."""
     firewall_table: str = "altnet"
     """Name of the agent's own nftables table, family inet."""
     firewall: bool = True
@@ -161,6 +186,11 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
                 field="/mesh_port",
                 mend="Give each its own UDP port.",
             )
+
+    @property
+    def bird_dir(self) -> str:
+        """BIRD's files: configuration (mode 0600), control socket, log."""
+        return f"{self.state_dir}/bird"
 
     @property
     def control_path(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from altnet.common.contracts.agent import ClientStatus, LinkStatus
+from altnet.common.contracts.routing import RoutingStatus
 
 
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,3 +43,4 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Of keyd's keys as they are pinned here."""
     links: tuple[LinkStatus, ...] = ()
     clients: tuple[ClientStatus, ...] = ()
+    routing: RoutingStatus | None = None

@@ -7,6 +7,8 @@ Pieces of different owners never share a key, so one changed relay among thousan
     client     access peer with exact /128s · routes to addresses from elsewhere
     host       forwarding · firewall · devices · own addresses · the unreachable route that keeps leaks in
 
+With BIRD, routes over a link are a session's business, and what this relay originates lies in a table of its own.
+
 Leaves out how a piece gets onto the host (planes/). Invariant: the same input gives the same pieces, and nothing
 that a document says can name a piece outside the agent's own interfaces, prefix and marks.
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -27,8 +29,10 @@ from altnet.common.contracts.desired import (
     RelayDocument,
     RelayEntry,
 )
+from altnet.common.contracts.routing import Engine, Peering, PrefixRule
 from altnet.common.errors import Invalid
 from altnet.common.kernel.links import (
+    MAIN_TABLE,
     Form,
     Interface,
     Ip6Gre,
@@ -41,6 +45,7 @@ from altnet.common.kernel.links import (
 from altnet.common.kernel.wireguard import Endpoint
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan, Prefix, link_local, link_mac, link_number, parse_prefix
+from altnet.relay_agent.bird.pieces import HOST_KEY, LearnedRule, RoutingHost, RoutingRelay, peering_key, relay_key
 
 FORWARDING: Final = "forwarding"
 FIREWALL: Final = "firewall"
@@ -50,8 +55,9 @@ LINKS: Final = "links"
 ADDRESSES: Final = "addresses"
 NEIGHBOURS: Final = "neighbours"
 ROUTES: Final = "routes"
+ROUTING: Final = "routing"
 
-PLANES: Final = (FORWARDING, FIREWALL, DEVICES, PEERS, LINKS, ADDRESSES, NEIGHBOURS, ROUTES)
+PLANES: Final = (FORWARDING, FIREWALL, DEVICES, PEERS, LINKS, ADDRESSES, NEIGHBOURS, ROUTES, ROUTING)
 """In the order of making; taking away goes the other way. The firewall comes before what it guards."""
 
 HOST: Final = "host"
@@ -94,8 +100,13 @@ class Names:
         """Every WireGuard device that may be the agent's."""
         return tuple(f"{self.prefix}{kind}{epoch}" for kind in "ma" for epoch in "01")
 
+    @property
+    def link_start(self) -> str:
+        """What the names of links begin with."""
+        return f"{self.prefix}l"
+
     def link(self, slot: int) -> str:
-        return f"{self.prefix}l{slot}"
+        return f"{self.link_start}{slot}"
 
     def is_link(self, name: str) -> bool:
         number = name.removeprefix(f"{self.prefix}l")
@@ -230,10 +241,15 @@ class Context:
     access_key: PublicKey
     access_port: int
     link_port: int
+    engine: Engine = Engine.STATIC
+    """What decides this relay's paths, as far as the others know it too: a session has two ends."""
+    bird: bool = False
+    """Whether BIRD is to run here, be it for peerings alone."""
+    origin_table: int = 0
 
 
-def host_pieces(context: Context, ruleset: Ruleset | None) -> list[Piece]:
-    """What the host itself needs, with no neighbour and no client."""
+def host_pieces(context: Context, ruleset: Ruleset | None, own: Originated | None = None) -> list[Piece]:
+    """What the host itself needs, with no neighbour and no client. `own`: what its routing engine is to announce."""
     names, here = context.names, place(context.plan, context.slot)
     pieces = [_sysctl("net/ipv6/conf/all/forwarding", "1")]
     if context.ipv4_site:
@@ -255,7 +271,85 @@ def host_pieces(context: Context, ruleset: Ruleset | None) -> list[Piece]:
         _route(Route(prefix=here.client_prefix, device=names.access)),
         _route(Route(prefix=context.plan.prefix, kind=RouteKind.UNREACHABLE, metric=LAST_METRIC)),
     ]
-    return pieces
+    return pieces if own is None else [*pieces, *_routing_pieces(context, own)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Originated:
+    """What this relay announces, and how."""
+
+    prefixes: tuple[Prefix, ...] = ()
+    """Beyond its own address and its clients' /64."""
+    draining: bool = False
+    endpoints: tuple[IPv4Address | IPv6Address, ...] = ()
+    peerings: tuple[Peering, ...] = ()
+
+
+def _routing_pieces(context: Context, own: Originated) -> list[Piece]:
+    pieces = [Piece(ROUTING, peering_key(one.id), one) for one in own.peerings if one.enabled]
+    if not context.bird:
+        return pieces
+    here, settings = place(context.plan, context.slot), context.settings
+    host = RoutingHost(
+        slot=context.slot,
+        network=context.plan.prefix,
+        links=context.names.link_start,
+        table=context.origin_table,
+        bfd_interval=settings.bfd_interval,
+        bfd_multiplier=settings.bfd_multiplier,
+        restart_time=settings.restart_time,
+        draining=own.draining,
+        endpoints=own.endpoints,
+    )
+    pieces.append(Piece(ROUTING, HOST_KEY, host))
+    announced = dict.fromkeys((here.address_host, here.client_prefix, *own.prefixes))
+    table, blackhole = context.origin_table, RouteKind.BLACKHOLE
+    return [*pieces, *(_route(Route(prefix=prefix, kind=blackhole, table=table)) for prefix in announced)]
+
+
+def routing_piece(context: Context, entry: RelayEntry, *, linked: bool) -> Piece:
+    """What BIRD is told of another relay: what it may originate, which concerns those without a link too.
+
+    Raises `Invalid` if the entry cannot be had.
+    """
+    if entry.slot == context.slot:
+        raise Invalid("bad_entry", f"{entry.id} has this relay's own slot.", field=f"/relays/{entry.id}")
+    relay = RoutingRelay(
+        slot=entry.slot,
+        session=linked and _encapsulation(context, entry) is not None and runs_bgp(context, entry),
+        origins=tuple(check_origin(context.plan, entry, text) for text in dict.fromkeys(entry.origins)),
+        learned=tuple(check_learned(entry, rule) for rule in entry.learned),
+        endpoints=endpoint_addresses(entry),
+    )
+    return Piece(ROUTING, relay_key(entry.id), relay)
+
+
+def runs_bgp(context: Context, entry: RelayEntry) -> bool:
+    """Whether BIRD decides over the link to this relay: only where it runs at both ends, and both know it."""
+    return context.engine is Engine.BIRD and entry.routing is Engine.BIRD
+
+
+def check_learned(entry: RelayEntry, rule: PrefixRule) -> LearnedRule:
+    """A rule for what a relay may bring in from outside. Raises `Invalid` (`bad_rule`)."""
+    field = f"/relays/{entry.id}/learned"
+    try:
+        prefix = _parse_prefix(rule.prefix)
+    except Invalid as error:
+        raise Invalid(error.code, error.detail, field=field, mend=error.mend) from None
+    if not prefix.prefixlen <= rule.shortest <= rule.longest <= prefix.max_prefixlen:
+        raise Invalid("bad_rule", f"{prefix} has no prefixes of {rule.shortest} to {rule.longest} bits.", field=field)
+    return LearnedRule(prefix=prefix, shortest=rule.shortest, longest=rule.longest)
+
+
+def endpoint_addresses(entry: RelayEntry) -> tuple[IPv4Address | IPv6Address, ...]:
+    """Where a relay's tunnels end, as far as addresses tell; host names are left out."""
+    found = []
+    for endpoint in entry.endpoints:
+        try:
+            found.append(Endpoint.parse(endpoint).address)
+        except Invalid:
+            continue
+    return tuple(dict.fromkeys(found))
 
 
 def relay_pieces(context: Context, entry: RelayEntry) -> list[Piece]:
@@ -289,6 +383,8 @@ def relay_pieces(context: Context, entry: RelayEntry) -> list[Piece]:
     if encapsulation is Encapsulation.VXLAN:
         neighbour = Neighbour(device=link, address=gateway, mac=there.mac)
         pieces.append(Piece(NEIGHBOURS, neighbour_key(neighbour), neighbour))
+    if runs_bgp(context, entry):
+        return pieces  # BIRD alone decides
     pieces += [
         _route(Route(prefix=prefix, device=link, via=gateway, source=here.address))
         for prefix in (there.address_host, there.client_prefix)
@@ -344,7 +440,7 @@ def check_origin(plan: AddressPlan, entry: RelayEntry, text: str) -> Prefix:
 
 
 def outside_origins(plan: AddressPlan, entry: RelayEntry) -> list[Prefix]:
-    """The origins that lie outside the network's prefix: the firewall lets them in from links."""
+    """The origins, and what may be learned, outside the network's prefix: the firewall lets them in from links."""
     found: list[Prefix] = []
     for text in dict.fromkeys(entry.origins):
         try:
@@ -353,6 +449,11 @@ def outside_origins(plan: AddressPlan, entry: RelayEntry) -> list[Prefix]:
             continue  # named by relay_pieces, where it fails the entry
         if isinstance(prefix, IPv4Network) or not prefix.subnet_of(plan.prefix):
             found.append(prefix)
+    for rule in entry.learned:
+        try:
+            found.append(check_learned(entry, rule).prefix)
+        except Invalid:
+            continue
     return found
 
 
@@ -438,6 +539,8 @@ def route_key(route: Route) -> Key:
 def words(piece: object, key: Key) -> str:
     """A piece for people."""
     match piece:
+        case Route(table=table) if table != MAIN_TABLE:
+            return f"{piece.prefix} table {table}"
         case Route():
             return f"{piece.prefix} metric {piece.metric}"
         case OnDevice():

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 import msgspec
-from altnet.common.contracts.desired import AccessClient, Encapsulation, RelayDocument, RelayEntry
+from altnet.common.contracts.desired import AccessClient, Encapsulation, RelayDocument, RelayEntry, RelayState
 from altnet.common.contracts.digest import entry_hash, item_hash, settings_hash
+from altnet.common.contracts.routing import Engine
 from altnet.common.errors import AltnetError, Invalid
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan, Prefix
@@ -28,13 +29,16 @@ from altnet.relay_agent.view import (
     HOST,
     Context,
     Names,
+    Originated,
     Piece,
     Ruleset,
     check_origin,
     client_pieces,
+    endpoint_addresses,
     host_pieces,
     outside_origins,
     relay_pieces,
+    routing_piece,
 )
 
 
@@ -62,6 +66,9 @@ class Self:
     probe_port: int
     firewall: bool
     encapsulations: tuple[Encapsulation, ...]
+    engine: Engine = Engine.STATIC
+    """What can decide paths here."""
+    origin_table: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +92,7 @@ class _Basis:
     links: frozenset[str] | None
     ruleset: Ruleset | None
     own: RelayEntry | None
+    originated: Originated | None
     generation: int
     clients: Mapping[str, AccessClient] = field(compare=False)
 
@@ -99,6 +107,7 @@ class Wanted:
     def __init__(self, desired: Desired, me: Self) -> None:
         self._desired = desired
         self._me = me
+        self._engine = me.engine
         self._plan = AddressPlan(desired.prefix)
         self._basis: _Basis | None = None
         self._outside: Counter[Prefix] = Counter()
@@ -116,7 +125,12 @@ class Wanted:
         basis, desired = self._basis, self._desired
         if basis is None:
             return desired.complete
-        return basis.generation != desired.generation or basis.document is not desired.document
+        told = basis.generation == desired.generation and basis.document is desired.document
+        return not told or basis.context.bird != (self._engine is Engine.BIRD)
+
+    def set_engine(self, engine: Engine) -> None:
+        """Another engine decides paths from now on: BIRD failed for good, or is back."""
+        self._engine = engine
 
     @property
     def context(self) -> Context | None:
@@ -206,8 +220,9 @@ class Wanted:
         if old.revoked != new.revoked:
             affected.update(entries)
         elif old.context != new.context:
-            # Without a link to it a relay is an item of the digest and nothing else, whatever we are ourselves.
-            if old.links is None or new.links is None:
+            # Without a link to it a relay is an item of the digest and nothing else, whatever we are ourselves; unless
+            # BIRD has to know what it may originate.
+            if old.links is None or new.links is None or old.context.bird or new.context.bird:
                 affected.update(entries)
             else:
                 affected.update(relay for relay in old.links | new.links if relay in entries)
@@ -261,7 +276,7 @@ class Wanted:
             found.append(Change(owner=owner, operations=operations, before=before, after=after, error=error))
 
     def _host_pieces(self, basis: _Basis) -> list[Piece]:
-        return [] if basis.revoked else host_pieces(basis.context, basis.ruleset)
+        return [] if basis.revoked else host_pieces(basis.context, basis.ruleset, basis.originated)
 
     def _host_items(self, basis: _Basis) -> tuple[Item, ...]:
         rest = msgspec.structs.replace(basis.document, clients=(), generation=0)
@@ -275,10 +290,11 @@ class Wanted:
 
     def _relay(self, basis: _Basis, entry: RelayEntry) -> tuple[list[Piece], AltnetError | None]:
         linked = basis.links is None or entry.id in basis.links
-        if basis.revoked or not linked or entry.id == basis.document.relay:
+        if basis.revoked or entry.id == basis.document.relay:
             return [], None
         try:
-            return relay_pieces(basis.context, entry), None
+            routing = [routing_piece(basis.context, entry, linked=linked)] if basis.context.bird else []
+            return [*(relay_pieces(basis.context, entry) if linked else []), *routing], None
         except Invalid as error:
             return [], error
 
@@ -293,10 +309,10 @@ class Wanted:
     def _count_outside(self, touched: Mapping[str, RelayEntry | None]) -> None:
         for relay, before in touched.items():
             after = self._desired.entries.get(relay)
-            if before is not None and before.origins:
+            if before is not None and (before.origins or before.learned):
                 self._outside_changed = True
                 self._outside.subtract(outside_origins(self._plan, before))
-            if after is not None and after.origins:
+            if after is not None and (after.origins or after.learned):
                 self._outside_changed = True
                 self._outside.update(outside_origins(self._plan, after))
         for prefix in [prefix for prefix, count in self._outside.items() if count <= 0]:
@@ -322,6 +338,9 @@ class Wanted:
             access_key=me.access_key,
             access_port=document.access_port,
             link_port=me.link_port,
+            engine=self._engine if own is not None and own.routing is Engine.BIRD else Engine.STATIC,
+            bird=self._engine is Engine.BIRD,
+            origin_table=me.origin_table,
         )
         return _Basis(
             context=context,
@@ -329,6 +348,7 @@ class Wanted:
             links=old.links if old is not None and same_document else _links(document),
             ruleset=self._ruleset(context, own, old),
             own=own,
+            originated=_originated(context, own, document),
             generation=desired.generation,
             clients=old.clients if old is not None and same_document else {c.id: c for c in document.clients},
         )
@@ -349,6 +369,21 @@ class Wanted:
 
 def _links(document: RelayDocument) -> frozenset[str] | None:
     return None if document.links is None else frozenset(document.links)
+
+
+def _originated(context: Context, own: RelayEntry | None, document: RelayDocument) -> Originated | None:
+    """What the routing engine announces. A client that only keeps this relay ready is announced where it is."""
+    if not context.bird:
+        return Originated(peerings=document.peerings) if document.peerings else None
+    if own is None:
+        return Originated(peerings=document.peerings)
+    ready = {text for client in document.clients if client.standby for text in client.addresses}
+    return Originated(
+        prefixes=tuple(prefix for prefix in _own_prefixes(context.plan, own) if str(prefix) not in ready),
+        draining=own.state is RelayState.DRAINING,
+        endpoints=endpoint_addresses(own),
+        peerings=document.peerings,
+    )
 
 
 def _own_prefixes(plan: AddressPlan, entry: RelayEntry) -> list[Prefix]:

@@ -41,6 +41,13 @@ def render(context: Context, *, probe_port: int, outside: Iterable[Prefix], own:
     mesh = f'{{ "{start}m0", "{start}m1" }}'
     access = f'{{ "{start}a0", "{start}a1" }}'
     links = f'"{start}l*"'
+    bgp = (
+        f"""
+		tcp dport 179 iifname != {{ "lo" }} iifname != {links} counter drop
+		udp dport {{ 3784, 3785 }} iifname != {links} counter drop"""
+        if context.bird
+        else ""
+    )
     sites, mine = tuple(outside), tuple(own)
     text = f"""\
 	set sites6 {{
@@ -85,7 +92,7 @@ def render(context: Context, *, probe_port: int, outside: Iterable[Prefix], own:
 	chain local {{
 		type filter hook input priority filter - 10; policy accept;
 		udp dport {context.link_port} iifname != {mesh} counter drop
-		udp dport {probe_port} iifname != {links} counter drop
+		udp dport {probe_port} iifname != {links} counter drop{bgp}
 	}}
 	chain pass {{
 		type filter hook forward priority filter - 10; policy accept;

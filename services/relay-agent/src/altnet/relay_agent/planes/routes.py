@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from altnet.common.errors import Invalid
-from altnet.common.kernel.links import Links, Route, RouteFailure
+from altnet.common.kernel.links import MAIN_TABLE, Links, Route, RouteFailure
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.planes import Failures
 from altnet.relay_agent.view import ROUTES, Key, route_key
 
 
 class RoutesPlane:
-    """Routes in the main table. Routes of other protocols are neither seen nor touched."""
+    """Routes in the main table and in that of what this relay originates. Routes of other protocols are neither seen
+    nor touched."""
 
     name = ROUTES
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, links: Links, *, origin_table: int) -> None:
         self._links = links
+        self._tables = (MAIN_TABLE, origin_table)
 
     async def read(self) -> Mapping[Key, Route]:
-        return {route_key(route): route for route in await self._links.read_routes()}
+        return {
+            route_key(route): route for table in self._tables for route in await self._links.read_routes(table=table)
+        }
 
     def same(self, have: Route, want: Route) -> bool:
         return have == want

@@ -1,0 +1,172 @@
+"""What BIRD tells of itself, read into contracts. Pure; texts as BIRD 2.0.12 writes them.
+
+Leaves out asking (control.py). Invariant: a line that is not understood is passed over; nothing here raises on what
+a later BIRD may add.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from altnet.relay_agent.bird.control import Line
+
+_PROTOCOL: Final = 1002
+_DETAIL: Final = 1006
+_BFD: Final = 1020
+_ROUTE: Final = 1007
+
+_ROUTES: Final = re.compile(r"Routes:\s+(?P<all>.*)")
+_COUNT: Final = re.compile(r"(\d+) (\w+)")
+_HEAD: Final = re.compile(
+    r"^(?P<prefix>\S+)?\s+(?P<kind>unicast|blackhole|unreachable|prohibited) "
+    r"\[(?P<protocol>\S+) (?P<since>\S+(?: \S+)?)(?: from (?P<peer>\S+))?\]"
+    r"(?P<best> \*)? \((?P<preference>\d+)(?P<stale>s)?(?:/(?P<cost>\d+|\?))?\)"
+)
+_VIA: Final = re.compile(r"^\s*via (?P<via>\S+) on (?P<device>\S+?)(?: weight (?P<weight>\d+))?(?: .*)?$")
+_DEVICE: Final = re.compile(r"^\s*dev (?P<device>\S+)(?: weight (?P<weight>\d+))?")
+_ATTRIBUTE: Final = re.compile(r"^\s*(?P<name>[A-Za-z_][\w.]*): (?P<value>.*)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolState:
+    """One protocol of BIRD's."""
+
+    name: str
+    kind: str
+    state: str
+    """`up`, `start`, `down`, …"""
+    since: datetime | None
+    info: str
+    """BGP: its state, and the last error."""
+    imported: int = 0
+    filtered: int = 0
+    exported: int = 0
+
+
+@dataclass(kw_only=True)
+class Hop:
+    """One next hop of a route."""
+
+    device: str
+    via: str = ""
+    weight: int = 1
+
+
+@dataclass(kw_only=True)
+class KnownRoute:
+    """A route that BIRD knows."""
+
+    prefix: str
+    protocol: str
+    kind: str
+    best: bool
+    stale: bool
+    cost: int | None
+    """Summed; None where it has none."""
+    hops: list[Hop] = field(default_factory=list)
+    attributes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def as_path(self) -> tuple[int, ...]:
+        text = self.attributes.get("BGP.as_path", "")
+        return tuple(int(part) for part in text.split() if part.isdigit())
+
+    @property
+    def local_preference(self) -> int:
+        text = self.attributes.get("BGP.local_pref", "")
+        return int(text) if text.isdigit() else 0
+
+    @property
+    def origin(self) -> int:
+        """1: from a relay, 2: from a peering, 0: neither."""
+        text = self.attributes.get("altnet_from", "")
+        return int(text) if text.isdigit() else 0
+
+
+def protocols(lines: Iterable[Line]) -> dict[str, ProtocolState]:
+    """The answer to `show protocols all`, by name."""
+    found: dict[str, ProtocolState] = {}
+    current = ""
+    for line in lines:
+        if line.code == _PROTOCOL:
+            parsed = _protocol(line.text)
+            if parsed is not None:
+                current = parsed.name
+                found[current] = parsed
+        elif line.code == _DETAIL and current and (match := _ROUTES.search(line.text)):
+            counts = {word: int(number) for number, word in _COUNT.findall(match["all"])}
+            known = found[current]
+            found[current] = ProtocolState(
+                name=known.name,
+                kind=known.kind,
+                state=known.state,
+                since=known.since,
+                info=known.info,
+                imported=known.imported + counts.get("imported", 0),
+                filtered=known.filtered + counts.get("filtered", 0),
+                exported=known.exported + counts.get("exported", 0),
+            )
+    return found
+
+
+def _protocol(text: str) -> ProtocolState | None:
+    words = text.split()
+    if len(words) < 6:
+        return None
+    name, kind, _, state, day, time = words[:6]
+    return ProtocolState(name=name, kind=kind, state=state, since=instant(f"{day} {time}"), info=" ".join(words[6:]))
+
+
+def instant(text: str) -> datetime | None:
+    """A time as BIRD writes it, in the host's zone; None if it is none."""
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        return None
+
+
+def bfd_sessions(lines: Iterable[Line]) -> dict[str, str]:
+    """The answer to `show bfd sessions`: state, lower case, by interface."""
+    found: dict[str, str] = {}
+    for line in lines:
+        words = line.text.split()
+        if line.code == _BFD and len(words) >= 5 and words[0] != "IP":
+            found[words[1]] = {"admindown": "admin_down"}.get(words[2].lower(), words[2].lower())
+    return found
+
+
+def routes(lines: Iterable[Line]) -> list[KnownRoute]:
+    """The answer to `show route all`, in BIRD's order."""
+    found: list[KnownRoute] = []
+    prefix = ""
+    for line in lines:
+        head = _HEAD.match(line.text)
+        if head is not None:
+            prefix = head["prefix"] or prefix
+            cost = head["cost"]
+            found.append(
+                KnownRoute(
+                    prefix=prefix,
+                    protocol=head["protocol"],
+                    kind=head["kind"],
+                    best=head["best"] is not None,
+                    stale=head["stale"] is not None,
+                    cost=int(cost) if cost is not None and cost.isdigit() else None,
+                )
+            )
+        elif found and (via := _VIA.match(line.text)) is not None:
+            found[-1].hops.append(Hop(device=via["device"], via=via["via"], weight=int(via["weight"] or 1)))
+        elif found and (device := _DEVICE.match(line.text)) is not None:
+            found[-1].hops.append(Hop(device=device["device"], weight=int(device["weight"] or 1)))
+        elif found and (attribute := _ATTRIBUTE.match(line.text)) is not None:
+            found[-1].attributes[attribute["name"]] = attribute["value"].strip()
+    return found
+
+
+def counts(found: Mapping[str, ProtocolState], names: Iterable[str]) -> int:
+    """Routes that the named protocols got exported."""
+    return sum(found[name].exported for name in names if name in found)

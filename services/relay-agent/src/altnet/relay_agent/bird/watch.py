@@ -1,0 +1,166 @@
+"""Looks after the running BIRD: starts it again when it dies, tells it what links cost, gives up and comes back.
+
+A BIRD that was killed left its routes in the kernel, and its neighbours keep theirs for `restart_time`; so a quick
+start loses no packet. After `bird_tries` failures in a row static direct routes stand in (`set_engine`), and every
+`bird_retry_most` seconds it is tried whether BIRD can be had again.
+
+Leaves out what BIRD is told (planes/routing.py). Invariant: the engine that was last told is static exactly while
+starting BIRD has failed `bird_tries` times and has not succeeded since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from altnet.common import log
+from altnet.common.clock import Clock
+from altnet.common.contracts.routing import Engine
+from altnet.common.errors import AltnetError
+from altnet.relay_agent.bird.cost import LinkCost, observe
+from altnet.relay_agent.bird.daemon import Daemon
+from altnet.relay_agent.probe import Quality
+from altnet.relay_agent.settings import Timers
+
+_log = log.get(__name__)
+
+COST_PACE: Final = 1.0
+"""Seconds between two looks at what links cost; the rules of cost.py count in tens of seconds."""
+
+
+class Plane(Protocol):
+    """Of the routing plane, what is needed here."""
+
+    problem: str
+    failed_starts: int
+    changed: asyncio.Event
+    daemon: Daemon | None
+    usable: bool
+
+    @property
+    def sessions(self) -> Mapping[int, str]: ...
+
+    async def restart(self) -> bool: ...
+
+    async def could_start(self) -> bool: ...
+
+    async def set_costs(self, costs: Mapping[int, int]) -> None: ...
+
+
+class Watch:
+    """One agent's. `quality` tells how the link to a relay is, `fixed` what the operator says that it costs."""
+
+    def __init__(
+        self,
+        plane: Plane,
+        *,
+        quality: Callable[[str], Quality | None],
+        set_engine: Callable[[Engine], None],
+        clock: Clock,
+        timers: Timers,
+        tries: int,
+        fixed: Callable[[str], int | None] = lambda _relay: None,
+    ) -> None:
+        self._plane = plane
+        self._quality = quality
+        self._set_engine = set_engine
+        self._clock = clock
+        self._timers = timers
+        self._tries = tries
+        self._fixed = fixed
+        self._deaths = 0
+        self._known: dict[str, LinkCost] = {}
+        self.engine = Engine.BIRD if plane.usable else Engine.STATIC
+
+    @property
+    def costs(self) -> dict[str, int]:
+        """By relay, microseconds."""
+        return {relay: self._fixed(relay) or known.cost for relay, known in self._known.items()}
+
+    async def run(self) -> None:
+        """Work until cancelled. A host without BIRD needs none of it."""
+        if not self._plane.usable:
+            await asyncio.Event().wait()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_alive(), name="bird")
+            group.create_task(self._tell_costs(), name="bird costs")
+
+    async def _keep_alive(self) -> None:
+        while True:
+            if self.engine is Engine.STATIC:
+                await asyncio.sleep(self._timers.bird_retry_most)
+                if await self._plane.could_start():
+                    _log.warning("BIRD can be started again, and decides paths from now on")
+                    self._deaths = 0
+                    self._engine(Engine.BIRD)
+                continue
+            if self._failures >= self._tries:
+                _log.error("BIRD cannot be kept running; static direct routes stand in", reason=self._plane.problem)
+                self._engine(Engine.STATIC)
+                continue
+            await self._one_life()
+
+    @property
+    def _failures(self) -> int:
+        return max(self._deaths, self._plane.failed_starts)
+
+    async def _one_life(self) -> None:
+        """Watch a BIRD until it is gone, and start another one."""
+        began = self._clock.monotonic()
+        if await self._gone():
+            if self._clock.monotonic() - began >= self._timers.bird_stable:
+                self._deaths = 0
+            self._deaths += 1
+        try:
+            if await self._plane.restart():
+                return
+        except AltnetError as error:
+            _log.warning("BIRD was not started", reason=str(error))
+        # Not wanted yet, or it would not start: whoever wants or mends it says so.
+        self._plane.changed.clear()
+        wait = min(self._timers.bird_retry_most, self._timers.bird_retry_first * 2**self._failures)
+        try:
+            async with asyncio.timeout(wait):
+                await self._plane.changed.wait()
+        except TimeoutError:
+            pass
+
+    async def _gone(self) -> bool:
+        """Return when the running BIRD is gone: True; or at once where none runs: False."""
+        daemon = self._plane.daemon
+        if daemon is None:
+            return False
+        try:
+            async with await daemon.connect() as control:
+                await control.gone()
+        except (AltnetError, OSError):
+            return False
+        return True
+
+    def _engine(self, engine: Engine) -> None:
+        self.engine = engine
+        self._set_engine(engine)
+
+    async def _tell_costs(self) -> None:
+        while True:
+            await asyncio.sleep(COST_PACE)
+            await self.look_at_costs()
+
+    async def look_at_costs(self) -> None:
+        """Measure links, and tell BIRD if a cost has changed."""
+        now, sessions = self._clock.monotonic(), self._plane.sessions
+        if not sessions:
+            return
+        known: dict[str, LinkCost] = {}
+        for relay in sessions.values():
+            quality = self._quality(relay)
+            known[relay] = self._known.get(relay, LinkCost())
+            if quality is not None:
+                known[relay] = observe(known[relay], rtt=quality.rtt, loss=quality.loss, now=now)
+        self._known = known
+        try:
+            costs = self.costs
+            await self._plane.set_costs({slot: costs[relay] for slot, relay in sessions.items()})
+        except AltnetError as error:
+            _log.warning("BIRD was not told what links cost", reason=str(error))

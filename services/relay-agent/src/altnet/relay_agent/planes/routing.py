@@ -1,0 +1,269 @@
+"""The routing plane: BIRD configured as the pieces say, checked before use, confirmed after a look.
+
+All pieces make one configuration, so a change of one renders the whole; it is small, and BIRD works out what differs.
+A configuration that BIRD refuses leaves the running one. If the line that it names belongs to one neighbour, that one
+is left out and named, and the others get theirs: a bad neighbour holds up nobody else.
+
+Leaves out the process's death and link costs' measuring (bird/watch.py). Invariant: a piece counts as done only while
+the BIRD that runs tells the mark of a configuration with that piece in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Any, Final
+
+from altnet.common import log
+from altnet.common.contracts.routing import Peering
+from altnet.common.errors import AltnetError, Invalid
+from altnet.relay_agent.bird.config import Config, mark_of, piece_hash, pieces_in, render
+from altnet.relay_agent.bird.control import bird_unavailable
+from altnet.relay_agent.bird.daemon import INSTALL, ConfigRefused, Daemon
+from altnet.relay_agent.bird.pieces import HOST_KEY, RoutingHost, RoutingRelay
+from altnet.relay_agent.diff import Delete, Update
+from altnet.relay_agent.planes import Failures
+from altnet.relay_agent.view import ROUTING, Key
+
+_log = log.get(__name__)
+
+_UNKNOWN: Final = "unknown"
+"""Of a BIRD that runs and that this process has told nothing yet."""
+
+
+class RoutingPlane:
+    """One BIRD. `usable` off: this host has none that can be started, and pieces for it fail. `daemon` None: a host
+    without a directory, where there is never one to be ended either.
+
+    `flush` takes BIRD's routes off the kernel. `trust` believes the configuration file's word of what it holds: for
+    looking, not for doing.
+    """
+
+    name = ROUTING
+
+    def __init__(
+        self,
+        daemon: Daemon | None,
+        *,
+        usable: bool,
+        flush: Callable[[], Awaitable[int]],
+        has_routes: Callable[[], Awaitable[bool]],
+        trust: bool = False,
+    ) -> None:
+        self.daemon = daemon
+        self.usable = usable and daemon is not None
+        self._flush = flush
+        self._has_routes = has_routes
+        self._trust = trust
+        self._turn = asyncio.Lock()
+        self._wanted: dict[Key, Any] = {}
+        self._refused: dict[Key, AltnetError] = {}
+        """Pieces that BIRD does not take, with its reason; tried again whenever they are asked for again."""
+        self._applied: Config | None = None
+        self._holds: dict[Key, Any] = {}
+        """The pieces of `_applied`."""
+        self._costs: dict[int, int] = {}
+        self.problem = ""
+        """Why BIRD is not as it should be."""
+        self.failed_starts = 0
+        """In a row."""
+        self.changed = asyncio.Event()
+        """Set when BIRD was started or stopped."""
+
+    @property
+    def host(self) -> RoutingHost | None:
+        """What BIRD is wanted for; None: it is not wanted."""
+        return self._wanted.get(HOST_KEY)
+
+    @property
+    def sessions(self) -> dict[int, str]:
+        """Slot to relay of every session wanted."""
+        return {
+            piece.slot: str(key[1])
+            for key, piece in self._wanted.items()
+            if isinstance(piece, RoutingRelay) and piece.session and isinstance(key, tuple)
+        }
+
+    async def read(self) -> Mapping[Key, Any]:
+        daemon = self.daemon
+        if daemon is None:
+            return {}
+        running = await daemon.mark()
+        if running is None:
+            # Routes that a dead BIRD left are a piece as well: whoever does not want BIRD wants them away.
+            return {} if self._wanted or not await self._has_routes() else {HOST_KEY: _UNKNOWN}
+        if self._trust:
+            return _told(daemon, running)
+        if self._applied is None:
+            return {HOST_KEY: _UNKNOWN}
+        if running != self._applied.mark:
+            return {}
+        return dict(self._holds)
+
+    def same(self, have: Any, want: Any) -> bool:
+        return bool(have == (piece_hash(want) if self._trust else want))
+
+    async def update(self, operations: Sequence[Update]) -> Failures:
+        async with self._turn:
+            for operation in operations:
+                self._refused.pop(operation.key, None)
+                self._replace(operation.key, operation.want)
+            try:
+                await self._apply()
+            except AltnetError as error:
+                self._say(str(error))
+                return dict.fromkeys((operation.key for operation in operations), error)
+            asked = {operation.key for operation in operations}
+            return {key: error for key, error in self._refused.items() if key in asked}
+
+    async def delete(self, operations: Sequence[Delete]) -> Failures:
+        async with self._turn:
+            for operation in operations:
+                self._wanted.pop(operation.key, None)
+                self._refused.pop(operation.key, None)
+            try:
+                await self._apply()
+            except AltnetError as error:
+                self._say(str(error))
+                return dict.fromkeys((operation.key for operation in operations), error)
+            return {}
+
+    async def set_costs(self, costs: Mapping[int, int]) -> None:
+        """Costs of links by slot, microseconds. Raises what BIRD says."""
+        async with self._turn:
+            if self._costs == dict(costs):
+                return
+            self._costs = dict(costs)
+            if self._applied is not None and HOST_KEY in self._wanted:
+                await self._apply()
+
+    async def restart(self) -> bool:
+        """Start a BIRD that died, keeping its routes; False if there is nothing to do. Raises what BIRD says."""
+        async with self._turn:
+            daemon = self.daemon
+            if daemon is None or HOST_KEY not in self._wanted or await daemon.running():
+                return False
+            _log.warning("BIRD is gone, and is started again")
+            try:
+                await self._apply()
+            except AltnetError as error:
+                self._say(str(error))
+                raise
+            return True
+
+    async def could_start(self) -> bool:
+        """Whether a BIRD that failed can be had again: tried with an empty configuration, which is ended at once."""
+        async with self._turn:
+            daemon = self.daemon
+            if daemon is None or not self.usable or HOST_KEY in self._wanted:
+                return False
+            try:
+                await daemon.check("router id 192.0.2.1;\nprotocol device {}\n")
+                await daemon.start(recover=False)
+            except AltnetError as error:
+                self._say(str(error))
+                return False
+            await daemon.stop()
+            self.failed_starts = 0
+            return True
+
+    def _replace(self, key: Key, piece: Any) -> None:
+        if isinstance(piece, RoutingRelay):
+            # A slot that went to another relay: the old one's piece is deleted later, and must not be in the way.
+            for other, known in list(self._wanted.items()):
+                if other != key and isinstance(known, RoutingRelay) and known.slot == piece.slot:
+                    del self._wanted[other]
+        self._wanted[key] = piece
+
+    async def _apply(self) -> None:
+        """Make BIRD so. Raises `AltnetError` if it is as before."""
+        daemon = self.daemon
+        if HOST_KEY not in self._wanted:
+            await self._remove()
+            if any(isinstance(piece, Peering) for piece in self._wanted.values()):
+                raise Invalid("bird_missing", "peerings need BIRD, which this relay does not run.", mend=INSTALL)
+            return
+        if daemon is None or not self.usable:
+            raise bird_unavailable("this host has no BIRD.", mend=INSTALL)
+        config = await self._checked(daemon)
+        running = await daemon.mark()
+        if running is None:
+            await self._start(daemon)
+        elif running != config.mark:
+            before = self._applied
+            await daemon.configure(config.mark, reload_routes=before is None or before.rights != config.rights)
+        else:
+            daemon.keep()
+        self._applied = config
+        self._holds = {key: piece for key, piece in self._wanted.items() if key not in self._refused}
+        reasons = [f"{key}: {error}" for key, error in self._refused.items()]
+        self._say("; ".join(reasons))
+        if running is None:
+            self.changed.set()
+
+    async def _checked(self, daemon: Daemon) -> Config:
+        """The configuration of all pieces that BIRD takes; those that it does not are in `_refused`."""
+        while True:
+            config = self._render(daemon)
+            if self._applied is not None and self._applied.mark == config.mark and not daemon.candidate.exists():
+                return config
+            try:
+                await daemon.check(config.text)
+            except ConfigRefused as error:
+                culprit = config.owner(error.line)
+                if culprit is None or culprit in self._refused:
+                    raise
+                self._refused[culprit] = error
+                continue
+            return config
+
+    def _render(self, daemon: Daemon) -> Config:
+        pieces = {key: piece for key, piece in self._wanted.items() if key not in self._refused}
+        relays: dict[Hashable, RoutingRelay] = {k: p for k, p in pieces.items() if isinstance(p, RoutingRelay)}
+        peerings: dict[Hashable, Peering] = {k: p for k, p in pieces.items() if isinstance(p, Peering)}
+        host: RoutingHost = self._wanted[HOST_KEY]
+        for key, peering in list(peerings.items()):
+            try:
+                render(host, relays={}, peerings={key: peering})
+            except Invalid as error:
+                self._refused[key] = error
+                del peerings[key]
+        return render(
+            host,
+            relays=relays,
+            peerings=peerings,
+            costs=self._costs,
+            log_file=str(daemon.log),
+        )
+
+    async def _start(self, daemon: Daemon) -> None:
+        try:
+            await daemon.start(recover=await self._has_routes())
+        except AltnetError:
+            self.failed_starts += 1
+            raise
+
+    async def _remove(self) -> None:
+        """End BIRD and take away what it left."""
+        if self.daemon is not None:
+            ran = await self.daemon.running()
+            await self.daemon.stop()
+            if await self._flush() or ran:
+                _log.info("BIRD is not wanted any more: it is ended, and its routes are taken away")
+            self.daemon.forget()
+        self._applied, self._holds = None, {}
+        self.changed.set()
+
+    def _say(self, problem: str) -> None:
+        if problem and problem != self.problem:
+            _log.warning("BIRD is not as wanted", reason=problem)
+        self.problem = problem[:500]
+
+
+def _told(daemon: Daemon, running: str) -> Mapping[Key, Any]:
+    """What the configuration file says that it holds, if it is the one that runs."""
+    try:
+        text = daemon.config.read_text()
+    except OSError:
+        return {HOST_KEY: _UNKNOWN}
+    return pieces_in(text) if mark_of(text) == running else {HOST_KEY: _UNKNOWN}
