@@ -38,7 +38,11 @@ from .join_token_new_labels import JoinTokenNewLabels
 from .join_token_page import JoinTokenPage
 from .latencies import Latencies
 from .latencies_latencies import LatenciesLatencies
+from .link import Link
+from .link_end import LinkEnd
+from .link_kind import LinkKind
 from .link_metrics import LinkMetrics
+from .link_page import LinkPage
 from .mesh_relay import MeshRelay
 from .mesh_relay_page import MeshRelayPage
 from .network import Network
@@ -128,7 +132,11 @@ __all__ = (
     "JoinTokenPage",
     "Latencies",
     "LatenciesLatencies",
+    "Link",
+    "LinkEnd",
+    "LinkKind",
     "LinkMetrics",
+    "LinkPage",
     "MeshRelay",
     "MeshRelayPage",
     "Network",
