@@ -16,6 +16,14 @@ from bench.report import Measure, table
 
 BENCHES: Final[dict[str, tuple[str, ...]]] = {
     "plan": ("plan_1000_relays", "plan_one_client_1000_relays"),
+    "links": (
+        "links_1000_relays",
+        "links_one_join_1000_relays",
+        "links_review_1000_relays",
+        "links_path_latency_1000_relays",
+        "links_path_hops_1000_relays",
+        "links_near_latency_1000_relays",
+    ),
     "start": ("ready", "ready_warm", "control_plane_rss", "agent_rss"),
     "agents": (
         "enrol_rate",

@@ -125,7 +125,8 @@ class Linking:
         members = self._members(network)
         current = self._current(network)
         measured_anew = review and self._reviewed.get(network) != self._version
-        if members == self._considered.get(network) and not measured_anew:
+        before = self._considered.get(network, ())
+        if members == before and not measured_anew:
             return 0
         bound = self._planning.world.full_mesh_up_to
         if len(members) <= (bound * self._settings.back_to_full_mesh if current else bound):
@@ -138,14 +139,14 @@ class Linking:
             )
             if review:
                 self._reviewed[network] = version
-        for relay in {one.id for one in self._considered.get(network, ())} - {one.id for one in members}:
+        for relay in {one.id for one in before} - {one.id for one in members}:
             self._book.forget(relay)
-        if choice.short and members != self._considered.get(network):
+        if choice.short and members != before:
             _log.warning("relays_with_less_than_two_links", network=network, relays=choice.short[:20])
         self._considered[network] = members
         if review and choice.links != current:
             self._reviewed.pop(network, None)  # there may be more to move the next time
-        return await self._write(network, current, choice, reason="latencies" if review else "relays")
+        return await self._write(network, current, choice, reason="latencies" if members == before else "relays")
 
     async def _latencies(self, network: str, members: tuple[Member, ...]) -> Latencies:
         regions = {member.id: member.region for member in members}
