@@ -53,7 +53,8 @@ class Learning:
         self._rested: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._static: set[str] = set()
-        self._busy: set[str] = set()
+        self._busy: dict[str, str | None] = {}
+        """Relays that are being asked, and the digest that a heartbeat told meanwhile."""
         self._wake = asyncio.Event()
         self.asked = 0
         self.unanswered = 0
@@ -89,14 +90,13 @@ class Learning:
             return
         static = routing.engine is Engine.STATIC
         digest = "" if static else routing.learned_digest
-        if digest == self._recorded.get(relay, ""):
-            self._due.pop(relay, None)
-            return
         (self._static.add if static else self._static.discard)(relay)
-        if relay not in self._due and relay not in self._busy:
-            now = self._clock.monotonic()
-            self._due[relay] = max(now, self._rested.get(relay, now))
-            self._wake.set()
+        if relay in self._busy:
+            self._busy[relay] = digest
+        elif digest == self._recorded.get(relay, ""):
+            self._due.pop(relay, None)
+        elif relay not in self._due:
+            self._ask_soon(relay)
 
     async def run(self) -> None:
         """Ask whoever is due, until cancelled. Raises `Unavailable` where the database does not take an answer."""
@@ -107,7 +107,7 @@ class Learning:
                 now = self._clock.monotonic()
                 for relay in [relay for relay, due in self._due.items() if due <= now]:
                     del self._due[relay]
-                    self._busy.add(relay)
+                    self._busy[relay] = None
                     group.create_task(self._look(relay, slots), name=f"registry learned {relay}")
                 pause = min([due - now for due in self._due.values()], default=None)
                 with contextlib.suppress(TimeoutError):
@@ -135,8 +135,15 @@ class Learning:
             _log.error("learned_routes_not_recorded", relay=relay, error=repr(error), exc_info=error)
             self._later(relay)
         finally:
-            self._busy.discard(relay)
+            missed = self._busy.pop(relay, None)
+            if missed not in (None, self._recorded.get(relay, "")) and relay not in self._due:
+                self._ask_soon(relay)
             self._wake.set()
+
+    def _ask_soon(self, relay: str) -> None:
+        now = self._clock.monotonic()
+        self._due[relay] = max(now, self._rested.get(relay, now))
+        self._wake.set()
 
     def _later(self, relay: str) -> None:
         failures = self._failures[relay] = self._failures.get(relay, 0) + 1
