@@ -20,12 +20,14 @@ from .credentials_answer import CredentialsAnswer
 from .credentials_renewal import CredentialsRenewal
 from .document_state import DocumentState
 from .encapsulation import Encapsulation
+from .end import End
 from .engine import Engine
 from .enrolled_network import EnrolledNetwork
 from .enrolled_relay import EnrolledRelay
 from .enrolment import Enrolment
 from .enrolment_answer import EnrolmentAnswer
 from .enrolment_labels import EnrolmentLabels
+from .family import Family
 from .health import Health
 from .health_report import HealthReport
 from .host_versions import HostVersions
@@ -38,6 +40,8 @@ from .join_token_new_labels import JoinTokenNewLabels
 from .join_token_page import JoinTokenPage
 from .latencies import Latencies
 from .latencies_latencies import LatenciesLatencies
+from .learned_route import LearnedRoute
+from .learned_route_page import LearnedRoutePage
 from .link_metrics import LinkMetrics
 from .mesh_relay import MeshRelay
 from .mesh_relay_page import MeshRelayPage
@@ -48,14 +52,27 @@ from .network_client_page import NetworkClientPage
 from .network_new import NetworkNew
 from .network_page import NetworkPage
 from .network_patch import NetworkPatch
+from .network_path import NetworkPath
 from .network_settings import NetworkSettings
 from .network_settings_patch import NetworkSettingsPatch
 from .operator_role import OperatorRole
 from .owner_kind import OwnerKind
+from .path_end import PathEnd
+from .path_hop import PathHop
 from .peer import Peer
 from .peer_kind import PeerKind
 from .peer_labels import PeerLabels
 from .peer_page import PeerPage
+from .peering import Peering
+from .peering_labels import PeeringLabels
+from .peering_new import PeeringNew
+from .peering_new_labels import PeeringNewLabels
+from .peering_page import PeeringPage
+from .peering_patch import PeeringPatch
+from .peering_patch_labels import PeeringPatchLabels
+from .peering_remark import PeeringRemark
+from .prefix_rule_in import PrefixRuleIn
+from .prefix_rule_out import PrefixRuleOut
 from .problem import Problem
 from .problem_error import ProblemError
 from .problem_error_location_type_0 import ProblemErrorLocationType0
@@ -63,6 +80,8 @@ from .protocol import Protocol
 from .ranked_relay import RankedRelay
 from .ranked_relay_parts import RankedRelayParts
 from .reason import Reason
+from .refused_route import RefusedRoute
+from .refused_route_page import RefusedRoutePage
 from .relay import Relay
 from .relay_labels import RelayLabels
 from .relay_metrics import RelayMetrics
@@ -70,14 +89,20 @@ from .relay_page import RelayPage
 from .relay_patch import RelayPatch
 from .relay_patch_labels import RelayPatchLabels
 from .relay_ranking import RelayRanking
+from .relay_routes import RelayRoutes
+from .relay_routing import RelayRouting
 from .relay_sample import RelaySample
+from .relay_sessions import RelaySessions
 from .relay_state import RelayState
 from .relay_versions import RelayVersions
+from .route import Route
+from .route_next_hop import RouteNextHop
 from .service import Service
 from .service_health import ServiceHealth
 from .service_new import ServiceNew
 from .service_page import ServicePage
 from .service_patch import ServicePatch
+from .session import Session
 from .site import Site
 from .site_labels import SiteLabels
 from .site_new import SiteNew
@@ -85,6 +110,7 @@ from .site_new_labels import SiteNewLabels
 from .site_page import SitePage
 from .site_patch import SitePatch
 from .site_patch_labels import SitePatchLabels
+from .standing import Standing
 from .token_kind import TokenKind
 from .wait_for import WaitFor
 from .why import Why
@@ -110,12 +136,14 @@ __all__ = (
     "CredentialsRenewal",
     "DocumentState",
     "Encapsulation",
+    "End",
     "Engine",
     "EnrolledNetwork",
     "EnrolledRelay",
     "Enrolment",
     "EnrolmentAnswer",
     "EnrolmentLabels",
+    "Family",
     "Health",
     "HealthReport",
     "HostVersions",
@@ -128,6 +156,8 @@ __all__ = (
     "JoinTokenPage",
     "Latencies",
     "LatenciesLatencies",
+    "LearnedRoute",
+    "LearnedRoutePage",
     "LinkMetrics",
     "MeshRelay",
     "MeshRelayPage",
@@ -138,14 +168,27 @@ __all__ = (
     "NetworkNew",
     "NetworkPage",
     "NetworkPatch",
+    "NetworkPath",
     "NetworkSettings",
     "NetworkSettingsPatch",
     "OperatorRole",
     "OwnerKind",
+    "PathEnd",
+    "PathHop",
     "Peer",
+    "Peering",
+    "PeeringLabels",
+    "PeeringNew",
+    "PeeringNewLabels",
+    "PeeringPage",
+    "PeeringPatch",
+    "PeeringPatchLabels",
+    "PeeringRemark",
     "PeerKind",
     "PeerLabels",
     "PeerPage",
+    "PrefixRuleIn",
+    "PrefixRuleOut",
     "Problem",
     "ProblemError",
     "ProblemErrorLocationType0",
@@ -153,6 +196,8 @@ __all__ = (
     "RankedRelay",
     "RankedRelayParts",
     "Reason",
+    "RefusedRoute",
+    "RefusedRoutePage",
     "Relay",
     "RelayLabels",
     "RelayMetrics",
@@ -160,14 +205,20 @@ __all__ = (
     "RelayPatch",
     "RelayPatchLabels",
     "RelayRanking",
+    "RelayRoutes",
+    "RelayRouting",
     "RelaySample",
+    "RelaySessions",
     "RelayState",
     "RelayVersions",
+    "Route",
+    "RouteNextHop",
     "Service",
     "ServiceHealth",
     "ServiceNew",
     "ServicePage",
     "ServicePatch",
+    "Session",
     "Site",
     "SiteLabels",
     "SiteNew",
@@ -175,6 +226,7 @@ __all__ = (
     "SitePage",
     "SitePatch",
     "SitePatchLabels",
+    "Standing",
     "TokenKind",
     "WaitFor",
     "Why",
