@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from altnet.common.keys import PrivateKey
-from integration.registry.running import Host
+from integration.registry.running import Host, eventually
 from support.control_plane import ControlPlane, environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -105,7 +105,6 @@ async def test_an_operator_peers_a_relay_with_the_outside_and_looks_where_packet
             identity = PrivateKey.generate().public().base64
             answer = await Host(name).ask(http, token, identity_key=identity)
             assert answer.status_code == 201, answer.text
-    change = answer.json()["change"]
 
     secret = tmp_path / "bgp.password"
     secret.write_text("correct-horse\n")
@@ -132,8 +131,15 @@ async def test_an_operator_peers_a_relay_with_the_outside_and_looks_where_packet
     assert (await altnet("peerings", "remove", "isp", "--yes")).code == 0
     assert (await altnet("peerings", "show", "isp")).code == 5
 
-    async with altnet.plane.client() as api:  # documents are on the bus once the change is planned
-        await api.http.get(f"/v1/changes/{change}", params={"wait": "planned"})
+    async with altnet.plane.client() as api:
+        relay = (await api.all_of("/v1/relays"))[0]["id"]
+
+        async def planned() -> bool:
+            answer = await api.http.get(f"/v1/relays/{relay}/routes", params={"to": "fd42:1337:beef::2"})
+            ways = [way for route in answer.json().get("routes", ()) for way in route["next_hops"]]
+            return any(way["relay"] for way in ways)
+
+        await eventually(planned)
     table = await altnet("routes", "list", "berlin", "--to", "fd42:1337:beef::2")
     assert "paris" in table.out, table.err
     way = await altnet("path", "berlin", "paris", "--json")
