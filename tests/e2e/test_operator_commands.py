@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from altnet.common.keys import PrivateKey
-from integration.registry.running import Host
+from integration.registry.running import Host, eventually
 from support.control_plane import ControlPlane, environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -94,6 +94,64 @@ async def test_an_operator_sets_up_a_network_from_the_command_line(altnet: Opera
 
     assert (await altnet("mesh")).code == 0
     assert (await altnet("doctor")).code == 0
+
+
+async def test_an_operator_peers_a_relay_with_the_outside_and_looks_where_packets_go(
+    altnet: Operator, tmp_path: Path
+) -> None:
+    token = (await altnet("join-tokens", "create", "--kind", "relay", "--uses", "2")).out.strip()
+    async with httpx.AsyncClient(base_url=altnet.plane.url, trust_env=False) as http:
+        for name in ("berlin", "paris"):
+            identity = PrivateKey.generate().public().base64
+            answer = await Host(name).ask(http, token, identity_key=identity)
+            assert answer.status_code == 201, answer.text
+
+    secret = tmp_path / "bgp.password"
+    secret.write_text("correct-horse\n")
+    fields = ("--name", "isp", "--relay", "berlin", "--address", "2001:db8::1", "--asn", "65010")
+    wide = await altnet("peerings", "create", *fields, "--import", "2000::/3^+")
+    assert (wide.code, "accept_everything" in wide.err) == (2, True)
+    made = await altnet(
+        *("peerings", "create", *fields, "--import", "2001:db8:2::/48^48-64", "--export", "fd42:1337:beef::/48"),
+        *("--password-file", str(secret), "--bfd", "--json"),
+    )
+    assert made.code == 0, made.err
+    assert made.json["imports"] == [{"prefix": "2001:db8:2::/48", "shortest": 48, "longest": 64}]
+    assert (made.json["password_set"], made.json["bfd"]) == (True, True)
+    assert "correct-horse" not in made.out + made.err
+    assert "without BIRD" in made.err  # a word to its owner
+    listed = await altnet("peerings", "list", "--relay", "berlin", "--json")
+    assert [one["name"] for one in listed.json] == ["isp"]
+    changed = await altnet("peerings", "set", "isp", "--no-password", "--disable", "--json")
+    assert (changed.json["password_set"], changed.json["enabled"]) == (False, False)
+    shown = await altnet("peerings", "show", "isp")
+    assert "2001:db8::1" in shown.out
+    assert (await altnet("peerings", "set", "isp", "--no-password", "--password-file", str(secret))).code == 2
+    assert (await altnet("peerings", "remove", "isp")).code == 2
+    assert (await altnet("peerings", "remove", "isp", "--yes")).code == 0
+    assert (await altnet("peerings", "show", "isp")).code == 5
+
+    async with altnet.plane.client() as api:
+        relay = (await api.all_of("/v1/relays"))[0]["id"]
+
+        async def planned() -> bool:
+            answer = await api.http.get(f"/v1/relays/{relay}/routes", params={"to": "fd42:1337:beef::2"})
+            ways = [way for route in answer.json().get("routes", ()) for way in route["next_hops"]]
+            return any(way["relay"] for way in ways)
+
+        await eventually(planned)
+    table = await altnet("routes", "list", "berlin", "--to", "fd42:1337:beef::2")
+    assert "paris" in table.out, table.err
+    way = await altnet("path", "berlin", "paris", "--json")
+    assert (way.code, way.json["complete"], way.json["outcome"]) == (0, True, "delivered")
+    seen = await altnet("path", "berlin", "paris")
+    assert "berlin > paris" in seen.err
+    lost = await altnet("path", "berlin", "fd42:1337:beef::99")
+    assert (lost.code, "unreachable" in lost.out) == (1, True)
+    assert (await altnet("path", "berlin", "nowhere")).code == 5
+    assert (await altnet("routes", "learned", "--json")).json == []
+    assert (await altnet("routes", "refused", "--peering", "isp")).code == 5
+    assert "not said anything" in (await altnet("routes", "sessions", "berlin")).err
 
 
 async def test_what_goes_wrong_is_one_line_with_the_mend_and_its_own_exit_code(altnet: Operator) -> None:

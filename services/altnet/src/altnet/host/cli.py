@@ -30,7 +30,9 @@ from altnet.host.admin.cli import app as admin
 from altnet.host.lab.cli import app as lab
 from altnet.host.operator.clients import clients
 from altnet.host.operator.options import remember
+from altnet.host.operator.peerings import peerings
 from altnet.host.operator.relays import networks, relays
+from altnet.host.operator.routing import path, routes
 from altnet.host.operator.things import peers, services, sites
 from altnet.host.operator.tokens import join_tokens, tokens
 from altnet.host.operator.watching import changes, doctor, mesh
@@ -58,6 +60,8 @@ for name, group in (
     ("clients", clients),
     ("services", services),
     ("sites", sites),
+    ("peerings", peerings),
+    ("routes", routes),
     ("peers", peers),
     ("join-tokens", join_tokens),
     ("tokens", tokens),
@@ -65,6 +69,7 @@ for name, group in (
 ):
     app.add_typer(group, name=name)
 app.callback()(remember)
+app.command()(path)
 app.command()(mesh)
 app.command()(doctor)
 app.add_typer(lab, name="lab", help="A whole network in network namespaces on this machine.")
