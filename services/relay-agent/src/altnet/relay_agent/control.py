@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from altnet.common.errors import Invalid, NotFound, Unavailable
+from altnet.common.contracts.routing import RouteQuery, RouteTable
+from altnet.common.errors import AltnetError, Invalid, NotFound, Unavailable
 from altnet.relay_agent.status import AgentStatus
 
 _LARGEST: Final = 16 * 2**20
@@ -24,8 +25,16 @@ _LONGEST_PATH: Final = 107
 
 
 @contextlib.asynccontextmanager
-async def serve(path: str, status: Callable[[], Awaitable[AgentStatus]], *, timeout: float) -> AsyncIterator[None]:
-    """Answer `status` on the socket at `path` as long as the context lasts."""
+async def serve(
+    path: str,
+    status: Callable[[], Awaitable[AgentStatus]],
+    *,
+    timeout: float,
+    routes: Callable[[RouteQuery], Awaitable[RouteTable]] | None = None,
+) -> AsyncIterator[None]:
+    """Answer `status`, and `routes` with a `RouteQuery` behind it, on the socket at `path` as long as the context
+    lasts.
+    """
     if len(path.encode()) > _LONGEST_PATH:
         raise Invalid(
             "bad_setting",
@@ -37,9 +46,8 @@ async def serve(path: str, status: Callable[[], Awaitable[AgentStatus]], *, time
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(timeout):
-                question = (await reader.readline()).strip()
-                known = question == b"status"
-                writer.write(msgspec.json.encode(await status()) if known else b'{"error":"ask for status"}')
+                question, _, rest = (await reader.readline()).strip().partition(b" ")
+                writer.write(await _answer(question, rest, status, routes))
                 writer.write(b"\n")
                 await writer.drain()
         except (TimeoutError, ConnectionError, ValueError):
@@ -62,19 +70,65 @@ async def serve(path: str, status: Callable[[], Awaitable[AgentStatus]], *, time
         _unlink(path)
 
 
+async def _answer(
+    question: bytes,
+    rest: bytes,
+    status: Callable[[], Awaitable[AgentStatus]],
+    routes: Callable[[RouteQuery], Awaitable[RouteTable]] | None,
+) -> bytes:
+    if question == b"status":
+        return msgspec.json.encode(await status())
+    if question == b"routes" and routes is not None:
+        try:
+            return msgspec.json.encode(await routes(msgspec.json.decode(rest, type=RouteQuery)))
+        except AltnetError as error:
+            said = _Refusal(code=error.code, detail=error.detail, field=error.field, mend=error.mend)
+            return msgspec.json.encode({"error": said})
+    return b'{"error":{"code":"bad_question","detail":"ask for status or routes"}}'
+
+
+class _Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """An error on the socket."""
+
+    code: str
+    detail: str
+    field: str | None = None
+    mend: str | None = None
+
+
+class _Refused(msgspec.Struct, frozen=True, kw_only=True):
+    error: _Refusal | None = None
+
+
 def _unlink(path: str) -> None:
     Path(path).unlink(missing_ok=True)
 
 
 async def ask_status(path: str, *, timeout: float) -> AgentStatus:
     """The running agent's status. Raises `NotFound` (`agent_not_running`), `Unavailable`."""
+    return msgspec.json.decode(await _ask(path, b"status", timeout=timeout), type=AgentStatus)
+
+
+async def ask_routes(path: str, query: RouteQuery, *, timeout: float) -> RouteTable:
+    """The running agent's routes. Raises `NotFound` (`agent_not_running`), `Unavailable`, `Invalid`."""
+    answer = await _ask(path, b"routes " + msgspec.json.encode(query), timeout=timeout)
+    refused = msgspec.json.decode(answer, type=_Refused).error
+    if refused is not None:
+        raise Invalid(refused.code, refused.detail, field=refused.field, mend=refused.mend)
+    return msgspec.json.decode(answer, type=RouteTable)
+
+
+async def _ask(path: str, question: bytes, *, timeout: float) -> bytes:
+    """One line for one line, valid JSON."""
     try:
         async with asyncio.timeout(timeout):
             reader, writer = await asyncio.open_unix_connection(path, limit=_LARGEST)
             try:
-                writer.write(b"status\n")
+                writer.write(question + b"\n")
                 await writer.drain()
-                return msgspec.json.decode(await reader.readline(), type=AgentStatus)
+                answer = await reader.readline()
+                msgspec.json.decode(answer)
+                return answer
             finally:
                 writer.close()
     except (FileNotFoundError, ConnectionRefusedError):
