@@ -70,6 +70,11 @@ async def test_a_wrong_secret_is_refused_and_there_is_no_way_around_it(
     assert (await keyd.identity(agent.id))["state"] == "expected"
     assert agent.state.keyd().static == ""
 
+    async def told() -> bool:
+        return any(event.get("reason") == "noise_unfinished" for event in await keyd.events())
+
+    await eventually(told)
+
 
 async def test_a_host_without_the_secret_waits_for_an_owner_who_compares_fingerprints(
     registry: RunningRegistry, keyd: RunningKeyd

@@ -29,6 +29,7 @@ from altnet.common.errors import (
 from altnet.host.admin.cli import app as admin
 from altnet.host.lab.cli import app as lab
 from altnet.host.operator.clients import clients
+from altnet.host.operator.identities import identities
 from altnet.host.operator.options import remember
 from altnet.host.operator.relays import networks, relays
 from altnet.host.operator.things import peers, services, sites
@@ -59,6 +60,7 @@ for name, group in (
     ("services", services),
     ("sites", sites),
     ("peers", peers),
+    ("identities", identities),
     ("join-tokens", join_tokens),
     ("tokens", tokens),
     ("changes", changes),

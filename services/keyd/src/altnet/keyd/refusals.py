@@ -48,11 +48,14 @@ class Refusals:
 
     def note(self, relay: str, error: AltnetError) -> None:
         """Count a refusal, if it is one that is told."""
-        if error.code not in TOLD:
-            return
-        key = relay, error.code
+        if error.code in TOLD:
+            self.count(relay, error.code)
+
+    def count(self, relay: str, code: str) -> None:
+        """Count one, to be told."""
+        key = relay, code
         if key not in self._counts and len(self._counts) >= self._most:
-            key = NOBODY, error.code
+            key = NOBODY, code
         count = self._counts.setdefault(key, _Count(since=self._db.clock.now()))
         count.number += 1
 
