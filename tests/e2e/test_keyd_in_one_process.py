@@ -20,10 +20,11 @@ from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.state import DiskState, make_identity
 from support.control_plane import ControlPlane
 
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-@pytest.mark.e2e
-async def test_a_host_enrols_makes_contact_and_is_known_by_its_keys(tmp_path: Path) -> None:
-    async with ControlPlane(tmp_path / "control") as control, control.client() as operator:
+
+async def test_a_host_enrols_makes_contact_and_is_known_by_its_keys(control: ControlPlane, tmp_path: Path) -> None:
+    async with control.client() as operator:
         token = Secret(await operator.join_token(uses=1))
         state = DiskState(tmp_path / "agent", make=lambda: make_identity(make_nkey=make_nkey))
         state.open()
