@@ -267,6 +267,8 @@ async def test_events_are_numbered_without_a_gap_and_refusals_are_counted_in_one
         return sum(event["count"] for event in refused if event["reason"] == "noise_refused") == 3
 
     await eventually(all_told)
+    metrics = (await keyd.api.get("/metrics")).text
+    assert 'altnet_keyd_channel_refusals_total{reason="noise_refused"} 3.0' in metrics
     events = await keyd.events()
     assert sorted(event["number"] for event in events) == list(range(1, len(events) + 1))
     assert {"keyd.service_key.rotated", "keyd.identity.expected", "keyd.identity.confirmed"} <= {

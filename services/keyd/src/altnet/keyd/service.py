@@ -58,7 +58,12 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         settings=settings.keys,
         changed=responder.answer_for,
     )
-    refusals = Refusals(db, most=settings.channel.most_refusals)
+    metrics = Metrics(context.metrics, service=SERVICE)
+    refusals = Refusals(
+        db,
+        most=settings.channel.most_refusals,
+        counter=metrics.counter("channel_refusals", "What relays were refused, by reason.", labels=("reason",)),
+    )
     channel = ChannelServer(
         db=db,
         bus=bus,
@@ -71,7 +76,6 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
     )
     await channel.listen()
     events = RelayEvents(db, bus)
-    metrics = Metrics(context.metrics, service=SERVICE)
     metrics.gauge("channel_sessions", "Sessions held here.").set_function(lambda: responder.sessions)
     metrics.gauge("channel_handshakes", "Handshakes answered here.").set_function(lambda: channel.handshakes)
     metrics.gauge("channel_records", "Records opened here.").set_function(lambda: channel.records)
