@@ -315,6 +315,19 @@ def test_a_relay_over_its_rate_is_refused_before_any_computation_and_others_are_
     assert isinstance(responder.arrive(frames[4], peer=OTHER, now=0.0), Arrival)
 
 
+def test_a_handshake_that_leads_to_nothing_is_told_once() -> None:
+    responder, host = replica(b"replica0"), initiator()
+    greet(responder, host.attempt(SERVICE.public(), psk=b"x" * 32).frame, now=0.0)
+    used = shake(responder, host)
+    responder.open(used.session.seal(b"1", now=0.0), peer=HOST, now=0.0)
+    greet(responder, host.attempt(SERVICE.public(), psk=b"y" * 32).frame, now=1.0)
+
+    assert responder.sweep(59.0) == []
+    assert responder.sweep(61.0) == [HOST]
+    assert responder.sweep(62.0) == []
+    assert responder.sessions == 1
+
+
 def test_a_full_table_refuses_newcomers_and_puts_nobody_out_until_somebody_is_over() -> None:
     responder = replica(b"replica0", ResponderLimits(most_peers=1, session=LIMITS.session))
     held = shake(responder, initiator())

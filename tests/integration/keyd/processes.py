@@ -48,6 +48,11 @@ class KeydProcess:
                 process.send_signal(signal.SIGKILL)
             await process.wait()
 
+    @property
+    def kek(self) -> str:
+        """The key-encryption key, as its file has it."""
+        return (self._folder / "secrets" / "keyd" / "kek").read_text().strip()
+
     def log(self) -> str:
         return (self._folder / "keyd.log").read_text(errors="replace")
 

@@ -42,6 +42,7 @@ FAST = {
     "ALTNET_KEYD_KEYS__RELOAD": "0.1",
     "ALTNET_KEYD_CHANNEL__FLUSH_REFUSALS": "0.1",
     "ALTNET_KEYD_CHANNEL__SWEEP": "0.1",
+    "ALTNET_KEYD_CHANNEL__LIMITS__UNUSED_AFTER": "1",
 }
 PATIENT = Timers(keyd_spread=0, keyd_timeout=3, keyd_retry_first=0.05, keyd_retry_most=0.1)
 

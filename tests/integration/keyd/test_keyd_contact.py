@@ -10,12 +10,14 @@ import pytest
 from altnet.common.bus import rpc
 from altnet.common.bus.connect import BusSettings
 from altnet.common.bus.jwt import BusIdentity
-from altnet.common.contracts.keyd import HELLO, Frame, IdentityState
+from altnet.common.contracts.keyd import HELLO, Frame, IdentityState, Standing
 from altnet.common.db.settings import DatabaseSettings
-from altnet.common.errors import AltnetError, Forbidden, Unauthenticated
+from altnet.common.errors import AltnetError, Forbidden, Invalid, Unauthenticated
 from altnet.common.http.auth import Role
 from altnet.common.keys import PrivateKey
+from altnet.common.settings import Secret
 from altnet.common.signing import SigningKey
+from altnet.relay_agent.keyd import remember_token
 from altnet.relay_agent.state import Keyd
 from integration.keyd.running import FAST, RunningKeyd, enrol_agent, identity_for, meet, running_keyd, with_identity
 from integration.registry.running import RunningRegistry, eventually
@@ -65,10 +67,29 @@ async def test_a_wrong_secret_is_refused_and_there_is_no_way_around_it(
     for _ in range(2):
         with pytest.raises(Unauthenticated) as refusal:
             await agent.contact.meet()
-        assert refusal.value.code == "noise_refused"
+        assert refusal.value.code == "first_contact_refused"
 
     assert (await keyd.identity(agent.id))["state"] == "expected"
     assert agent.state.keyd().static == ""
+
+    async def told() -> bool:
+        return any(event.get("reason") == "noise_unfinished" for event in await keyd.events())
+
+    await eventually(told)
+
+
+async def test_a_host_that_enrols_again_with_another_token_keeps_its_pins(
+    registry: RunningRegistry, keyd: RunningKeyd
+) -> None:
+    agent = await enrol_agent(registry, "berlin-1")
+    await meet(agent)
+    pinned = agent.state.keyd()
+    await remember_token(agent.state, Secret(await registry.join_token()))
+
+    standing = await meet(agent.again())
+
+    assert standing.state is IdentityState.ACTIVE
+    assert agent.state.keyd() == pinned
 
 
 async def test_a_host_without_the_secret_waits_for_an_owner_who_compares_fingerprints(
@@ -214,6 +235,20 @@ async def test_a_keyd_that_was_set_up_anew_is_not_believed(
     assert refusal.value.code == "not_endorsed"
 
 
+async def test_nonsense_inside_a_channel_is_refused_inside_it(registry: RunningRegistry, keyd: RunningKeyd) -> None:
+    class Strange(msgspec.Struct, tag="delete everything"):
+        number: int = 7
+
+    agent = await enrol_agent(registry, "berlin-1")
+    await meet(agent)
+    assert agent.contact._channel is not None
+
+    with pytest.raises(Invalid) as refusal:
+        await agent.contact._channel.call(Strange(), Standing)
+    assert refusal.value.code == "bad_ask"
+    assert (await agent.contact.meet()).state is IdentityState.ACTIVE
+
+
 async def test_events_are_numbered_without_a_gap_and_refusals_are_counted_in_one(
     registry: RunningRegistry, keyd: RunningKeyd
 ) -> None:
@@ -232,6 +267,8 @@ async def test_events_are_numbered_without_a_gap_and_refusals_are_counted_in_one
         return sum(event["count"] for event in refused if event["reason"] == "noise_refused") == 3
 
     await eventually(all_told)
+    metrics = (await keyd.api.get("/metrics")).text
+    assert 'altnet_keyd_channel_refusals_total{reason="noise_refused"} 3.0' in metrics
     events = await keyd.events()
     assert sorted(event["number"] for event in events) == list(range(1, len(events) + 1))
     assert {"keyd.service_key.rotated", "keyd.identity.expected", "keyd.identity.confirmed"} <= {

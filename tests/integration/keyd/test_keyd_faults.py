@@ -88,6 +88,7 @@ async def test_kill_9_between_each_step_loses_nothing_and_confirms_once(
         Database(keyd_database, schema="keyd", clock=registry.db.clock) as db,
     ):
         agents = [await enrol_agent(registry, f"host-{step}") for step, _ in enumerate(STEPS)]
+        psks = [agent.state.keyd().psk for agent in agents]
         for step, agent in enumerate(agents):
             await take_step(agent, step)
             await process.kill()
@@ -99,6 +100,11 @@ async def test_kill_9_between_each_step_loses_nothing_and_confirms_once(
         async with db.raw() as connection:
             rows = await connection.fetch("SELECT kind, payload FROM keyd.outbox ORDER BY ordinal")
             static_keys = await connection.fetchval("SELECT count(*) FROM keyd.service_keys WHERE use = 'static'")
+        kept = [agent.state.identity() for agent in agents]
+        secrets = [key for own in kept for key in (own.identity_key, own.signing_key, own.nkey_seed)]
+        secrets += [process.kek, *psks]
+        assert "keyd" in process.log()
+        assert not [secret for secret in secrets if secret in process.log()]
         confirmed = [json.loads(row["payload"])["identity"] for row in rows if row["kind"] == "keyd.identity.confirmed"]
         numbers = sorted(json.loads(row["payload"])["number"] for row in rows)
         assert sorted(confirmed) == sorted(agent.id for agent in agents)

@@ -29,6 +29,7 @@ from altnet.common.errors import (
 from altnet.host.admin.cli import app as admin
 from altnet.host.lab.cli import app as lab
 from altnet.host.operator.clients import clients
+from altnet.host.operator.identities import identities
 from altnet.host.operator.options import remember
 from altnet.host.operator.peerings import peerings
 from altnet.host.operator.relays import networks, relays
@@ -63,6 +64,7 @@ for name, group in (
     ("peerings", peerings),
     ("routes", routes),
     ("peers", peers),
+    ("identities", identities),
     ("join-tokens", join_tokens),
     ("tokens", tokens),
     ("changes", changes),

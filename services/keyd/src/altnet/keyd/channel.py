@@ -38,7 +38,7 @@ from altnet.common.db.engine import Database
 from altnet.common.errors import AltnetError, Broken, Invalid, NotFound, Unauthenticated, Unavailable
 from altnet.common.keys import PublicKey
 from altnet.common.noise import first_contact
-from altnet.common.noise.failures import UNKNOWN_STATIC, unknown_session
+from altnet.common.noise.failures import UNFINISHED, UNKNOWN_STATIC, unknown_session
 from altnet.common.noise.responder import Request, Responder
 from altnet.common.seal import unseal
 from altnet.keyd.domain import identities as rules
@@ -125,7 +125,9 @@ class ChannelServer:
         await serve(records_of(self._responder.replica), Frame, self._record)
 
     async def sweep(self) -> None:
-        self._responder.sweep(self._clock.monotonic())
+        """Drop sessions that are over, and tell of handshakes that led to nothing."""
+        for relay in self._responder.sweep(self._clock.monotonic()):
+            self._refusals.count(relay, UNFINISHED)
 
     async def _keys(self, _: KeysQuery, __: RpcContext) -> ServiceKeys:
         return ServiceKeys(keys=tuple(self._keyring.public))

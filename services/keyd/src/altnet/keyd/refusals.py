@@ -15,6 +15,7 @@ from altnet.common.errors import AltnetError
 from altnet.common.noise import failures
 from altnet.keyd.keyring import ACTOR
 from altnet.keyd.store.events import EMITTER, next_numbers
+from prometheus_client import Counter
 
 TOLD: Final = frozenset(
     {
@@ -41,18 +42,26 @@ class _Count:
 class Refusals:
     """`note` while serving, `flush` as a job."""
 
-    def __init__(self, db: Database, *, most: int) -> None:
+    def __init__(self, db: Database, *, most: int, counter: Counter) -> None:
+        """`counter` has the label `reason`: codes of our own errors, so they are few."""
         self._db = db
         self._most = most
+        self._counter = counter
         self._counts: dict[tuple[str, str], _Count] = {}
 
     def note(self, relay: str, error: AltnetError) -> None:
-        """Count a refusal, if it is one that is told."""
-        if error.code not in TOLD:
-            return
-        key = relay, error.code
+        """Count a refusal; it is told too, if it is one of `TOLD`."""
+        if error.code in TOLD:
+            self.count(relay, error.code)
+        else:
+            self._counter.labels(error.code).inc()
+
+    def count(self, relay: str, code: str) -> None:
+        """Count one, to be told."""
+        self._counter.labels(code).inc()
+        key = relay, code
         if key not in self._counts and len(self._counts) >= self._most:
-            key = NOBODY, error.code
+            key = NOBODY, code
         count = self._counts.setdefault(key, _Count(since=self._db.clock.now()))
         count.number += 1
 

@@ -17,6 +17,7 @@ from altnet.common.bus.nkey import public_of
 from altnet.common.bus.publish import OutgoingEvent, publish_events
 from altnet.common.contracts.keyd import SERVICE
 from altnet.common.db import inbox
+from altnet.common.db.engine import Database
 from altnet.common.db.outbox import OutboxRelay
 from altnet.common.http.app import create_app
 from altnet.common.http.auth import ChainAuthenticator
@@ -34,6 +35,7 @@ from altnet.keyd.consumers import RelayEvents
 from altnet.keyd.keyring import Keyring
 from altnet.keyd.refusals import Refusals
 from altnet.keyd.settings import KeydSettings, encryption_keys
+from altnet.keyd.store.events import skip_numbers
 
 TITLE = "Altnet keyd"
 DESCRIPTION = "Identities of hosts, by their keys: what is proven, what waits for an owner, and keyd's own keys."
@@ -56,7 +58,12 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         settings=settings.keys,
         changed=responder.answer_for,
     )
-    refusals = Refusals(db, most=settings.channel.most_refusals)
+    metrics = Metrics(context.metrics, service=SERVICE)
+    refusals = Refusals(
+        db,
+        most=settings.channel.most_refusals,
+        counter=metrics.counter("channel_refusals", "What relays were refused, by reason.", labels=("reason",)),
+    )
     channel = ChannelServer(
         db=db,
         bus=bus,
@@ -69,7 +76,6 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
     )
     await channel.listen()
     events = RelayEvents(db, bus)
-    metrics = Metrics(context.metrics, service=SERVICE)
     metrics.gauge("channel_sessions", "Sessions held here.").set_function(lambda: responder.sessions)
     metrics.gauge("channel_handshakes", "Handshakes answered here.").set_function(lambda: channel.handshakes)
     metrics.gauge("channel_records", "Records opened here.").set_function(lambda: channel.records)
@@ -110,6 +116,12 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
     )
 
 
+async def _after_restore(db: Database, skip: int) -> None:
+    """Numbers that a lost day's events had are not given again: the gap shows that events are missing."""
+    async with db.transaction(actor="host") as uow:
+        await skip_numbers(uow, skip)
+
+
 def _first_contacts(context: ServiceContext, settings: KeydSettings, keyring: Keyring) -> FirstContacts | None:
     if context.identity is None:
         return None
@@ -142,4 +154,5 @@ service = Service(
     description=DESCRIPTION,
     migrations=_migrations(),
     open=open_keyd,
+    after_restore=_after_restore,
 )

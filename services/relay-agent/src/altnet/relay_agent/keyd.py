@@ -46,15 +46,17 @@ from altnet.relay_agent.state import Identity, Keyd, State
 _log = log.get(__name__)
 
 STRANGER: Final = "keyd_unproven"
+FIRST_REFUSED: Final = "first_contact_refused"
 
 
-async def remember_token(state: State, token: Secret) -> None:
-    """Keep the secret that the join token gives, for the first contact; what was pinned before is of another life."""
+async def remember_token(state: State, token: Secret, *, keep_pins: bool = True) -> None:
+    """Keep the secret that the join token gives, for the first contact; `keep_pins` off where a new life begins."""
     if not token:
         return
     identity = state.identity()
     psk = psk_of(token_digest(token.reveal()), nkey=identity.nkey, identity=identity.sealed_for.public())
-    await state.save_keyd(Keyd(psk=base64.b64encode(psk).decode()))
+    kept = state.keyd() if keep_pins else Keyd()
+    await state.save_keyd(msgspec.structs.replace(kept, psk=base64.b64encode(psk).decode()))
 
 
 class KeydContact:
@@ -112,8 +114,13 @@ class KeydContact:
     async def meet(self) -> Standing:
         """Make contact once and keep what it proves. Raises what keyd says, `Unavailable`, `Unauthenticated`."""
         kept = self._state.keyd()
-        if not kept.static:
-            return await self._first(kept)
+        if kept.psk or not kept.static:
+            try:
+                return await self._first(kept)
+            except Unauthenticated as error:
+                # A host that was let in before, and enrolled again: its old token counts, and so do its pins.
+                if error.code != FIRST_REFUSED or not kept.static:
+                    raise
         pins = Pins(static=kept.static, signing=kept.signing)
         self._remote = Remote(key=PublicKey.parse(pins.static))
         try:
@@ -125,6 +132,8 @@ class KeydContact:
             self._remote = Remote(key=PublicKey.parse(pins.static))
             standing = await self._ask()
         await self._follow(pins, standing)
+        if kept.psk:
+            await self._state.save_keyd(msgspec.structs.replace(self._state.keyd(), psk=""))
         return self._met(standing)
 
     def status(self) -> dict[str, str]:
@@ -144,7 +153,17 @@ class KeydContact:
         self._remote = Remote(key=PublicKey.parse(shown.static), psk=psk)
         if self._channel is not None:
             self._channel.close()  # whatever it holds was made with another idea of whom we speak to
-        standing = await self._ask()
+        try:
+            standing = await self._ask()
+        except Unauthenticated as error:
+            if psk is None or error.code != REFUSED:
+                raise
+            raise Unauthenticated(
+                FIRST_REFUSED,
+                "this host and keyd do not hold the secret of the same join token.",
+                mend="Was the host known already, or is somebody between? To go on without the secret, stop the agent,"
+                " remove keyd.json from its state, and have an owner compare both fingerprints.",
+            ) from None
         proven = current(standing.keys)
         if shown.static not in {key.key for key in standing.keys}:
             raise Unauthenticated(STRANGER, "keyd does not know the key that it answered with.", mend="Try again.")
@@ -214,7 +233,7 @@ class KeydContact:
     def _pins(self) -> Keyd | None:
         try:
             kept = self._state.keyd()
-        except (AltnetError, msgspec.DecodeError):
+        except AltnetError:
             return None
         return kept if kept.static else None
 

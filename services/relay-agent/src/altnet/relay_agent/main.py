@@ -55,7 +55,7 @@ async def enrol(settings: AgentSettings, *, state: DiskState, host: Host, clock:
     )
     if known is not None and (known.relay.id, known.network.id) != (enrolment.relay.id, enrolment.network.id):
         state.forget_documents()  # of another life
-        await remember_token(state, settings.join_token)
+        await remember_token(state, settings.join_token, keep_pins=False)
     await state.save_enrolment(enrolment)
     return enrolment
 

@@ -200,7 +200,8 @@ class ChannelRefused(SecurityEvent, frozen=True, kw_only=True):
     kind: ClassVar[str] = "keyd.channel.refused"
     relay: str
     reason: str
-    """The error's code: `noise_refused`, `noise_replayed`, `noise_too_many`, …"""
+    """The error's code: `noise_refused`, `noise_replayed`, `noise_too_many`, …; `noise_unfinished`: a handshake was
+    answered and led to nothing."""
     count: int
     since: Annotated[datetime, msgspec.Meta(tz=True)]
 

@@ -17,6 +17,8 @@ EXPIRED: Final = "noise_expired"
 UNKNOWN_STATIC: Final = "noise_unknown_static"
 TOO_MANY: Final = "noise_too_many"
 FULL: Final = "noise_full"
+UNFINISHED: Final = "noise_unfinished"
+"""A handshake that was answered, and nothing came after: the psk or a key was another one, or somebody died."""
 
 SHAKE_AGAIN: Final = frozenset({UNKNOWN_SESSION, EXPIRED, REFUSED})
 """After these an initiator gives its session up and shakes hands anew."""

@@ -207,20 +207,21 @@ class Responder:
         """End a peer's sessions: it is revoked, or its key is not the one any more."""
         self._peers.pop(peer, None)
 
-    def sweep(self, now: float) -> None:
-        """Drop what is over."""
+    def sweep(self, now: float) -> list[str]:
+        """Drop what is over. Returns the peers of handshakes that were answered and never used, once for each."""
+        unfinished: list[str] = []
         for name, peer in list(self._peers.items()):
-            peer.unused = [
-                held
-                for held in peer.unused
-                if now - held.session.began < self._limits.unused_after and not held.session.over(now)
-            ]
+            late = [held for held in peer.unused if now - held.session.began >= self._limits.unused_after]
+            if late:
+                peer.unused = [held for held in peer.unused if held not in late]
+                unfinished += [name] * len(late)
             if peer.before is not None and peer.before.session.over(now):
                 peer.before = None
             if peer.used is not None and peer.used.session.over(now):
                 peer.used = None
             if not any(peer.all()):
                 del self._peers[name]
+        return unfinished
 
     def _place(self, name: str, now: float) -> _Peer:
         peer = self._peers.get(name)

@@ -81,7 +81,8 @@ class Session:
         """
         if record.session != self.id:
             raise refused("record")
-        if record.counter >= self._limits.reject_after_messages or self.over(now):
+        limits = self._limits  # what we have sent does not count here: the last request has an answer too
+        if record.counter >= limits.reject_after_messages or now - self.began >= limits.reject_after:
             raise expired("is over")
         if not self._window.check(record.counter):
             raise replayed()

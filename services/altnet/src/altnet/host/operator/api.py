@@ -106,9 +106,9 @@ class Api:
         options = {} if "_" in wanted else {"name": wanted}
         found = [item for item in self.each(operation, **options) if wanted in (item.id, item.name)]
         if not found:
-            raise NotFound(f"no_such_{kind}", f"there is no {kind} {wanted}.", mend=f"See `altnet {kind}s list`.")
+            raise NotFound(f"no_such_{kind}", f"there is no {kind} {wanted}.", mend=f"See `altnet {_many(kind)} list`.")
         if len(found) > 1:
-            raise Conflict("ambiguous_name", f"several networks have a {kind} {wanted}.", mend="Name it by its id.")
+            raise Conflict("ambiguous_name", f"there are several of the name {wanted}.", mend="Name it by its id.")
         return found[0]
 
 
@@ -132,6 +132,10 @@ def answered(url: str, operation: Callable[..., Response[Any]], *arguments: Any,
     if response.status_code >= 400:
         raise Unavailable("unexpected_answer", f"{url} answered {int(response.status_code)}.")
     return answer if answer is not None else response
+
+
+def _many(kind: str) -> str:
+    return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
 
 
 def error_of(problem: Problem) -> AltnetError:

@@ -24,3 +24,8 @@ async def next_numbers(uow: UnitOfWork, count: int = 1) -> int:
     """The first of `count` numbers."""
     last = (await uow.connection.execute(_TAKE, {"emitter": EMITTER, "count": count})).scalar_one()
     return int(last) - count + 1
+
+
+async def skip_numbers(uow: UnitOfWork, count: int) -> None:
+    """Leave `count` numbers out."""
+    await next_numbers(uow, count)
