@@ -12,9 +12,10 @@ from typing import Final
 from altnet.common.net import AddressPlan
 from altnet.registry.domain.choosing import choose_links
 from altnet.registry.domain.latency import Latencies
+from altnet.registry.domain.linkindex import Link, link_id
 from altnet.registry.domain.links import Member
 from altnet.registry.domain.planner import Plan, plan, replan
-from altnet.registry.domain.world import Client, Link, Network, Relay, World, link_id
+from altnet.registry.domain.world import Client, Network, Relay, World
 
 from bench.report import Measure
 

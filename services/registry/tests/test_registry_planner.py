@@ -10,21 +10,10 @@ from altnet.common.contracts.desired import MeshSettings, RelayState
 from altnet.common.contracts.digest import document_digest, mesh_digest
 from altnet.common.contracts.routing import PrefixRule
 from altnet.common.net import AddressPlan
+from altnet.registry.domain.linkindex import Link, link_id
 from altnet.registry.domain.links import LinkKind
 from altnet.registry.domain.planner import Difference, Plan, plan, replan
-from altnet.registry.domain.world import (
-    Affected,
-    Client,
-    Link,
-    Network,
-    Peering,
-    Ref,
-    Relay,
-    Service,
-    Site,
-    World,
-    link_id,
-)
+from altnet.registry.domain.world import Affected, Client, Network, Peering, Ref, Relay, Service, Site, World
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule

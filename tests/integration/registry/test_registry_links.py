@@ -160,17 +160,18 @@ async def test_latencies_are_kept_and_a_link_moves_only_for_a_large_gain(sparse:
         }
         await relay.beat(links=tuple(LinkStatus(neighbour=other, up=True, rtt=value) for other, value in rtt.items()))
 
-    for relay in relays:
-        await report(relay)
-
-    async def is_measured() -> bool:
-        return all(link["latency"] is not None for link in await links(sparse, relay=relays[0].id))
-
     async def has_moved() -> bool:
+        for relay in relays:
+            await report(relay)
         return slow["id"] not in {link["id"] for link in await links(sparse)}
 
-    await eventually(is_measured)
+    async def is_measured() -> bool:
+        for relay in relays:
+            await report(relay)
+        return all(link["latency"] is not None for link in await links(sparse))
+
     await eventually(has_moved)
+    await eventually(is_measured)
     await settled(sparse, relays)
     told = await events(sparse)
     assert {event.reason for event in told} == {"relays", "latencies"}

@@ -152,10 +152,15 @@ async def rank_client_relays(
     """Rank relays for a client, by health, latency, load and region, with the reasons."""
     async with registry.db.read() as session:
         row = await clients.find(session, client)
-        ranked = await placement.rank_relays(
+        ranking = await placement.rank_with_standby(
             session, row.network_id, region=region, latencies=row.latencies, current=row.relay_id
         )
-    return RelayRanking(client=row.id, current=row.relay_id, relays=[RankedRelay.of(one) for one in ranked])
+    return RelayRanking(
+        client=row.id,
+        current=row.relay_id,
+        standby=ranking.standby,
+        relays=[RankedRelay.of(one) for one in ranking.ranked],
+    )
 
 
 @router.put("/v1/clients/{client}/latencies", status_code=204, responses=responses(401, 403, 404, 422, 503))

@@ -19,6 +19,7 @@ class Guest:
 
     client: str
     relay: str | None
+    standby: str | None = None
     latencies: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -69,7 +70,7 @@ def _move(guest: Guest, relays: Mapping[str, Candidate], *, crowded: bool) -> Mo
         replace(one, clients=one.clients - 1) if here is not None and one.relay == here.relay else one
         for one in relays.values()
     ]
-    ranking = choose(others, latencies=guest.latencies, current=guest.relay)
+    ranking = choose(others, latencies=guest.latencies, current=guest.relay, standby=guest.standby)
     if ranking.relay is None or ranking.relay == guest.relay:
         return None
     if guest.relay is None:

@@ -260,7 +260,7 @@ def _head(world: World, relay: Relay) -> RelayDocument:
         relay=relay.id,
         network=relay.network,
         generation=0,
-        links=world.links_of(relay),
+        links=world.links.of(relay),
         mesh_port=relay.mesh_port,
         access_port=relay.access_port,
         peerings=world.sessions(relay.id),

@@ -19,9 +19,7 @@ from altnet.common.contracts import routing
 from altnet.common.contracts.desired import AccessClient, Encapsulation, MeshSettings, RelayState
 from altnet.common.contracts.routing import Engine, PrefixRule
 from altnet.common.net import AddressPlan
-from altnet.registry.domain.latency import Pair
-from altnet.registry.domain.links import LinkKind
-from altnet.registry.domain.topology import Slots, beginners_of, begins_with
+from altnet.registry.domain.linkindex import Link, LinkIndex, links_as
 
 Ref = tuple[str, str]
 """Kind (`network`, `relay`, `client`, `service`, `site`, `peering`, `link`) and identifier."""
@@ -79,16 +77,6 @@ class Site:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Link:
-    """A chosen link between two relays."""
-
-    id: str
-    network: str
-    pair: Pair
-    kind: LinkKind
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Peering:
     id: str
     network: str
@@ -107,11 +95,6 @@ KINDS: dict[str, type[Item]] = {
     "peering": Peering,
     "link": Link,
 }
-
-
-def link_id(pair: Pair) -> str:
-    """The identifier of a link: those of its ends."""
-    return ".".join(pair)
 
 
 @dataclass
@@ -141,13 +124,8 @@ class World:
         self.clients: dict[str, Client] = {}
         self.services: dict[str, Service] = {}
         self.sites: dict[str, Site] = {}
-        self.links: dict[str, Link] = {}
         self.peerings: dict[str, Peering] = {}
-        self.slots: defaultdict[str, Slots] = defaultdict(Slots)
-        self.carriers: defaultdict[str, Slots] = defaultdict(Slots)
-        self.unchosen: defaultdict[str, Slots] = defaultdict(Slots)
-        self.chosen_in: defaultdict[str, set[str]] = defaultdict(set)
-        self.links_at: defaultdict[str, set[str]] = defaultdict(set)
+        self.links = LinkIndex(self.relays, full_mesh_up_to=full_mesh_up_to)
         self.clients_of: defaultdict[str, set[str]] = defaultdict(set)
         self.services_of: defaultdict[str, set[str]] = defaultdict(set)
         self.sites_of: defaultdict[str, set[str]] = defaultdict(set)
@@ -173,7 +151,7 @@ class World:
             case Site():
                 return self._replace_site(item.id, item)
             case Link():
-                return self._replace_link(item.id, item)
+                return Affected(documents=self.links.replace(item.id, item))
             case Peering():
                 return self._replace_peering(item.id, item)
 
@@ -190,7 +168,7 @@ class World:
             case "site":
                 return self._replace_site(identifier, None)
             case "link":
-                return self._replace_link(identifier, None)
+                return Affected(documents=self.links.replace(identifier, None))
             case "peering":
                 return self._replace_peering(identifier, None)
             case _:
@@ -204,29 +182,6 @@ class World:
         for site in self.sites_of[relay.id]:
             found.update(self.sites[site].prefixes)
         return tuple(sorted(found))
-
-    def spelled_out(self, network: str) -> bool:
-        """Whether documents name links: not in a full mesh."""
-        return bool(self.chosen_in[network]) or len(self.slots[network]) > self.full_mesh_up_to
-
-    def links_of(self, relay: Relay) -> tuple[str, ...] | None:
-        """The relays that a relay has links to, sorted; None means all (`RelayDocument.links`)."""
-        return tuple(sorted(self._linked(relay))) if self.spelled_out(relay.network) else None
-
-    def _linked(self, relay: Relay) -> set[str]:
-        """The chosen links of a relay, those it begins with, and those of beginners to it."""
-        carriers, unchosen = self.carriers[relay.network], self.unchosen[relay.network]
-        found = {end for link in self.links_at[relay.id] for end in self.links[link].pair}
-        found = {end for end in found if self._takes_part(end, relay.network)}
-        if not self.links_at[relay.id]:
-            found.update(begins_with(relay.slot, carriers))
-        if unchosen and _carries(relay):
-            found.update(beginners_of(relay.slot, carriers, unchosen))
-        return found - {relay.id}
-
-    def _takes_part(self, identifier: str, network: str) -> bool:
-        relay = self.relays.get(identifier)
-        return relay is not None and not relay.revoked and relay.network == network
 
     def sessions(self, relay: str) -> tuple[routing.Peering, ...]:
         """The peerings of a relay, sorted by id."""
@@ -275,72 +230,21 @@ class World:
         affected = Affected()
         if before == item:
             return affected
-        relinked = before is None or item is None or _links_as(before) != _links_as(item)
+        relinked = before is None or item is None or links_as(before) != links_as(item)
         if relinked and before is not None and not before.revoked:
-            affected.update(self._neighbourhood(before))
-            for index in (self.slots, self.carriers, self.unchosen):
-                index[before.network].discard(before.slot, before.id)
+            affected.documents |= self.links.leave(before)
         if item is None:
             self.relays.pop(identifier, None)
         else:
             self.relays[identifier] = item
             if relinked and not item.revoked:
-                self.slots[item.network].add(item.slot, item.id)
-                if _carries(item):
-                    self.carriers[item.network].add(item.slot, item.id)
-                if not self.links_at[item.id]:
-                    self.unchosen[item.network].add(item.slot, item.id)
-                affected.update(self._neighbourhood(item))
+                affected.documents |= self.links.enter(item)
         if before is None or item is None or before.slot != item.slot or before.network != item.network:
             for client in self.clients_of[identifier]:
                 self._index_roaming(self.clients[client])
         affected.entries.add(identifier)
         affected.documents.add(identifier)
         return affected
-
-    def _neighbourhood(self, relay: Relay) -> Affected:
-        """The relays whose links may differ with and without `relay`, which is present."""
-        network = relay.network
-        if not self.spelled_out(network):
-            return Affected()
-        if not self.chosen_in[network] and len(self.slots[network]) == self.full_mesh_up_to + 1:
-            return Affected(documents=set(self.slots[network].relays()))  # without it they are not spelled out
-        return Affected(documents=self._linked(relay) | set(begins_with(relay.slot, self.carriers[network])))
-
-    def _replace_link(self, identifier: str, item: Link | None) -> Affected:
-        before = self.links.get(identifier)
-        affected = Affected()
-        if before == item:
-            return affected
-        networks = {link.network for link in (before, item) if link is not None}
-        ends = {end for link in (before, item) if link is not None for end in link.pair}
-        spelled = {network: self.spelled_out(network) for network in networks}
-        if before is not None:
-            del self.links[identifier]
-            self.chosen_in[before.network].discard(identifier)
-            for end in before.pair:
-                self.links_at[end].discard(identifier)
-        if item is not None:
-            self.links[identifier] = item
-            self.chosen_in[item.network].add(identifier)
-            for end in item.pair:
-                self.links_at[end].add(identifier)
-        for end in ends:
-            affected.update(self._chosen(end, bool(self.links_at[end])))
-        affected.documents |= ends
-        for network in networks:
-            if self.spelled_out(network) != spelled[network]:
-                affected.documents.update(self.slots[network].relays())
-        return affected
-
-    def _chosen(self, identifier: str, chosen: bool) -> Affected:
-        """A relay has got its first chosen link, or lost its last: whose links that changes beside its own."""
-        relay = self.relays.get(identifier)
-        if relay is None or relay.revoked:
-            return Affected()
-        unchosen = self.unchosen[relay.network]
-        (unchosen.discard if chosen else unchosen.add)(relay.slot, relay.id)
-        return Affected(documents=set(begins_with(relay.slot, self.carriers[relay.network])))
 
     def _replace_client(self, identifier: str, item: Client | None) -> Affected:
         before = self.clients.get(identifier)
@@ -464,12 +368,3 @@ class World:
 def _host(address: IPv6Address) -> str:
     """The address as a prefix. inet_ntop writes RFC 5952 as `ipaddress` does, at a tenth of the time."""
     return f"{inet_ntop(AF_INET6, address.packed)}/128"
-
-
-def _carries(relay: Relay) -> bool:
-    """Whether relays without chosen links begin with one to this relay."""
-    return relay.state is RelayState.ACTIVE and bool(relay.endpoints)
-
-
-def _links_as(relay: Relay) -> tuple[object, ...]:
-    return relay.network, relay.slot, relay.revoked, _carries(relay)

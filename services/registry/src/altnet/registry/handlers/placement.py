@@ -6,22 +6,9 @@ from collections.abc import Mapping
 
 from altnet.common.errors import Exhausted
 from altnet.registry.domain.liveness import Health
-from altnet.registry.domain.selection import Candidate, Ranked, Ranking, choose
+from altnet.registry.domain.selection import Candidate, Ranking, choose
 from altnet.registry.store import relays
 from sqlalchemy.ext.asyncio import AsyncSession
-
-
-async def rank_relays(
-    session: AsyncSession,
-    network: str,
-    *,
-    region: str = "",
-    latencies: Mapping[str, float] | None = None,
-    current: str | None = None,
-) -> list[Ranked]:
-    """Every relay of the network that is not revoked, best first; `latencies` are milliseconds by relay."""
-    found = await rank_with_standby(session, network, region=region, latencies=latencies, current=current)
-    return list(found.ranked)
 
 
 async def rank_with_standby(
@@ -33,7 +20,10 @@ async def rank_with_standby(
     current: str | None = None,
     standby: str | None = None,
 ) -> Ranking:
-    """The same with the relay to use and the one that stands by; `current` and `standby` are the client's present."""
+    """Every relay of the network that is not revoked, best first, the one to use and the one that stands by.
+
+    `latencies` are milliseconds by relay; `current` and `standby` are the client's present ones.
+    """
     known = await candidates(session, network, without=current)
     return choose(known, region=region, latencies=latencies, current=current, standby=standby)
 
@@ -64,13 +54,13 @@ async def choose_relay(
     session: AsyncSession, network: str, *, region: str, latencies: Mapping[str, float], current: str | None
 ) -> str:
     """The best relay. Raises `Exhausted` (`no_usable_relay`)."""
-    ranked = await rank_relays(session, network, region=region, latencies=latencies, current=current)
-    if not ranked or not ranked[0].usable:
+    ranking = await rank_with_standby(session, network, region=region, latencies=latencies, current=current)
+    if ranking.relay is None:
         raise Exhausted(
             "no_usable_relay",
             "no relay can take clients: "
-            + ("there is none." if not ranked else "all are down, draining or unreachable."),
+            + ("there is none." if not ranking.ranked else "all are down, draining or unreachable."),
             field="/relay",
             mend="Enrol a relay with an endpoint, or see GET /v1/relays.",
         )
-    return ranked[0].relay
+    return ranking.relay

@@ -21,8 +21,8 @@ from altnet.common.contracts.registry import ChosenLink, LinksChanged
 from altnet.common.db.engine import Database
 from altnet.registry.domain.choosing import choose_links
 from altnet.registry.domain.latency import Latencies, LatencyBook, LatencyRule, Pair
+from altnet.registry.domain.linkindex import link_id
 from altnet.registry.domain.links import Choice, LinkKind, Member
-from altnet.registry.domain.world import link_id
 from altnet.registry.jobs.planning import Planning
 from altnet.registry.settings import LinkSettings
 from altnet.registry.store import changes as change_rows
@@ -123,7 +123,7 @@ class Linking:
 
     async def _consider(self, network: str, *, review: bool) -> int:
         members = self._members(network)
-        current = self._current(network)
+        current = self._planning.world.links.chosen(network)
         measured_anew = review and self._reviewed.get(network) != self._version
         before = self._considered.get(network, ())
         if members == before and not measured_anew:
@@ -186,7 +186,7 @@ class Linking:
 
     def _members(self, network: str) -> tuple[Member, ...]:
         world = self._planning.world
-        relays = [world.relays[relay] for relay in sorted(world.slots[network].relays())]
+        relays = [world.relays[relay] for relay in sorted(world.links.members(network))]
         return tuple(
             Member(
                 id=relay.id,
@@ -197,11 +197,6 @@ class Linking:
             )
             for relay in relays
         )
-
-    def _current(self, network: str) -> dict[Pair, LinkKind]:
-        world = self._planning.world
-        links = (world.links[link] for link in world.chosen_in[network])
-        return {link.pair: link.kind for link in links}
 
     def _empty_book(self, known: Mapping[Pair, float]) -> LatencyBook:
         rule = LatencyRule(

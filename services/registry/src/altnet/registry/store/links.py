@@ -9,8 +9,8 @@ from typing import Any
 from altnet.common.db.engine import Database
 from altnet.common.db.uow import UnitOfWork
 from altnet.registry.domain.latency import Pair
+from altnet.registry.domain.linkindex import link_id
 from altnet.registry.domain.links import LinkKind
-from altnet.registry.domain.world import link_id
 from altnet.registry.tables import LatencyRow, LinkRow, RelayRow
 from sqlalchemy import Select, and_, func, literal, not_, or_, select, text, union_all
 from sqlmodel import col

@@ -17,8 +17,9 @@ from altnet.common.contracts.desired import Encapsulation, MeshSettings, RelaySt
 from altnet.common.contracts.routing import Engine
 from altnet.common.db.engine import Database, RawConnection
 from altnet.common.db.uow import UnitOfWork
+from altnet.registry.domain.linkindex import Link
 from altnet.registry.domain.links import LinkKind
-from altnet.registry.domain.world import Client, Item, Link, Network, Peering, Ref, Relay, Service, Site
+from altnet.registry.domain.world import Client, Item, Network, Peering, Ref, Relay, Service, Site
 from altnet.registry.store import peerings
 from sqlalchemy import text
 

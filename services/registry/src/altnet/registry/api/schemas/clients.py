@@ -134,6 +134,8 @@ class RelayRanking(Model):
 
     client: str
     current: str | None
+    standby: str | None
+    """The relay that would stand by for the first: usable, and of another failure domain if possible."""
     relays: list[RankedRelay]
 
 
