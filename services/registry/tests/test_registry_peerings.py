@@ -181,6 +181,7 @@ def test_its_owner_is_told_what_is_allowed_and_worth_a_word() -> None:
     assert codes(msgspec.structs.replace(fine, enabled=False)) == {"disabled"}
     assert codes(msgspec.structs.replace(fine, families=(Family.IPV6, Family.IPV4))) == {"next_hop_family"}
     assert codes(fine, engine=Engine.STATIC, password_lost=True) == {"no_routing_engine", "password_needed"}
+    assert codes(fine, silent=True) == {"relay_silent"}
     assert codes(fine, accept_everything=True) == {"accept_everything_unused"}
     wide = msgspec.structs.replace(fine, exports=(rule("2000::/3"),))
     assert codes(wide, announce_everything=True) == {"announce_everything"}
@@ -277,6 +278,16 @@ def test_what_makes_no_sense_or_is_too_much_is_left_out_and_counted() -> None:
     found = compare(Recorded(), table, {"p": 2})
     assert [one.prefix for one in found.learned] == ["2001:db8:1::/48", "2001:db8:2::/48"]
     assert found.ignored == 8
+
+
+def test_one_route_is_bounded_so_that_a_batch_fits_into_an_event() -> None:
+    big = msgspec.structs.replace(
+        route("2001:db8:1::/48"), communities=("x" * 512,) * 10_000, next_hop="y" * 512, as_path=(1,) * 255
+    )
+    (found,) = compare(Recorded(), LearnedTable(digest="d", learned=(big,)), {"p": 1}).learned
+    assert len(msgspec.json.encode(found)) < 8_000
+    longer = msgspec.structs.replace(big, as_path=(1,) * 256)
+    assert compare(Recorded(), LearnedTable(digest="d", learned=(longer,)), {"p": 1}).ignored == 1
 
 
 def test_a_refused_route_is_told_once_until_it_is_gone() -> None:

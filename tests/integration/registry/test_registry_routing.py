@@ -29,7 +29,7 @@ from altnet.common.contracts.routing import (
     SessionStatus,
 )
 from altnet.common.db.settings import DatabaseSettings
-from altnet.common.errors import Invalid
+from altnet.common.errors import Invalid, Unauthenticated
 from altnet.common.keys import PrivateKey
 from altnet.common.metrics import render
 from integration.registry.running import FAST, Relay, RunningRegistry, eventually, running
@@ -518,6 +518,14 @@ async def test_a_relay_that_lost_its_routing_engine_has_learned_nothing_any_more
 
         await eventually(gone)
         assert len(tables.asked) == 1
+        await relay.beat(routing=RoutingStatus(engine=Engine.STATIC, healthy=False, problem="BIRD is missing"))
+
+        async def down() -> bool:
+            return bool((await registry.api.get("/v1/peerings?standing=down")).json()["items"])
+
+        await eventually(down)
+        (_, event) = (await events(registry, peering["id"], "registry.peering.down"))[0]
+        assert (event["state"], event["problem"]) == ("no_routing_engine", "BIRD is missing")
         shown = (await registry.api.get(f"/v1/peerings/{peering['id']}")).json()
         assert "no_routing_engine" in {one["code"] for one in shown["remarks"]}
 
@@ -551,6 +559,10 @@ async def test_a_relay_is_asked_for_its_routes_page_by_page(registry: RunningReg
         asked.append(query)
         if query.to == "192.0.2.0/24":
             raise Invalid("bad_prefix", "not here.", field="/to", mend="Ask for another.")
+        if query.to == "198.51.100.0/24":
+            raise Unauthenticated("odd", "who are you?")
+        if query.to == "203.0.113.0/24":  # more than was asked for
+            return RouteTable(engine=Engine.BIRD, routes=tuple(views))
         rest = [view for view in views if not query.after or view.prefix > query.after]
         return RouteTable(engine=Engine.BIRD, routes=tuple(rest[: query.limit]), more=len(rest) > query.limit)
 
@@ -569,6 +581,10 @@ async def test_a_relay_is_asked_for_its_routes_page_by_page(registry: RunningReg
     assert asked[-1].to == "10.1.2.3"
     refused = await registry.api.get(f"/v1/relays/{relay.id}/routes", params={"to": "192.0.2.0/24"})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/to")
+    odd = await registry.api.get(f"/v1/relays/{relay.id}/routes", params={"to": "198.51.100.0/24"})
+    assert (odd.status_code, odd.json()["code"]) == (503, "relay_refused")
+    many = await registry.api.get(f"/v1/relays/{relay.id}/routes", params={"to": "203.0.113.0/24", "limit": 2})
+    assert (len(many.json()["routes"]), many.json()["next_after"]) == (2, "10.1.0.0/16")
     bad = await registry.api.get(f"/v1/relays/{relay.id}/routes", params={"to": "nowhere"})
     assert (bad.status_code, bad.json()["errors"][0]["pointer"]) == (422, "/to")
 

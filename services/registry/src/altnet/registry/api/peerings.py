@@ -13,6 +13,7 @@ from altnet.registry.api.deps import Parts, Registry, tell
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.peerings import Peering, PeeringNew, PeeringPatch
 from altnet.registry.api.schemas.sessions import Session
+from altnet.registry.domain.liveness import Health
 from altnet.registry.domain.sessions import Standing
 from altnet.registry.handlers import peerings as handlers
 from altnet.registry.store import networks, peerings, relays, status
@@ -137,6 +138,7 @@ async def _show(
                 Session.of(own, routing.at) if routing and own else None,
                 identity_key=holder.identity_key,
                 engine=routing.said.engine if routing else Engine(holder.routing),
+                silent=stored[holder.id].health in (Health.LATE, Health.DOWN),
                 change=change,
             )
         )

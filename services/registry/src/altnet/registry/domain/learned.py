@@ -35,6 +35,11 @@ LearnedKey = tuple[str, str]
 RefusedKey = tuple[str, str, str]
 """Peering, prefix and reason."""
 
+LONGEST_PATH: Final = 255
+MOST_COMMUNITIES: Final = 64
+LONGEST_TEXT: Final = 64
+"""Bounds of one route, so that a batch of them always fits into an event."""
+
 Item = TypeVar("Item")
 
 
@@ -77,7 +82,7 @@ def compare(recorded: Recorded, table: LearnedTable, limits: Mapping[str, int]) 
             route,
             prefix=prefix,
             next_hop=_plain(route.next_hop),
-            communities=tuple(_plain(one) for one in route.communities),
+            communities=tuple(_plain(one) for one in route.communities[:MOST_COMMUNITIES]),
         )
     found.learned = [route for key, route in now.items() if recorded.learned.get(key) != route]
     found.withdrawn = [key for key in recorded.learned if key not in now]
@@ -130,9 +135,9 @@ def _canonical(text: str) -> str | None:
 
 
 def _sane(path: Sequence[int]) -> bool:
-    return len(path) <= 1024 and all(0 <= number < 2**32 for number in path)
+    return len(path) <= LONGEST_PATH and all(0 <= number < 2**32 for number in path)
 
 
 def _plain(text: str) -> str:
-    """Postgres takes no NUL."""
-    return text.replace("\0", "")
+    """Bounded, and without NUL, which Postgres does not take."""
+    return text[:LONGEST_TEXT].replace("\0", "")

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import Final
 
 from altnet.common.contracts.routing import NextHop, RouteTable, RouteView
 from altnet.common.errors import AltnetError
@@ -38,6 +39,9 @@ class End(StrEnum):
     NO_ANSWER = "no_answer"
     TOO_LONG = "too_long"
 
+
+MOST_ALTERNATIVES: Final = 16
+"""Shown of one relay."""
 
 _GOOD = (End.FORWARDED, End.DELIVERED, End.LEFT)
 _FATE = {
@@ -158,13 +162,16 @@ async def _hop(relay: str, depth: int, target: Address, ask: Ask) -> Hop:
     used = [(length, route) for length, route in fitting if route.used]
     if not used:
         hop.end, hop.detail = End.NO_ROUTE, f"no route to {target}"
-        hop.alternatives = tuple(route for _, route in sorted(fitting, key=lambda one: -one[0]))
+        hop.alternatives = _specific_first(fitting)
         return hop
     hop.route = max(used, key=lambda one: one[0])[1]
-    others = [one for one in fitting if one[1] is not hop.route]
-    hop.alternatives = tuple(route for _, route in sorted(others, key=lambda one: -one[0]))
+    hop.alternatives = _specific_first([one for one in fitting if one[1] is not hop.route])
     hop.end, hop.detail = _end(hop.route, relay)
     return hop
+
+
+def _specific_first(routes: list[tuple[int, RouteView]]) -> tuple[RouteView, ...]:
+    return tuple(route for _, route in sorted(routes, key=lambda one: -one[0])[:MOST_ALTERNATIVES])
 
 
 def _end(route: RouteView, relay: str) -> tuple[End, str]:

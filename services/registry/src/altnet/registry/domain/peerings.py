@@ -131,8 +131,12 @@ def remarks(
     accept_everything: bool,
     announce_everything: bool,
     password_lost: bool,
+    silent: bool = False,
 ) -> list[Remark]:
-    """What its owner should know. `password_lost`: the relay has another identity key than it was sealed for."""
+    """What its owner should know.
+
+    `password_lost`: the relay has another identity key than it was sealed for. `silent`: the relay is not heard.
+    """
     found: list[Remark] = []
 
     def say(code: str, field: str, detail: str, mend: str) -> None:
@@ -151,6 +155,13 @@ def remarks(
             "/relay",
             "the relay runs without BIRD: it holds no session.",
             "Install bird2 on its host; the agent notices.",
+        )
+    if silent:
+        say(
+            "relay_silent",
+            "/relay",
+            "the relay is not heard: how the session is now, nobody knows.",
+            "See the relay's health.",
         )
     if not peering.enabled:
         say("disabled", "/enabled", "the session is switched off.", "Set enabled to true.")

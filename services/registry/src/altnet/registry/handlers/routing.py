@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+import msgspec
 from altnet.common.bus import desired, rpc
 from altnet.common.bus.connect import Bus
 from altnet.common.bus.subjects import MESH_BUCKET, RELAY_BUCKET, mesh_snapshot_key
 from altnet.common.contracts.desired import MeshSnapshot, unpack_relay_document, unpack_snapshot
 from altnet.common.contracts.routing import ROUTES, Engine, RouteQuery, RouteTable
-from altnet.common.errors import Broken, Conflict, Invalid, NotFound, Unavailable
+from altnet.common.errors import AltnetError, Broken, Conflict, Invalid, NotFound, Unavailable
 from altnet.common.net import parse_prefix
 from altnet.registry.domain.direct_routes import direct_routes
 from altnet.registry.domain.paths import Walk, walk
@@ -39,11 +40,17 @@ class Questions:
         self._meshes: dict[str, MeshSnapshot] = {}
 
     async def routes(self, relay: RelayRow, engine: Engine, query: RouteQuery) -> RouteTable:
-        """A relay's routes. Raises `Unavailable`, `Invalid` for a query that it does not understand."""
+        """A relay's routes, at most as many as were asked for.
+
+        Raises `Unavailable`, `Invalid` for a query that it does not understand; what else a relay refuses with is its
+        own affair and never ours towards whoever asks.
+        """
         if engine is Engine.STATIC:
             return await self._computed(relay, query)
         try:
-            return await rpc.ask_relay(self._bus, relay.id, ROUTES, query, RouteTable, timeout=self._timeout)
+            table = await rpc.ask_relay(self._bus, relay.id, ROUTES, query, RouteTable, timeout=self._timeout)
+        except Invalid:
+            raise
         except Unavailable as error:
             if error.code != NOBODY:
                 raise
@@ -52,6 +59,11 @@ class Questions:
                 f"the relay {relay.name} is not on the bus, or its agent does not answer such questions yet.",
                 mend="See its health, and upgrade its agent.",
             ) from None
+        except AltnetError as error:
+            raise Unavailable("relay_refused", f"the relay {relay.name} gives no answer: {error.detail}") from None
+        if len(table.routes) <= query.limit:
+            return table
+        return msgspec.structs.replace(table, routes=table.routes[: query.limit], more=True)
 
     async def _computed(self, relay: RelayRow, query: RouteQuery) -> RouteTable:
         mesh = self._meshes.get(relay.network_id)

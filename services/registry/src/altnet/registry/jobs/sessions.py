@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping
 
 from altnet.common.contracts.agent import Heartbeat
 from altnet.common.contracts.peerings import PeeringDown, PeeringUp
-from altnet.common.contracts.routing import Engine, Peering
+from altnet.common.contracts.routing import Engine, Peering, SessionStatus
 from altnet.common.db.engine import Database
 from altnet.registry.domain.sessions import SessionRule, Standing, Turn, Watched
 from altnet.registry.settings import SessionSettings
 from altnet.registry.store import status
 
 ACTOR = "registry"
+NO_ENGINE = "no_routing_engine"
+"""The state of every session of a relay that runs without BIRD."""
 
 Lookup = Callable[[str], Mapping[str, Peering]]
 """The peerings of a relay, by id."""
@@ -68,9 +70,12 @@ class Sessions:
             peering: before.get(peering) or Watched(self._stored.get(peering, Standing.NEW)) for peering in known
         }
         said = {one.neighbour: one for one in heartbeat.routing.peerings}
+        if heartbeat.routing.engine is Engine.STATIC:
+            problem = heartbeat.routing.problem
+            said = {peering: SessionStatus(neighbour=peering, state=NO_ENGINE, problem=problem) for peering in known}
         for identifier, peering in known.items():
             one = watched[identifier]
-            if not peering.enabled or heartbeat.routing.engine is Engine.STATIC:
+            if not peering.enabled:
                 if one.switched_off():
                     self._turned[identifier] = (relay, peering, None)
             elif (turn := one.heard(said.get(identifier), self._rule)) is not None:

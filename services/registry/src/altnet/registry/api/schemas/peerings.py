@@ -231,6 +231,7 @@ class Peering(Model):
         *,
         identity_key: str,
         engine: Engine,
+        silent: bool,
         change: int | None = None,
     ) -> Peering:
         told = store.of_row(row)
@@ -240,6 +241,7 @@ class Peering(Model):
             accept_everything=row.accept_everything,
             announce_everything=row.announce_everything,
             password_lost=bool(row.password) and row.password_key != identity_key,
+            silent=silent,
         )
         return cls(
             id=row.id,
