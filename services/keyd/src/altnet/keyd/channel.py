@@ -8,8 +8,8 @@ Invariant: what happens inside a session happens for an identity that is not rev
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -88,7 +88,7 @@ class FirstContacts:
 
 
 class ChannelServer:
-    """`listen` once; it holds across reconnects. `psk_of` is None where keyd has no bus identity to ask with."""
+    """`run` is a job. `first_contacts` is None where keyd has no bus identity to ask with."""
 
     def __init__(
         self,
@@ -114,15 +114,21 @@ class ChannelServer:
         self.handshakes = 0
         self.records = 0
 
-    async def listen(self) -> None:
-        async def serve(
-            verb: str, kind: type[msgspec.Struct], answer: Callable[..., Awaitable[msgspec.Struct]]
-        ) -> None:
-            await rpc.serve(self._bus, SERVICE, verb, kind, answer, callers="relays")
-
-        await serve(KEYS, KeysQuery, self._keys)
-        await serve(HELLO, Frame, self._hello)
-        await serve(records_of(self._responder.replica), Frame, self._record)
+    async def run(self) -> None:
+        """Answer, from when there are keys to answer with, until cancelled: a replica without keys is no replica."""
+        await self._keyring.loaded.wait()
+        heard = [
+            await rpc.serve(self._bus, SERVICE, KEYS, KeysQuery, self._keys, callers="relays"),
+            await rpc.serve(self._bus, SERVICE, HELLO, Frame, self._hello, callers="relays"),
+            await rpc.serve(
+                self._bus, SERVICE, records_of(self._responder.replica), Frame, self._record, callers="relays"
+            ),
+        ]
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for subscription in heard:
+                await subscription.stop()
 
     async def sweep(self) -> None:
         """Drop sessions that are over, and tell of handshakes that led to nothing."""

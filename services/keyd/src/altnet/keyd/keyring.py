@@ -47,6 +47,8 @@ class Keyring:
         self._randomness = randomness
         self._settings = settings
         self._changed = changed
+        self.loaded = asyncio.Event()
+        """Set once there are keys."""
         self._hurry = asyncio.Event()
         self._public: tuple[ServiceKey, ...] = ()
         self._static: tuple[PublicKey, PrivateKey] | None = None
@@ -124,6 +126,7 @@ class Keyring:
         self._static = current
         self._public = tuple(_public(row) for row in rows)
         self._changed(statics)
+        self.loaded.set()
 
 
 def _public(row: ServiceKeyRow) -> ServiceKey:

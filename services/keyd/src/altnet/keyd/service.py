@@ -45,7 +45,7 @@ PUBLISH_TIMEOUT = 5.0
 
 @asynccontextmanager
 async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
-    """Start listening on the bus and make the application and the jobs. Raises `Invalid` without its key."""
+    """Make the application and the jobs; listening is a job too. Raises `Invalid` without its key."""
     settings = context.load_settings(KeydSettings)
     kek, previous = encryption_keys(settings, context.settings.env)
     db, bus, clock = context.database, context.bus, context.clock
@@ -74,7 +74,6 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         first_contacts=_first_contacts(context, settings, keyring),
         settings=settings.channel,
     )
-    await channel.listen()
     events = RelayEvents(db, bus)
     metrics.gauge("channel_sessions", "Sessions held here.").set_function(lambda: responder.sessions)
     metrics.gauge("channel_handshakes", "Handshakes answered here.").set_function(lambda: channel.handshakes)
@@ -106,6 +105,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         app=app,
         jobs=[
             Job("keyd-keys", keyring.run),
+            Job("keyd-channel", channel.run),
             Job("keyd-outbox", outbox.run),
             Job("keyd-relays", events.run),
             Job("keyd-sessions", every(settings.channel.sweep, channel.sweep)),
