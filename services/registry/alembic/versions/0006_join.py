@@ -4,6 +4,7 @@ Revision ID: 0006
 Revises: 0004
 
 One secret a client, gone with it. `id` is what the holder's text names; only the hash of the text is kept.
+Claims of idempotency keys say which connection made them: `holder` (of a new installation since the first migration).
 """
 
 from alembic import op
@@ -23,6 +24,7 @@ STATEMENTS = (
         created_at timestamptz NOT NULL
     )
     """,
+    "ALTER TABLE registry.idempotency ADD COLUMN IF NOT EXISTS holder text",
 )
 
 
