@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PARTS := libs/common services/registry services/relay-agent services/altnet sdk/python
+PARTS := libs/common services/registry services/keyd services/relay-agent services/altnet sdk/python
 PYTEST := $(BIN)/python -m pytest
 # Two workers by default: the suites start real servers, and more workers than cores only wait for each other.
 WORKERS ?= 2

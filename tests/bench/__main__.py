@@ -19,6 +19,14 @@ from bench.report import Measure, table
 
 BENCHES: Final[dict[str, tuple[str, ...]]] = {
     "plan": ("plan_1000_relays", "plan_one_client_1000_relays"),
+    "links": (
+        "links_1000_relays",
+        "links_one_join_1000_relays",
+        "links_review_1000_relays",
+        "links_path_latency_1000_relays",
+        "links_path_hops_1000_relays",
+        "links_near_latency_1000_relays",
+    ),
     "start": ("ready", "ready_warm", "control_plane_rss", "agent_rss"),
     "agents": (
         "enrol_rate",
@@ -35,6 +43,7 @@ BENCHES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "wireguard": ("wg_apply_1000", "wg_apply_10000", "wg_change_one_of_10000"),
     "routes": ("routes_10000",),
+    "noise": ("noise_handshakes", "noise_messages"),
     "chaos": ("chaos_lost_updates", "chaos_equal_digests"),
 }
 """Module `bench_<key>` and what it measures with 1,000 agents."""

@@ -10,6 +10,10 @@ from ipaddress import IPv6Network
 from typing import Final
 
 from altnet.common.net import AddressPlan
+from altnet.registry.domain.choosing import choose_links
+from altnet.registry.domain.latency import Latencies
+from altnet.registry.domain.linkindex import Link, link_id
+from altnet.registry.domain.links import Member
 from altnet.registry.domain.planner import Plan, plan, replan
 from altnet.registry.domain.world import Client, Network, Relay, World
 
@@ -22,7 +26,7 @@ CHANGES: Final = 200
 
 
 def make_world(relays: int) -> World:
-    """A network of that many relays, each with a hundred clients of its own /64."""
+    """A network of that many relays with chosen links, each with a hundred clients of its own /64."""
     world = World()
     world.put(Network(id="net_bench", prefix=PREFIX))
     for slot in range(1, relays + 1):
@@ -47,6 +51,9 @@ def make_world(relays: int) -> World:
                     address=type(PREFIX.network_address)(home + number),
                 )
             )
+    members = [Member(id=relay) for relay in sorted(world.relays)]
+    for pair, kind in choose_links(members, Latencies({}, {}), {}).links.items():
+        world.put(Link(id=link_id(pair), network="net_bench", pair=pair, kind=kind))
     return world
 
 

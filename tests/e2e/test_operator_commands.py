@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from altnet.common.keys import PrivateKey
+from integration.registry.running import Host, eventually
 from support.control_plane import ControlPlane, environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -93,6 +96,64 @@ async def test_an_operator_sets_up_a_network_from_the_command_line(altnet: Opera
     assert (await altnet("doctor")).code == 0
 
 
+async def test_an_operator_peers_a_relay_with_the_outside_and_looks_where_packets_go(
+    altnet: Operator, tmp_path: Path
+) -> None:
+    token = (await altnet("join-tokens", "create", "--kind", "relay", "--uses", "2")).out.strip()
+    async with httpx.AsyncClient(base_url=altnet.plane.url, trust_env=False) as http:
+        for name in ("berlin", "paris"):
+            identity = PrivateKey.generate().public().base64
+            answer = await Host(name).ask(http, token, identity_key=identity)
+            assert answer.status_code == 201, answer.text
+
+    secret = tmp_path / "bgp.password"
+    secret.write_text("correct-horse\n")
+    fields = ("--name", "isp", "--relay", "berlin", "--address", "2001:db8::1", "--asn", "65010")
+    wide = await altnet("peerings", "create", *fields, "--import", "2000::/3^+")
+    assert (wide.code, "accept_everything" in wide.err) == (2, True)
+    made = await altnet(
+        *("peerings", "create", *fields, "--import", "2001:db8:2::/48^48-64", "--export", "fd42:1337:beef::/48"),
+        *("--password-file", str(secret), "--bfd", "--json"),
+    )
+    assert made.code == 0, made.err
+    assert made.json["imports"] == [{"prefix": "2001:db8:2::/48", "shortest": 48, "longest": 64}]
+    assert (made.json["password_set"], made.json["bfd"]) == (True, True)
+    assert "correct-horse" not in made.out + made.err
+    assert "without BIRD" in made.err  # a word to its owner
+    listed = await altnet("peerings", "list", "--relay", "berlin", "--json")
+    assert [one["name"] for one in listed.json] == ["isp"]
+    changed = await altnet("peerings", "set", "isp", "--no-password", "--disable", "--json")
+    assert (changed.json["password_set"], changed.json["enabled"]) == (False, False)
+    shown = await altnet("peerings", "show", "isp")
+    assert "2001:db8::1" in shown.out
+    assert (await altnet("peerings", "set", "isp", "--no-password", "--password-file", str(secret))).code == 2
+    assert (await altnet("peerings", "remove", "isp")).code == 2
+    assert (await altnet("peerings", "remove", "isp", "--yes")).code == 0
+    assert (await altnet("peerings", "show", "isp")).code == 5
+
+    async with altnet.plane.client() as api:
+        relay = (await api.all_of("/v1/relays"))[0]["id"]
+
+        async def planned() -> bool:
+            answer = await api.http.get(f"/v1/relays/{relay}/routes", params={"to": "fd42:1337:beef::2"})
+            ways = [way for route in answer.json().get("routes", ()) for way in route["next_hops"]]
+            return any(way["relay"] for way in ways)
+
+        await eventually(planned)
+    table = await altnet("routes", "list", "berlin", "--to", "fd42:1337:beef::2")
+    assert "paris" in table.out, table.err
+    way = await altnet("path", "berlin", "paris", "--json")
+    assert (way.code, way.json["complete"], way.json["outcome"]) == (0, True, "delivered")
+    seen = await altnet("path", "berlin", "paris")
+    assert "berlin > paris" in seen.err
+    lost = await altnet("path", "berlin", "fd42:1337:beef::99")
+    assert (lost.code, "unreachable" in lost.out) == (1, True)
+    assert (await altnet("path", "berlin", "nowhere")).code == 5
+    assert (await altnet("routes", "learned", "--json")).json == []
+    assert (await altnet("routes", "refused", "--peering", "isp")).code == 5
+    assert "not said anything" in (await altnet("routes", "sessions", "berlin")).err
+
+
 async def test_what_goes_wrong_is_one_line_with_the_mend_and_its_own_exit_code(altnet: Operator) -> None:
     unknown = await altnet("relays", "show", "nowhere")
     assert (unknown.code, unknown.err.count("\n")) == (5, 1)
@@ -113,3 +174,45 @@ async def test_what_goes_wrong_is_one_line_with_the_mend_and_its_own_exit_code(a
     assert "altnet up" in away.err
     for failed in (unknown, wrong, taken, nobody, away):
         assert "Traceback" not in failed.err
+
+
+async def test_a_machine_joins_by_a_token_alone_and_a_broken_off_run_is_repeated(
+    altnet: Operator, tmp_path: Path
+) -> None:
+    api = altnet.plane.facts["api"][0]
+    relay_token = (await altnet("join-tokens", "create", "--kind", "relay")).out.strip()
+    async with httpx.AsyncClient(base_url=api) as client:
+        assert (await Host("one").ask(client, relay_token)).status_code == 201
+    secret, config = tmp_path / "join.token", tmp_path / "alt.conf"
+    secret.write_text((await altnet("join-tokens", "create", "--kind", "client")).out)
+    asked = ("clients", "join", "--token-file", str(secret), "--name", "laptop", "--config", str(config))
+    nobody = {"ALTNET_TOKEN_FILE": "/nonexistent"}
+
+    away = await altnet(*asked, "--registry", "http://127.0.0.1:9", **nobody)
+    assert (away.code, "Traceback" in away.err) == (3, False)
+    begun = [line for line in config.read_text().splitlines() if line.startswith("PrivateKey")]
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+
+    joined = await altnet(*asked, "--registry", api, "--json", **nobody)
+    assert joined.code == 0, joined.err
+    text, own = config.read_text(), tmp_path / "alt.conf.token"
+    assert [line for line in text.splitlines() if line.startswith("PrivateKey")] == begun
+    assert f"Address = {joined.json['address']}/128" in text
+    assert PrivateKey.parse(begun[0].removeprefix("PrivateKey = ")).public().base64 == joined.json["key"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (config, own)} == {0o600}
+    assert begun[0].removeprefix("PrivateKey = ") not in joined.out + joined.err
+    assert own.read_text().strip() not in joined.out + joined.err
+
+    again = await altnet(*asked, "--registry", api, "--json", **nobody)
+    assert again.json["id"] == joined.json["id"]
+    assert config.read_text() == text
+    async with httpx.AsyncClient(
+        base_url=api, headers={"Authorization": f"Bearer {own.read_text().strip()}"}
+    ) as client:
+        assert (await client.get(f"/v1/clients/{joined.json['id']}/config")).status_code == 200
+        assert (await client.get("/v1/clients")).status_code == 403
+
+    config.write_text("[Interface]\nPrivateKey = somebody's\n")
+    refused = await altnet(*asked, "--registry", api, **nobody)
+    assert (refused.code, config.read_text()) == (2, "[Interface]\nPrivateKey = somebody's\n")
+    assert "somebody" not in refused.err

@@ -47,10 +47,13 @@ async def stored_ids(control: ControlPlane) -> list[str]:
 
 
 async def ledger_ids(control: ControlPlane) -> list[str]:
-    """The id of every event that was ever written, in order."""
+    """The id of every event that was ever written, in order within each service's ledger."""
     sql = await control.sql()
     try:
-        rows = await sql.fetch("SELECT id::text AS id FROM registry.outbox ORDER BY ordinal")
+        schemas = await sql.fetch(
+            "SELECT schemaname AS name FROM pg_tables WHERE tablename = 'outbox' ORDER BY name DESC"
+        )
+        ledgers = [await sql.fetch(f"SELECT id::text AS id FROM {s['name']}.outbox ORDER BY ordinal") for s in schemas]
     finally:
         await sql.close()
-    return [row["id"] for row in rows]
+    return [row["id"] for rows in ledgers for row in rows]

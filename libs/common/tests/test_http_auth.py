@@ -206,13 +206,13 @@ def test_garbage_is_refused_and_never_an_error(text: str) -> None:
     assert Issuing().refused(text) == "token_invalid"
 
 
-@given(st.data())
-def test_a_token_with_any_character_changed_is_refused(data: st.DataObject) -> None:
+@given(st.floats(0, 1, exclude_max=True), st.permutations("ABCxyz019-_."))
+def test_a_token_with_any_character_changed_is_refused(where: float, signs: list[str]) -> None:
     issuing = Issuing()
     text = issuing.issuer.issue("alice", role=Role.ADMIN, lifetime=HOUR).text.reveal()
-    # The last character of the signature carries four unused bits.
-    place = data.draw(st.integers(0, len(text) - 2))
-    other = data.draw(st.sampled_from("ABCxyz019-_.").filter(lambda sign: sign != text[place]))
+    # The last character of the signature carries four unused bits. Nothing drawn may depend on the token: it is random.
+    place = int(where * (len(text) - 1))
+    other = next(sign for sign in signs if sign != text[place])
 
     assert issuing.refused(text[:place] + other + text[place + 1 :]) in ("token_invalid", "token_expired")
 

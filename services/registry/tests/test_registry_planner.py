@@ -5,11 +5,15 @@ from __future__ import annotations
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
+from altnet.common.contracts import routing
 from altnet.common.contracts.desired import MeshSettings, RelayState
 from altnet.common.contracts.digest import document_digest, mesh_digest
+from altnet.common.contracts.routing import PrefixRule
 from altnet.common.net import AddressPlan
+from altnet.registry.domain.linkindex import Link, link_id
+from altnet.registry.domain.links import LinkKind
 from altnet.registry.domain.planner import Difference, Plan, plan, replan
-from altnet.registry.domain.world import Affected, Client, Network, Ref, Relay, Service, Site, World
+from altnet.registry.domain.world import Affected, Client, Network, Peering, Ref, Relay, Service, Site, World
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -28,6 +32,19 @@ def relay(number: int, **more: Any) -> Relay:
 def client(number: int, on: str | None, home: int = 1) -> Client:
     address = PLAN.client_prefix(home)[number + 256]
     return Client(id=f"c{number}", network="n", relay=on, key=f"ck{number}", address=address)
+
+
+def link(one: int, other: int, *, kind: LinkKind = LinkKind.NEAR) -> Link:
+    first, second = sorted((f"r{one}", f"r{other}"))
+    return Link(id=link_id((first, second)), network="n", pair=(first, second), kind=kind)
+
+
+def peering(number: int, on: int, *, imports: tuple[int, ...] = (1,), **more: Any) -> Peering:
+    rules = tuple(PrefixRule(prefix=f"10.{one}.0.0/16", shortest=16, longest=24) for one in imports)
+    told = routing.Peering(
+        id=f"p{number}", name=f"p{number}", address=f"192.0.2.{number}", asn=65000 + number, imports=rules, **more
+    )
+    return Peering(id=f"p{number}", network="n", relay=f"r{on}", told=told)
 
 
 def contents(current: Plan) -> tuple[Any, Any]:
@@ -61,9 +78,32 @@ class Incremental(RuleBasedStateMachine):
         self.items[ref] = item
         replan(self.world, self.current, self.world.put(item))
 
-    @rule(number=numbers, state=st.sampled_from(RelayState), revoked=st.booleans(), key=st.sampled_from("ab"))
-    def put_relay(self, number: int, state: RelayState, revoked: bool, key: str) -> None:
-        self.put(("relay", f"r{number}"), relay(number, state=state, revoked=revoked, key=f"{key}{number}"))
+    @rule(
+        number=numbers,
+        state=st.sampled_from(RelayState),
+        revoked=st.booleans(),
+        key=st.sampled_from("ab"),
+        endpoints=st.sampled_from([(), ("192.0.2.1:1",)]),
+    )
+    def put_relay(self, number: int, state: RelayState, revoked: bool, key: str, endpoints: tuple[str, ...]) -> None:
+        self.put(
+            ("relay", f"r{number}"),
+            relay(number, state=state, revoked=revoked, key=f"{key}{number}", endpoints=endpoints),
+        )
+
+    @rule(one=numbers, other=numbers, kind=st.sampled_from(LinkKind))
+    def put_link(self, one: int, other: int, kind: LinkKind) -> None:
+        if one != other:
+            item = link(one, other, kind=kind)
+            self.put(("link", item.id), item)
+
+    @rule(data=st.data())
+    def remove_link(self, data: st.DataObject) -> None:
+        links = sorted(ref for ref in self.items if ref[0] == "link")
+        if links:
+            ref = data.draw(st.sampled_from(links))
+            del self.items[ref]
+            replan(self.world, self.current, self.world.remove(ref))
 
     @rule(number=numbers, on=relay_ids)
     def put_client(self, number: int, on: str | None) -> None:
@@ -82,14 +122,20 @@ class Incremental(RuleBasedStateMachine):
             ("site", f"x{number}"), Site(id=f"x{number}", network="n", prefixes=(f"10.{number}.0.0/16",), relays=relays)
         )
 
+    @rule(number=numbers, on=numbers, imports=st.sets(numbers, max_size=3), enabled=st.booleans())
+    def put_peering(self, number: int, on: int, imports: set[int], enabled: bool) -> None:
+        item = peering(number, on, imports=tuple(sorted(imports)), enabled=enabled)
+        self.put(("peering", f"p{number}"), item)
+
     @rule(keepalive=st.sampled_from([0, 25]))
     def put_settings(self, keepalive: int) -> None:
         self.put(("network", "n"), Network(id="n", prefix=PREFIX, settings=MeshSettings(keepalive=keepalive)))
 
-    @rule(ref=st.tuples(st.sampled_from(["relay", "client", "service", "site"]), numbers))
+    @rule(ref=st.tuples(st.sampled_from(["relay", "client", "service", "site", "peering"]), numbers))
     def remove(self, ref: tuple[str, int]) -> None:
         kind, number = ref
-        key = (kind, f"{ {'relay': 'r', 'client': 'c', 'service': 's', 'site': 'x'}[kind] }{number}")
+        letter = {"relay": "r", "client": "c", "service": "s", "site": "x", "peering": "p"}[kind]
+        key = (kind, f"{letter}{number}")
         self.items.pop(key, None)
         replan(self.world, self.current, self.world.remove(key))
 
@@ -99,6 +145,13 @@ class Incremental(RuleBasedStateMachine):
         for ref in sorted(self.items, reverse=True):  # also in another order
             fresh.put(self.items[ref])
         assert contents(self.current) == contents(plan(fresh))
+
+    @invariant()
+    def links_are_symmetric(self) -> None:
+        documents = {relay: it.document().links for relay, it in self.current.documents.items()}
+        for relay, links in documents.items():
+            for other in links or ():
+                assert relay in (documents[other] or ())
 
     @invariant()
     def digests_are_those_that_an_agent_would_compute(self) -> None:
@@ -186,3 +239,64 @@ def test_a_difference_names_only_the_documents_that_an_object_had_a_part_in() ->
     difference = replan(at, current, both)
     assert difference.concerns(first) == (set(), {"r1"})
     assert difference.concerns(second) == (set(), {"r2"})
+
+
+def test_beyond_the_bound_chosen_links_decide_and_newcomers_begin_on_two_carriers() -> None:
+    at = world(6, full_mesh_up_to=4)
+    for number in range(1, 7):
+        at.put(relay(number, endpoints=("192.0.2.1:1",)))
+    current = plan(at)
+    assert current.documents["r1"].document().links == ("r2", "r6")
+    for pair in ((1, 4), (2, 5), (3, 6)):
+        change(at, current, link(*pair))
+    assert current.documents["r1"].document().links == ("r4",)
+    difference = change(at, current, relay(7, endpoints=("192.0.2.1:1",)))
+    assert current.documents["r7"].document().links == ("r1", "r6")
+    assert difference.documents == {"r1", "r6", "r7"}
+    difference = change(at, current, relay(4, revoked=True))
+    assert current.documents["r1"].document().links == ("r7",)
+    assert difference.documents == {"r1", "r4"}
+
+
+def test_without_chosen_links_a_small_network_is_a_full_mesh_again() -> None:
+    at = world(3, full_mesh_up_to=4)
+    current = plan(at)
+    change(at, current, link(1, 2))
+    assert current.documents["r1"].document().links == ("r2",)
+    replan(at, current, at.remove(("link", "r1.r2")))
+    assert [current.documents[f"r{number}"].document().links for number in (1, 2, 3)] == [None] * 3
+
+
+def test_a_site_of_two_relays_is_originated_by_both_and_by_the_one_that_is_left() -> None:
+    at = world(3)
+    current = plan(at)
+    prefixes = ("10.1.0.0/16", "2001:db8:1::/48")
+    difference = change(at, current, Site(id="x", network="n", prefixes=prefixes, relays=("r1", "r2")))
+    entries = current.meshes["n"].entries
+    assert [entries[f"r{number}"].origins for number in (1, 2, 3)] == [prefixes, prefixes, ()]
+    assert (difference.meshes["n"].changed, difference.documents) == ({"r1", "r2"}, set())
+    change(at, current, relay(1, revoked=True))
+    assert {entry.id: entry.origins for entry in entries.values()} == {"r2": prefixes, "r3": ()}
+
+
+def test_a_peering_writes_its_relays_document_and_entry_and_no_other() -> None:
+    at = world(50)
+    current = plan(at)
+    difference = change(at, current, peering(1, 2))
+    assert difference.documents == {"r2"}
+    assert difference.meshes["n"].changed == {"r2"}
+    assert [one.id for one in current.documents["r2"].document().peerings] == ["p1"]
+    same_rules = change(at, current, peering(2, 2))
+    assert (same_rules.documents, same_rules.meshes) == ({"r2"}, {})
+
+
+def test_what_a_relay_may_learn_is_the_union_of_what_its_enabled_peerings_may_import() -> None:
+    at = world(2)
+    current = plan(at)
+    for number, imports, enabled in ((1, (1, 2), True), (2, (2, 3), True), (3, (4,), False)):
+        change(at, current, peering(number, 1, imports=imports, enabled=enabled))
+    entry = current.meshes["n"].entries["r1"]
+    assert [rule.prefix for rule in entry.learned] == ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"]
+    assert [one.id for one in current.documents["r1"].document().peerings] == ["p1", "p2", "p3"]
+    change(at, current, relay(1, revoked=True))
+    assert current.documents["r1"].document().peerings == ()

@@ -25,11 +25,11 @@ from altnet.relay_agent.host import memory_host
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.settings import AgentSettings, Timers
 from altnet.relay_agent.state import MemoryState
-from support.nats import relay_credentials
+from support.nats import ServiceBus, relay_credentials
 from support.relays import NETWORK, Paper, document, enrolment_of, entry, identity_of, relay_id
 
 WITHIN = 10.0
-SETTINGS = AgentSettings(timers=Timers(fetch_jitter=0.05, resync=2.0))
+SETTINGS = AgentSettings(timers=Timers(fetch_jitter=0.05, resync=2.0, keyd_spread=0, keyd_retry_most=0.1))
 
 
 class Registry:
@@ -213,3 +213,31 @@ async def test_a_revoked_relay_goes_dark_within_a_second(registry: Registry, joi
         await registry.give("a", generation=2, revoked=True)
         await registry.until(lambda: registry.applied[relay_id("a")].document_generation == 2)
     assert agent.health() == "revoked by the registry"
+
+
+async def test_without_keyd_or_with_one_that_talks_nonsense_the_relay_does_all_its_work(
+    registry: Registry, join: Join, service_bus: ServiceBus
+) -> None:
+    registry.paper.put(entry("a", 1), entry("b", 2))
+    await registry.publish()
+    await registry.give("a")
+    agent = await join("a", 1)
+    await registry.until_applied("a")
+    heard = asyncio.Event()
+    keyd = await service_bus("keyd")
+
+    async def nonsense(message: Message) -> None:
+        heard.set()
+        await keyd.publish(message.reply, b'{"keys": 7}')
+
+    async with asyncio.timeout(WITHIN):
+        while not agent.keyd.problem:  # noqa: ASYNC110 - the agent announces this to nobody
+            await asyncio.sleep(0.01)
+    assert (await agent.status()).keyd.startswith("no contact: ")
+    await keyd.subscribe(subjects.all_relays_rpc("keyd", "keys"), nonsense)
+    await asyncio.wait_for(heard.wait(), WITHIN)
+
+    await registry.publish(registry.paper.put(entry("c", 3)))
+    await registry.until_applied("a")
+    assert agent.health() == "ok"
+    assert (await agent.status()).keyd.startswith("no contact: ")

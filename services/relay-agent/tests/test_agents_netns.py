@@ -160,6 +160,42 @@ def test_frames_from_outside_do_not_enter_a_link_and_clients_cannot_lie_about_th
     assert dropped(a.namespace, "arrive") > before
 
 
+def test_a_neighbour_cannot_put_frames_into_the_link_to_another(site: Site) -> None:
+    a, b, _ = (site.add(name, slot) for slot, name in enumerate("abc", 1))
+    site.start()
+    eventually(site.all_reach, "the three do not reach each other")
+    from_c = vxlan_ping(link_number(1, 3), sender=3)
+    with a.namespace.entered():
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD))
+        wire.bind(("altl3", 0))
+    with wire, b.namespace.entered(), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        wire.setblocking(False)
+        sock.bind((str(PLAN.locator(2)), 0))
+        target = (str(PLAN.locator(1)), 51899)
+
+        def came_out(frame: bytes) -> bool:
+            """Whether the frame is among what has come out of a's link to c by now."""
+            seen = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    seen.append(wire.recv(2048))
+            return frame[8:] in seen
+
+        before = dropped(a.namespace, "from_locator")
+        sock.sendto(from_c, target)
+        eventually(lambda: dropped(a.namespace, "from_locator") == before + 1, "b's word for c is not dropped")
+        assert not came_out(from_c), "b spoke for c"
+        sock.sendto(vxlan_ping(link_number(1, 2)), target)
+        sock.sendto(b"short", target)
+        eventually(lambda: dropped(a.namespace, "from_locator") == before + 2, "what has no identifier is not dropped")
+        assert site.all_reach()
+
+        # The same frame with the guard out of the way: it is the guard that keeps it out, and nothing else.
+        a.namespace.run("nft", "insert rule inet altnet from_locator accept")
+        sock.sendto(from_c, target)
+        eventually(lambda: came_out(from_c), "the test's own frame would not have come through")
+
+
 def attach_client(host: Namespace, name: str, address: str, relay_key: str) -> None:
     subprocess.run([*host.wireguard_go, "wg0"], check=True, capture_output=True, timeout=20)
     key_file = host.sockets / "key"
@@ -178,10 +214,10 @@ def dropped(namespace: Namespace, chain: str) -> int:
     return sum(int(number) for number in re.findall(r"counter packets (\d+) bytes \d+ drop", listed))
 
 
-def vxlan_ping(number: int) -> bytes:
-    """An Ethernet frame with an ICMPv6 echo request from b to a, in VXLAN."""
-    mac = bytes.fromhex(link_mac(1).replace(":", "")) + bytes.fromhex(link_mac(2).replace(":", ""))
-    source, target = PLAN.relay_address(2).packed, PLAN.relay_address(1).packed
+def vxlan_ping(number: int, *, sender: int = 2) -> bytes:
+    """An Ethernet frame with an ICMPv6 echo request from the relay with slot `sender` to a, in VXLAN."""
+    mac = bytes.fromhex(link_mac(1).replace(":", "")) + bytes.fromhex(link_mac(sender).replace(":", ""))
+    source, target = PLAN.relay_address(sender).packed, PLAN.relay_address(1).packed
     echo = struct.pack("!BBHHH", 128, 0, 0, 1, 1)
     header = struct.pack("!IHBB", 6 << 28, len(echo), 58, 64) + source + target
     return struct.pack("!II", 0x08000000, number << 8) + mac + b"\x86\xdd" + header + echo

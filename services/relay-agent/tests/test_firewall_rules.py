@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 
 import pytest
 from altnet.common.errors import Invalid, NotFound
-from altnet.common.net import Prefix
+from altnet.common.net import Prefix, link_number
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.planes.firewall import FirewallPlane, NftTables, mark_of, render
 from altnet.relay_agent.view import FIREWALL, Ruleset
 from support.netns import Namespace
-from support.relays import Paper, Rig, document, entry
+from support.relays import PLAN, Paper, Rig, document, entry
 
+Pairs = tuple[tuple[IPv6Address, int], ...]
 SITES: tuple[Prefix, ...] = tuple(map(ip_network, ["fd77::/48", "fd77:0:0:1::/64", "10.1.0.0/16", "10.1.2.0/24"]))
 
 
-async def ruleset(outside: tuple[Prefix, ...] = (), own: tuple[Prefix, ...] = ()) -> Ruleset:
+PAIRS: Pairs = ((PLAN.locator(2), link_number(1, 2)), (PLAN.locator(3), link_number(1, 3)))
+
+
+async def ruleset(outside: tuple[Prefix, ...] = (), own: tuple[Prefix, ...] = (), pairs: Pairs = PAIRS) -> Ruleset:
     rig, paper = Rig(), Paper()
     paper.put(entry("me", 1))
     rig.shelf.put_mesh(paper)
@@ -25,7 +29,7 @@ async def ruleset(outside: tuple[Prefix, ...] = (), own: tuple[Prefix, ...] = ()
     await rig.fetch()
     context = rig.agent.wanted.context
     assert context is not None
-    return render(context, probe_port=51898, outside=outside, own=own)
+    return render(context, probe_port=51898, outside=outside, own=own, pairs=pairs)
 
 
 async def test_the_same_wish_is_the_same_text_and_another_is_another() -> None:
@@ -45,7 +49,7 @@ async def test_nft_takes_the_table_shows_it_with_its_mark_and_replaces_it(inside
     inside_netns.run("nft", "add table inet other")
     plane = FirewallPlane(tables, "altnet")
     assert await plane.read() == {}
-    for wanted in (await ruleset(), await ruleset(SITES, SITES)):
+    for wanted in (await ruleset(pairs=()), await ruleset(), await ruleset(SITES, SITES)):
         assert await plane.update([Update(FIREWALL, "ruleset", wanted)]) == {}
         (seen,) = (await plane.read()).values()
         assert plane.same(seen, wanted)

@@ -64,6 +64,7 @@ class RunningRegistry:
     issuer: TokenIssuer
     bus_settings: BusSettings
     stack: contextlib.AsyncExitStack
+    metrics: CollectorRegistry
     relays: list[Relay] = field(default_factory=list)
 
     def as_role(self, role: Role, scopes: frozenset[str] = frozenset({"*"})) -> dict[str, str]:
@@ -239,7 +240,7 @@ async def running(
         if wait:
             async with asyncio.timeout(30):
                 await parts.app.state.registry.director.ready.wait()
-        yield RunningRegistry(parts.app, api, anonymous, db, bus, issuer, bus_settings, relays)
+        yield RunningRegistry(parts.app, api, anonymous, db, bus, issuer, bus_settings, relays, context.metrics)
 
 
 async def eventually(check: Callable[[], Awaitable[object]], *, timeout: float = 15) -> None:

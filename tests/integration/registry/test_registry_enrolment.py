@@ -6,10 +6,19 @@ import asyncio
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import httpx
 from altnet.common.bus.jwt import make_nkey, sign
+from altnet.common.contracts.routing import Engine
 from altnet.common.http.auth import Role
-from integration.registry.running import Host, RunningRegistry, eventually
+from altnet.common.keys import PrivateKey
+from integration.registry.running import Host, Relay, RunningRegistry, eventually
+from sqlalchemy import event
+
+
+def key() -> str:
+    return PrivateKey.generate().public().base64
 
 
 async def test_an_enrolled_host_finds_itself_in_the_mesh(registry: RunningRegistry) -> None:
@@ -40,6 +49,28 @@ async def test_hosts_that_enrol_at_once_get_different_slots_and_names(registry: 
     assert sorted(relay.answer["relay"]["slot"] for relay in relays) == list(range(1, 21))
     assert len({relay.answer["relay"]["address"] for relay in relays}) == 20
     assert (await Host("late").ask(registry.anonymous, token)).json()["code"] == "token_used"
+
+
+async def test_an_enrolment_asks_the_database_nine_times_however_many_relays_there_are(
+    registry: RunningRegistry,
+) -> None:
+    token = await registry.join_token(uses=5)
+    counts: list[int] = []
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "pg_advisory" in statement and "$1" in statement and statement.startswith("SELECT"):
+            counts.append(0)  # the first of a unit of work
+        counts[-1] += 1
+
+    engine = registry.db.engine.sync_engine
+    for number in range(5):
+        if number in (1, 4):
+            event.listen(engine, "before_cursor_execute", count)
+            await registry.enrol(f"relay-{number}", token=token)
+            event.remove(engine, "before_cursor_execute", count)
+        else:
+            await registry.enrol(f"relay-{number}", token=token)
+    assert counts == [9, 9]
 
 
 async def test_one_host_that_asks_twice_at_once_is_one_relay(registry: RunningRegistry) -> None:
@@ -173,6 +204,84 @@ async def test_a_relay_renews_its_credentials_and_tells_new_endpoints(registry: 
     other = await registry.enrol("berlin-2")
     stolen = await registry.anonymous.post(f"/v1/relays/{other.id}/credentials", content=body, headers=headers)
     assert stolen.status_code == 404
+
+
+async def renewed(registry: RunningRegistry, relay: Relay, **wishes: Any) -> httpx.Response:
+    """Ask for fresh credentials, saying `wishes` besides what every agent says."""
+    body = json.dumps(
+        {
+            "nkey": relay.host.nkey,
+            "key": relay.host.key,
+            "access_key": relay.host.access_key,
+            "timestamp": datetime.now(UTC).isoformat(),
+            **wishes,
+        }
+    ).encode()
+    headers = relay.host.signed(body, b"altnet-credentials-v1\n")
+    return await registry.anonymous.post(f"/v1/relays/{relay.id}/credentials", content=body, headers=headers)
+
+
+async def test_a_host_tells_its_identity_key_and_what_routes_there(registry: RunningRegistry) -> None:
+    identity = key()
+    relay = await registry.enrol("berlin-1", identity_key=identity, routing="bird")
+    shown = (await registry.api.get(f"/v1/relays/{relay.id}")).json()
+    assert (shown["identity_key"], shown["routing"]) == (identity, "bird")
+    mesh, _ = await relay.until(mesh=relay.change)
+    assert mesh.relays[0].routing is Engine.BIRD
+    async with registry.db.raw() as sql:
+        uses = await sql.fetch("SELECT use FROM registry.keys WHERE owner = $1 ORDER BY use", relay.id)
+    assert [row["use"] for row in uses] == ["access", "identity", "mesh"]
+
+
+async def test_a_renewal_changes_the_identity_key_and_the_engine_and_what_it_leaves_out_stays(
+    registry: RunningRegistry,
+) -> None:
+    first, second = key(), key()
+    relay = await registry.enrol("berlin-1", identity_key=first, routing="static")
+    answer = await renewed(registry, relay, identity_key=second, routing="bird")
+    assert (answer.status_code, answer.json()["change"]) == (200, relay.change + 1)
+    mesh, _ = await relay.until(mesh=answer.json()["change"])
+    assert mesh.relays[0].routing is Engine.BIRD
+    quiet = await renewed(registry, relay)  # as an agent of before says it
+    assert (quiet.status_code, quiet.json()["change"]) == (200, None)
+    shown = (await registry.api.get(f"/v1/relays/{relay.id}")).json()
+    assert (shown["identity_key"], shown["routing"]) == (second, "bird")
+    other = await registry.enrol("berlin-2", identity_key=first)  # the old one is free
+    assert (await registry.api.get(f"/v1/relays/{other.id}")).json()["identity_key"] == first
+
+
+async def test_an_agent_of_before_enrols_and_renews_without_identity_key(registry: RunningRegistry) -> None:
+    one, two = await registry.enrol("old-1"), await registry.enrol("old-2")  # two without one do not collide
+    for relay in (one, two):
+        shown = (await registry.api.get(f"/v1/relays/{relay.id}")).json()
+        assert (shown["identity_key"], shown["routing"]) == ("", "static")
+        assert (await renewed(registry, relay)).json()["change"] is None
+    later = await renewed(registry, one, identity_key=key())
+    assert later.json()["change"] == two.change + 1
+    again = await one.host.ask(registry.anonymous, await registry.join_token())
+    assert (again.status_code, again.json()["change"]) == (200, None)
+
+
+async def test_an_identity_key_that_is_none_or_taken_is_refused_with_its_field(registry: RunningRegistry) -> None:
+    mine = key()
+    relay = await registry.enrol("berlin-1", identity_key=mine)
+    token = await registry.join_token(uses=9)
+    for wish in ("short", "A" * 43 + "=", "!" * 44):
+        bad = await Host("other").ask(registry.anonymous, token, identity_key=wish)
+        assert (bad.status_code, bad.json()["errors"][0]["pointer"]) == (422, "/identity_key")
+        worse = await renewed(registry, relay, identity_key=wish)
+        assert (worse.status_code, worse.json()["errors"][0]["pointer"]) == (422, "/identity_key")
+    for taken in (mine, relay.host.key, relay.host.access_key):
+        stolen = await Host("other").ask(registry.anonymous, token, identity_key=taken)
+        assert (stolen.status_code, stolen.json()["errors"][0]["pointer"]) == (409, "/identity_key")
+    host = Host("other")
+    twice = await host.ask(registry.anonymous, token, identity_key=host.key)
+    assert (twice.status_code, twice.json()["errors"][0]["pointer"]) == (409, "/identity_key")
+    other = await registry.enrol("berlin-2", token=token)
+    crossed = await renewed(registry, other, identity_key=mine)
+    assert (crossed.status_code, crossed.json()["errors"][0]["pointer"]) == (409, "/identity_key")
+    unknown = await Host("third").ask(registry.anonymous, token, routing="quagga")
+    assert (unknown.status_code, unknown.json()["errors"][0]["pointer"]) == (422, "/routing")
 
 
 async def test_a_revoked_relay_is_cut_off_and_gets_no_new_credentials(registry: RunningRegistry) -> None:

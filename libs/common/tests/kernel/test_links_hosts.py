@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import ip_address, ip_interface, ip_network
 
 import msgspec
@@ -19,7 +20,9 @@ from altnet.common.kernel.links import (
     RouteKind,
     Vxlan,
 )
-from support.hosts import Host
+from altnet.common.kernel.netlink import NetlinkSocket
+from support.hosts import Host, real_host, userspace
+from support.netns import Namespace
 
 TUNNEL = Vxlan(number=77, local=ip_address("fd00::1"), remote=ip_address("fd00::2"), port=51899)
 LINK = Link(name="alt-l2", form=TUNNEL, mtu=1350, mac="02:a1:7e:00:00:01")
@@ -280,3 +283,53 @@ async def test_a_kernel_setting_that_does_not_exist_is_named(links: Host, name: 
     with pytest.raises(NotFound) as caught:
         await links.links.read_sysctl(name)
     assert caught.value.code == "no_sysctl"
+
+
+async def test_all_interfaces_are_read_at_once_as_one_by_one(links: Host) -> None:
+    here, there = ip_interface("10.0.0.1/24"), ip_interface("fe80::2/64")
+    await links.links.put_link(HERE)
+    await links.links.put_link(THERE)
+    await links.links.put_link(LINK)
+    await links.links.put_address(HERE.name, here)
+    await links.links.put_address(THERE.name, there)
+    entry = Neighbour(device=THERE.name, address=ip_address("fe80::1"), mac="02:00:00:00:00:01")
+    await links.links.put_neighbour(entry)
+    await links.links.put_neighbour(msgspec.structs.replace(entry, device=LINK.name))
+
+    addresses = await links.links.read_all_addresses("alt-")
+
+    assert addresses == {HERE.name: {here}, THERE.name: {there}}
+    for name in addresses:
+        assert addresses[name] == await links.links.read_addresses(name)
+    assert ip_interface("2001:db8::1/128") in (await links.links.read_all_addresses())["lo"]
+    assert await links.links.read_all_neighbours(THERE.name) == {entry}
+    assert {one.device for one in await links.links.read_all_neighbours("alt-")} == {THERE.name, LINK.name}
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("count", [3, 30])
+async def test_the_kernel_is_asked_as_often_for_many_interfaces_as_for_few(
+    inside_netns: Namespace, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    async with real_host(inside_netns, userspace(inside_netns)) as host:
+        for number in range(count):
+            name = f"alt-l{number}"
+            await host.links.put_link(Link(name=name, form=msgspec.structs.replace(TUNNEL, number=number + 1)))
+            await host.links.put_address(name, ip_interface(f"fe80::{number + 1:x}/64"))
+            await host.links.put_neighbour(
+                Neighbour(device=name, address=ip_address("fe80::9999"), mac="02:00:00:00:00:01")
+            )
+        asked: list[int] = []
+        send = NetlinkSocket._send
+
+        async def counted(sock: socket.socket, data: bytes) -> None:
+            asked.append(len(data))
+            await send(sock, data)
+
+        monkeypatch.setattr(NetlinkSocket, "_send", staticmethod(counted))
+        addresses, neighbours = (
+            await host.links.read_all_addresses("alt-"),
+            await host.links.read_all_neighbours("alt-"),
+        )
+        assert (len(addresses), len(neighbours)) == (count, count)
+        assert len(asked) == 6

@@ -20,6 +20,7 @@ RelayId = NewType("RelayId", str)
 ClientId = NewType("ClientId", str)
 ServiceId = NewType("ServiceId", str)
 SiteId = NewType("SiteId", str)
+PeeringId = NewType("PeeringId", str)
 JoinTokenId = NewType("JoinTokenId", str)
 ApiTokenId = NewType("ApiTokenId", str)
 EventId = NewType("EventId", str)
@@ -30,6 +31,7 @@ RELAY: Final = "rly"
 CLIENT: Final = "cli"
 SERVICE: Final = "svc"
 SITE: Final = "sit"
+PEERING: Final = "prg"
 JOIN_TOKEN: Final = "jtk"
 API_TOKEN: Final = "atk"
 EVENT: Final = "evt"
@@ -41,6 +43,7 @@ KINDS: Final = {
     CLIENT: "client",
     SERVICE: "service",
     SITE: "site",
+    PEERING: "peering",
     JOIN_TOKEN: "join token",
     API_TOKEN: "API token",
     EVENT: "event",

@@ -5,11 +5,13 @@ from .api_token import ApiToken
 from .api_token_made import ApiTokenMade
 from .api_token_new import ApiTokenNew
 from .api_token_page import ApiTokenPage
+from .approval import Approval
 from .attached_client import AttachedClient
 from .behind_relay import BehindRelay
 from .bus_pass import BusPass
 from .change import Change
 from .change_page import ChangePage
+from .client_configuration import ClientConfiguration
 from .client_made import ClientMade
 from .client_made_labels import ClientMadeLabels
 from .client_new import ClientNew
@@ -20,15 +22,25 @@ from .credentials_answer import CredentialsAnswer
 from .credentials_renewal import CredentialsRenewal
 from .document_state import DocumentState
 from .encapsulation import Encapsulation
+from .end import End
 from .engine import Engine
 from .enrolled_network import EnrolledNetwork
 from .enrolled_relay import EnrolledRelay
 from .enrolment import Enrolment
 from .enrolment_answer import EnrolmentAnswer
 from .enrolment_labels import EnrolmentLabels
+from .family import Family
 from .health import Health
 from .health_report import HealthReport
 from .host_versions import HostVersions
+from .identity import Identity
+from .identity_page import IdentityPage
+from .identity_state import IdentityState
+from .identity_with_history import IdentityWithHistory
+from .join import Join
+from .join_answer import JoinAnswer
+from .join_labels import JoinLabels
+from .join_latencies import JoinLatencies
 from .join_token import JoinToken
 from .join_token_labels import JoinTokenLabels
 from .join_token_made import JoinTokenMade
@@ -36,9 +48,20 @@ from .join_token_made_labels import JoinTokenMadeLabels
 from .join_token_new import JoinTokenNew
 from .join_token_new_labels import JoinTokenNewLabels
 from .join_token_page import JoinTokenPage
+from .key_of_identity import KeyOfIdentity
+from .key_rotation import KeyRotation
+from .key_use import KeyUse
+from .keyd_key import KeydKey
+from .keyd_keys import KeydKeys
 from .latencies import Latencies
 from .latencies_latencies import LatenciesLatencies
+from .learned_route import LearnedRoute
+from .learned_route_page import LearnedRoutePage
+from .link import Link
+from .link_end import LinkEnd
+from .link_kind import LinkKind
 from .link_metrics import LinkMetrics
+from .link_page import LinkPage
 from .mesh_relay import MeshRelay
 from .mesh_relay_page import MeshRelayPage
 from .network import Network
@@ -48,14 +71,27 @@ from .network_client_page import NetworkClientPage
 from .network_new import NetworkNew
 from .network_page import NetworkPage
 from .network_patch import NetworkPatch
+from .network_path import NetworkPath
 from .network_settings import NetworkSettings
 from .network_settings_patch import NetworkSettingsPatch
 from .operator_role import OperatorRole
 from .owner_kind import OwnerKind
+from .path_end import PathEnd
+from .path_hop import PathHop
 from .peer import Peer
 from .peer_kind import PeerKind
 from .peer_labels import PeerLabels
 from .peer_page import PeerPage
+from .peering import Peering
+from .peering_labels import PeeringLabels
+from .peering_new import PeeringNew
+from .peering_new_labels import PeeringNewLabels
+from .peering_page import PeeringPage
+from .peering_patch import PeeringPatch
+from .peering_patch_labels import PeeringPatchLabels
+from .peering_remark import PeeringRemark
+from .prefix_rule_in import PrefixRuleIn
+from .prefix_rule_out import PrefixRuleOut
 from .problem import Problem
 from .problem_error import ProblemError
 from .problem_error_location_type_0 import ProblemErrorLocationType0
@@ -63,6 +99,8 @@ from .protocol import Protocol
 from .ranked_relay import RankedRelay
 from .ranked_relay_parts import RankedRelayParts
 from .reason import Reason
+from .refused_route import RefusedRoute
+from .refused_route_page import RefusedRoutePage
 from .relay import Relay
 from .relay_labels import RelayLabels
 from .relay_metrics import RelayMetrics
@@ -70,14 +108,20 @@ from .relay_page import RelayPage
 from .relay_patch import RelayPatch
 from .relay_patch_labels import RelayPatchLabels
 from .relay_ranking import RelayRanking
+from .relay_routes import RelayRoutes
+from .relay_routing import RelayRouting
 from .relay_sample import RelaySample
+from .relay_sessions import RelaySessions
 from .relay_state import RelayState
 from .relay_versions import RelayVersions
+from .route import Route
+from .route_next_hop import RouteNextHop
 from .service import Service
 from .service_health import ServiceHealth
 from .service_new import ServiceNew
 from .service_page import ServicePage
 from .service_patch import ServicePatch
+from .session import Session
 from .site import Site
 from .site_labels import SiteLabels
 from .site_new import SiteNew
@@ -85,6 +129,7 @@ from .site_new_labels import SiteNewLabels
 from .site_page import SitePage
 from .site_patch import SitePatch
 from .site_patch_labels import SitePatchLabels
+from .standing import Standing
 from .token_kind import TokenKind
 from .wait_for import WaitFor
 from .why import Why
@@ -95,11 +140,13 @@ __all__ = (
     "ApiTokenMade",
     "ApiTokenNew",
     "ApiTokenPage",
+    "Approval",
     "AttachedClient",
     "BehindRelay",
     "BusPass",
     "Change",
     "ChangePage",
+    "ClientConfiguration",
     "ClientMade",
     "ClientMadeLabels",
     "ClientNew",
@@ -110,15 +157,25 @@ __all__ = (
     "CredentialsRenewal",
     "DocumentState",
     "Encapsulation",
+    "End",
     "Engine",
     "EnrolledNetwork",
     "EnrolledRelay",
     "Enrolment",
     "EnrolmentAnswer",
     "EnrolmentLabels",
+    "Family",
     "Health",
     "HealthReport",
     "HostVersions",
+    "Identity",
+    "IdentityPage",
+    "IdentityState",
+    "IdentityWithHistory",
+    "Join",
+    "JoinAnswer",
+    "JoinLabels",
+    "JoinLatencies",
     "JoinToken",
     "JoinTokenLabels",
     "JoinTokenMade",
@@ -126,9 +183,20 @@ __all__ = (
     "JoinTokenNew",
     "JoinTokenNewLabels",
     "JoinTokenPage",
+    "KeydKey",
+    "KeydKeys",
+    "KeyOfIdentity",
+    "KeyRotation",
+    "KeyUse",
     "Latencies",
     "LatenciesLatencies",
+    "LearnedRoute",
+    "LearnedRoutePage",
+    "Link",
+    "LinkEnd",
+    "LinkKind",
     "LinkMetrics",
+    "LinkPage",
     "MeshRelay",
     "MeshRelayPage",
     "Network",
@@ -138,14 +206,27 @@ __all__ = (
     "NetworkNew",
     "NetworkPage",
     "NetworkPatch",
+    "NetworkPath",
     "NetworkSettings",
     "NetworkSettingsPatch",
     "OperatorRole",
     "OwnerKind",
+    "PathEnd",
+    "PathHop",
     "Peer",
+    "Peering",
+    "PeeringLabels",
+    "PeeringNew",
+    "PeeringNewLabels",
+    "PeeringPage",
+    "PeeringPatch",
+    "PeeringPatchLabels",
+    "PeeringRemark",
     "PeerKind",
     "PeerLabels",
     "PeerPage",
+    "PrefixRuleIn",
+    "PrefixRuleOut",
     "Problem",
     "ProblemError",
     "ProblemErrorLocationType0",
@@ -153,6 +234,8 @@ __all__ = (
     "RankedRelay",
     "RankedRelayParts",
     "Reason",
+    "RefusedRoute",
+    "RefusedRoutePage",
     "Relay",
     "RelayLabels",
     "RelayMetrics",
@@ -160,14 +243,20 @@ __all__ = (
     "RelayPatch",
     "RelayPatchLabels",
     "RelayRanking",
+    "RelayRoutes",
+    "RelayRouting",
     "RelaySample",
+    "RelaySessions",
     "RelayState",
     "RelayVersions",
+    "Route",
+    "RouteNextHop",
     "Service",
     "ServiceHealth",
     "ServiceNew",
     "ServicePage",
     "ServicePatch",
+    "Session",
     "Site",
     "SiteLabels",
     "SiteNew",
@@ -175,6 +264,7 @@ __all__ = (
     "SitePage",
     "SitePatch",
     "SitePatchLabels",
+    "Standing",
     "TokenKind",
     "WaitFor",
     "Why",

@@ -36,6 +36,8 @@ class ClientMade:
     relay: None | str
     """ Null when its relay was revoked and it has no other yet. """
     labels: ClientMadeLabels
+    movable: bool
+    """ Whether the registry may move it to another relay when load or failures ask for it. """
     expires_at: datetime.datetime | None
     version: int
     created_at: datetime.datetime
@@ -68,6 +70,8 @@ class ClientMade:
         relay = self.relay
 
         labels = self.labels.to_dict()
+
+        movable = self.movable
 
         expires_at: None | str
         if isinstance(self.expires_at, datetime.datetime):
@@ -104,6 +108,7 @@ class ClientMade:
             "address": address,
             "relay": relay,
             "labels": labels,
+            "movable": movable,
             "expires_at": expires_at,
             "version": version,
             "created_at": created_at,
@@ -144,6 +149,8 @@ class ClientMade:
 
 
 
+
+        movable = d.pop("movable")
 
         def _parse_expires_at(data: object) -> datetime.datetime | None:
             if data is None:
@@ -215,6 +222,7 @@ class ClientMade:
             address=address,
             relay=relay,
             labels=labels,
+            movable=movable,
             expires_at=expires_at,
             version=version,
             created_at=created_at,

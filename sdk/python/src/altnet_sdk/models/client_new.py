@@ -40,6 +40,9 @@ class ClientNew:
     region: str | Unset = ''
     """ Where the client is, for `auto`. """
     labels: ClientNewLabels | Unset = UNSET
+    movable: bool | Unset = False
+    """ Whether the registry may move it to another relay: only for clients that can follow by themselves, which a
+    plain wg-quick file cannot. """
     expires_at: datetime.datetime | None | Unset = UNSET
 
 
@@ -72,6 +75,8 @@ class ClientNew:
         if not isinstance(self.labels, Unset):
             labels = self.labels.to_dict()
 
+        movable = self.movable
+
         expires_at: None | str | Unset
         if isinstance(self.expires_at, Unset):
             expires_at = UNSET
@@ -98,6 +103,8 @@ class ClientNew:
             field_dict["region"] = region
         if labels is not UNSET:
             field_dict["labels"] = labels
+        if movable is not UNSET:
+            field_dict["movable"] = movable
         if expires_at is not UNSET:
             field_dict["expires_at"] = expires_at
 
@@ -147,6 +154,8 @@ class ClientNew:
 
 
 
+        movable = d.pop("movable", UNSET)
+
         def _parse_expires_at(data: object) -> datetime.datetime | None | Unset:
             if data is None:
                 return data
@@ -175,6 +184,7 @@ class ClientNew:
             relay=relay,
             region=region,
             labels=labels,
+            movable=movable,
             expires_at=expires_at,
         )
 

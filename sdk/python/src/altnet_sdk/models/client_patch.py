@@ -35,6 +35,7 @@ class ClientPatch:
     """ Moves the client, `auto` to the best relay. It keeps its address. """
     labels: ClientPatchLabels | Unset = UNSET
     """ Replaces all labels. """
+    movable: bool | Unset = UNSET
     expires_at: datetime.datetime | None | Unset = UNSET
     """ Null: never. """
 
@@ -53,6 +54,8 @@ class ClientPatch:
         labels: dict[str, Any] | Unset = UNSET
         if not isinstance(self.labels, Unset):
             labels = self.labels.to_dict()
+
+        movable = self.movable
 
         expires_at: None | str | Unset
         if isinstance(self.expires_at, Unset):
@@ -75,6 +78,8 @@ class ClientPatch:
             field_dict["relay"] = relay
         if labels is not UNSET:
             field_dict["labels"] = labels
+        if movable is not UNSET:
+            field_dict["movable"] = movable
         if expires_at is not UNSET:
             field_dict["expires_at"] = expires_at
 
@@ -102,6 +107,8 @@ class ClientPatch:
 
 
 
+        movable = d.pop("movable", UNSET)
+
         def _parse_expires_at(data: object) -> datetime.datetime | None | Unset:
             if data is None:
                 return data
@@ -127,6 +134,7 @@ class ClientPatch:
             key=key,
             relay=relay,
             labels=labels,
+            movable=movable,
             expires_at=expires_at,
         )
 

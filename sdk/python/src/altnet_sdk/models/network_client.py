@@ -36,6 +36,8 @@ class NetworkClient:
     relay: None | str
     """ Null when its relay was revoked and it has no other yet. """
     labels: NetworkClientLabels
+    movable: bool
+    """ Whether the registry may move it to another relay when load or failures ask for it. """
     expires_at: datetime.datetime | None
     version: int
     created_at: datetime.datetime
@@ -64,6 +66,8 @@ class NetworkClient:
 
         labels = self.labels.to_dict()
 
+        movable = self.movable
+
         expires_at: None | str
         if isinstance(self.expires_at, datetime.datetime):
             expires_at = self.expires_at.isoformat()
@@ -90,6 +94,7 @@ class NetworkClient:
             "address": address,
             "relay": relay,
             "labels": labels,
+            "movable": movable,
             "expires_at": expires_at,
             "version": version,
             "created_at": created_at,
@@ -127,6 +132,8 @@ class NetworkClient:
 
 
 
+
+        movable = d.pop("movable")
 
         def _parse_expires_at(data: object) -> datetime.datetime | None:
             if data is None:
@@ -174,6 +181,7 @@ class NetworkClient:
             address=address,
             relay=relay,
             labels=labels,
+            movable=movable,
             expires_at=expires_at,
             version=version,
             created_at=created_at,

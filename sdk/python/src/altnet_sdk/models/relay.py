@@ -19,6 +19,7 @@ import datetime
 
 if TYPE_CHECKING:
   from ..models.relay_labels import RelayLabels
+  from ..models.relay_routing import RelayRouting
   from ..models.relay_versions import RelayVersions
 
 
@@ -71,6 +72,8 @@ class Relay:
     note: str
     """ What the relay itself says is wrong. """
     load: float
+    routing_status: None | RelayRouting
+    """ What it last said of its routing, in short; null: nothing yet. """
     versions: RelayVersions
     version: int
     created_at: datetime.datetime
@@ -84,6 +87,7 @@ class Relay:
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.relay_labels import RelayLabels # noqa: PLC0415
+        from ..models.relay_routing import RelayRouting # noqa: PLC0415
         from ..models.relay_versions import RelayVersions # noqa: PLC0415
         id = self.id
 
@@ -149,6 +153,12 @@ class Relay:
 
         load = self.load
 
+        routing_status: dict[str, Any] | None
+        if isinstance(self.routing_status, RelayRouting):
+            routing_status = self.routing_status.to_dict()
+        else:
+            routing_status = self.routing_status
+
         versions = self.versions.to_dict()
 
         version = self.version
@@ -192,6 +202,7 @@ class Relay:
             "last_seen": last_seen,
             "note": note,
             "load": load,
+            "routing_status": routing_status,
             "versions": versions,
             "version": version,
             "created_at": created_at,
@@ -206,6 +217,7 @@ class Relay:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.relay_labels import RelayLabels # noqa: PLC0415
+        from ..models.relay_routing import RelayRouting # noqa: PLC0415
         from ..models.relay_versions import RelayVersions # noqa: PLC0415
         d = dict(src_dict)
         id = d.pop("id")
@@ -297,6 +309,24 @@ class Relay:
 
         load = d.pop("load")
 
+        def _parse_routing_status(data: object) -> None | RelayRouting:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                routing_status_type_0 = RelayRouting.from_dict(data)
+
+
+
+                return routing_status_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | RelayRouting, data)
+
+        routing_status = _parse_routing_status(d.pop("routing_status"))
+
+
         versions = RelayVersions.from_dict(d.pop("versions"))
 
 
@@ -351,6 +381,7 @@ class Relay:
             last_seen=last_seen,
             note=note,
             load=load,
+            routing_status=routing_status,
             versions=versions,
             version=version,
             created_at=created_at,

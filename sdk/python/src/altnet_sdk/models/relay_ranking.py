@@ -29,6 +29,8 @@ class RelayRanking:
 
     client: str
     current: None | str
+    standby: None | str
+    """ The relay that would stand by for the first: usable, and of another failure domain if possible. """
     relays: list[RankedRelay]
 
 
@@ -41,6 +43,9 @@ class RelayRanking:
 
         current: None | str
         current = self.current
+
+        standby: None | str
+        standby = self.standby
 
         relays = []
         for relays_item_data in self.relays:
@@ -55,6 +60,7 @@ class RelayRanking:
         field_dict.update({
             "client": client,
             "current": current,
+            "standby": standby,
             "relays": relays,
         })
 
@@ -76,6 +82,14 @@ class RelayRanking:
         current = _parse_current(d.pop("current"))
 
 
+        def _parse_standby(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        standby = _parse_standby(d.pop("standby"))
+
+
         relays = []
         _relays = d.pop("relays")
         for relays_item_data in (_relays):
@@ -89,6 +103,7 @@ class RelayRanking:
         relay_ranking = cls(
             client=client,
             current=current,
+            standby=standby,
             relays=relays,
         )
 

@@ -29,8 +29,11 @@ from altnet.common.errors import (
 from altnet.host.admin.cli import app as admin
 from altnet.host.lab.cli import app as lab
 from altnet.host.operator.clients import clients
+from altnet.host.operator.identities import identities
 from altnet.host.operator.options import remember
+from altnet.host.operator.peerings import peerings
 from altnet.host.operator.relays import networks, relays
+from altnet.host.operator.routing import path, routes
 from altnet.host.operator.things import peers, services, sites
 from altnet.host.operator.tokens import join_tokens, tokens
 from altnet.host.operator.watching import changes, doctor, mesh
@@ -58,13 +61,17 @@ for name, group in (
     ("clients", clients),
     ("services", services),
     ("sites", sites),
+    ("peerings", peerings),
+    ("routes", routes),
     ("peers", peers),
+    ("identities", identities),
     ("join-tokens", join_tokens),
     ("tokens", tokens),
     ("changes", changes),
 ):
     app.add_typer(group, name=name)
 app.callback()(remember)
+app.command()(path)
 app.command()(mesh)
 app.command()(doctor)
 app.add_typer(lab, name="lab", help="A whole network in network namespaces on this machine.")
@@ -156,7 +163,7 @@ def up(
 
 @app.command()
 def serve(
-    name: Annotated[str, typer.Argument(help="The service: registry")],
+    name: Annotated[str, typer.Argument(help="The service: registry or keyd")],
     listen: Annotated[list[str] | None, typer.Option(help="Where it listens; repeatable")] = None,
     config: ConfigOption = None,
 ) -> None:

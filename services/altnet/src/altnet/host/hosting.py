@@ -37,7 +37,7 @@ from altnet.host.secrets import SecretsDir
 from altnet.host.settings import split_address
 from prometheus_client import CollectorRegistry
 
-SERVICES: Final = ("registry",)
+SERVICES: Final = ("registry", "keyd")
 """In the order in which they start. A new service adds its name; `altnet.<name>.service` exports `service`."""
 
 
@@ -102,7 +102,10 @@ async def open_services(
             await stack.enter_async_context(bus)
             context = ServiceContext(
                 settings=Source(
-                    prefix=f"ALTNET_{service.name.upper()}", env=env, file=file, section=service.name if file else None
+                    prefix=f"ALTNET_{service.name.upper()}",
+                    env=secrets.with_files(service.name, env),
+                    file=file,
+                    section=service.name if file else None,
                 ),
                 database=database,
                 bus=bus,

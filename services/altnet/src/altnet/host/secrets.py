@@ -3,6 +3,7 @@
     <dir>/bus/              who may sign on the bus (altnet.common.bus.jwt)
     <dir>/tokens/signing.pem    Ed25519, signs operators' access tokens
     <dir>/database/<role>   the password of each database role
+    <dir>/keyd/kek          32 bytes in base64: what keyd's own private keys are sealed with in the database
 
 Everything is mode 0600 in folders of mode 0700. Leaves out who reads them: `up` reads all, `serve` what it needs.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class SecretsDir:
 
     def create(self, *, schemas: Sequence[str], clock: Clock, randomness: Randomness = secrets.token_bytes) -> None:
         """Make what is missing; what exists stays as it is."""
-        for folder in (self.root, self.root / "tokens", self.root / "database"):
+        for folder in (self.root, self.root / "tokens", self.root / "database", self._kek.parent):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             BusIdentity.load(self.bus, clock)
@@ -50,6 +51,8 @@ class SecretsDir:
             key = Ed25519PrivateKey.from_private_bytes(randomness(32))
             pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             write_private(self._signing_key, pem)
+        if not self._kek.exists():
+            write_private(self._kek, base64.b64encode(randomness(32)) + b"\n")
         roles = [SUPERUSER, *(name for schema in schemas for name in (schema, f"{schema}_owner"))]
         for role in roles:
             path = self.root / "database" / role
@@ -63,6 +66,19 @@ class SecretsDir:
     @property
     def _signing_key(self) -> Path:
         return self.root / "tokens" / "signing.pem"
+
+    @property
+    def _kek(self) -> Path:
+        return self.root / "keyd" / "kek"
+
+    def with_files(self, service: str, env: Mapping[str, str]) -> Mapping[str, str]:
+        """`env`, and where a service's own secret lies in here, unless the environment says otherwise."""
+        name = "ALTNET_KEYD_KEY_ENCRYPTION_KEY"
+        if service != "keyd" or not self._kek.exists() or {name, f"{name}_FILE"} & env.keys():
+            return env
+        if (Path(env.get("CREDENTIALS_DIRECTORY", "/nowhere")) / "altnet-keyd-kek").exists():
+            return env
+        return {**env, f"{name}_FILE": str(self._kek)}
 
     def bus_identity(self, clock: Clock) -> BusIdentity:
         """Raises `NotFound` (`no_bus_identity`)."""

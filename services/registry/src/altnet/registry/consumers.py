@@ -14,7 +14,9 @@ from altnet.common.bus.connect import Bus, Message
 from altnet.common.bus.subjects import ALL_APPLIED, ALL_STATUS, relay_of
 from altnet.common.contracts.agent import Applied, Heartbeat
 from altnet.registry.jobs.convergence import Convergence
+from altnet.registry.jobs.learning import Learning
 from altnet.registry.jobs.pulse import Pulse
+from altnet.registry.jobs.sessions import Sessions
 
 _log = structlog.get_logger("altnet.registry.consumers")
 
@@ -27,10 +29,14 @@ LARGEST_REPORT = 1024 * 1024
 class Reports:
     """Listens on this replica. `unreadable` and `heard` are for metrics."""
 
-    def __init__(self, bus: Bus, *, convergence: Convergence, pulse: Pulse) -> None:
+    def __init__(
+        self, bus: Bus, *, convergence: Convergence, pulse: Pulse, sessions: Sessions, learning: Learning
+    ) -> None:
         self._bus = bus
         self._convergence = convergence
         self._pulse = pulse
+        self._sessions = sessions
+        self._learning = learning
         self._status = msgspec.json.Decoder(Heartbeat)
         self._applied = msgspec.json.Decoder(Applied)
         self.heard = 0
@@ -47,6 +53,8 @@ class Reports:
             relay = relay_of(message.subject)
             self._pulse.heard(relay, heartbeat)
             self._convergence.heard(relay, heartbeat.applied)
+            self._sessions.heard(relay, heartbeat)
+            self._learning.heard(relay, heartbeat)
 
     async def on_applied(self, message: Message) -> None:
         applied = self._read(message, self._applied)

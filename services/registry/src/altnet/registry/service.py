@@ -19,13 +19,14 @@ from altnet.common.bus.rights import SYSTEM
 from altnet.common.db.engine import Database
 from altnet.common.db.outbox import OutboxRelay
 from altnet.common.http.app import create_app
-from altnet.common.http.auth import ChainAuthenticator, LookUp, Role, StoredApiToken
+from altnet.common.http.auth import ChainAuthenticator, LookUp, StoredApiToken
 from altnet.common.http.idempotency import sweep_job
 from altnet.common.ids import ApiTokenId
 from altnet.common.jobs import Job
 from altnet.common.metrics import Metrics
 from altnet.common.service import Service, ServiceContext, ServiceParts
 from altnet.common.settings import Secret
+from altnet.registry.answers import serve_answers
 from altnet.registry.api import routers
 from altnet.registry.api.deps import Parts
 from altnet.registry.consumers import Reports
@@ -34,18 +35,19 @@ from altnet.registry.handlers import tokens as token_handlers
 from altnet.registry.handlers.admin import rebuild_desired, renumber_after_restore
 from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.director import Director
-from altnet.registry.jobs.gauges import Gauges
+from altnet.registry.jobs.gauges import Gauges, RoutingGauges
+from altnet.registry.jobs.learning import Learning
 from altnet.registry.jobs.pulse import Pulse
+from altnet.registry.jobs.sessions import Sessions
 from altnet.registry.settings import RegistrySettings
-from altnet.registry.store import tokens
 
 HOST = "host"
 """Who acts when an administrator uses the host's own commands."""
 
 TITLE = "Altnet registry"
 DESCRIPTION = (
-    "Networks, relays, clients, services and sites of a private IPv6 network, their addresses, and how far each"
-    " change has been applied."
+    "Networks, relays, clients, services, sites and peerings of a private IPv6 network, their addresses and routes, and"
+    " how far each change has been applied."
 )
 
 
@@ -57,8 +59,11 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
     async with AsyncExitStack() as stack:
         convergence = Convergence(db, clock, keep=settings.tracking.open_changes)
         pulse = Pulse(db, clock, settings=settings.liveness, series=settings.tracking.series_length)
-        reports = Reports(bus, convergence=convergence, pulse=pulse)
+        sessions = Sessions(db, settings=settings.sessions)
+        learning = Learning(db, bus, clock, settings=settings.learning)
+        reports = Reports(bus, convergence=convergence, pulse=pulse, sessions=sessions, learning=learning)
         await reports.listen()
+        await serve_answers(bus, db, context.identity, _look_up(db))
         sys_bus = None
         if context.identity is not None:
             identity = context.identity
@@ -75,6 +80,8 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             settings=settings,
             convergence=convergence,
             pulse=pulse,
+            sessions=sessions,
+            learning=learning,
         )
         rule = RateRule(
             burst=settings.enrolment.attempts_at_once,
@@ -83,6 +90,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         )
         metrics = Metrics(context.metrics, service="registry")
         Gauges(metrics, pulse=pulse, convergence=convergence, director=director, reports=reports)
+        RoutingGauges(metrics, pulse=pulse, sessions=sessions, learning=learning)
 
         async def ready() -> Mapping[str, str]:
             return {}  # the database is checked by the frame; without the bus everything but delivery works
@@ -142,18 +150,7 @@ async def make_first_owner(context: ServiceContext) -> Secret | None:
 def _look_up(db: Database) -> LookUp:
     async def find(token: ApiTokenId) -> StoredApiToken | None:
         async with db.read() as session:
-            row = await tokens.find_api(session, token)
-        if row is None:
-            return None
-        return StoredApiToken(
-            id=token,
-            digest=row.secret_hash,
-            principal=row.id,
-            role=Role(row.role),
-            scopes=frozenset(row.scopes),
-            expires=row.expires_at,
-            revoked=row.revoked_at is not None,
-        )
+            return await token_handlers.find_credential(session, token)
 
     return find
 

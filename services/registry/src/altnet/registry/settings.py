@@ -42,6 +42,42 @@ class PlanningSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Changes planned at once: bounds the time that the loop is not listening."""
 
 
+class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How links are chosen beyond the full mesh."""
+
+    settle: float = 0.5
+    """After relays came or went, before links are chosen: a rack that enrols together is chosen for once."""
+    review_every: float = 300.0
+    """Between two looks whether links should move: as long as a latency must last to count."""
+    share_moved: float = 0.02
+    """Of all links, moved in one review at most: a wrong measurement cannot turn the mesh over."""
+    moved_at_least: int = 4
+    """Links that a review may move however small the network."""
+    latency_window: float = 150.0
+    """The lowest round trip of two such windows counts, so a longer one must last for 150 to 300 s."""
+    latency_share: float = 0.2
+    """A latency that changed by less than that is not written down …"""
+    latency_least: float = 5.0
+    """… nor by less than so many milliseconds: jitter on wide-area paths stays below."""
+    flush_latencies: float = 30.0
+    """Latencies that changed for good are written that often."""
+    back_to_full_mesh: float = 0.75
+    """Of `planning.full_mesh_up_to`: at so few relays chosen links are dropped again; the gap keeps a network at the
+    bound from changing over with each relay."""
+
+
+class BalancingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the registry moves clients that can follow."""
+
+    every: float = 10.0
+    """Between two looks."""
+    clients_per_minute: float = 60.0
+    """Moved at most, in each network: a new relay fills within minutes, and a wrong judgement is seen before it has
+    moved many. Clients of a dead relay do not wait for this: they turn to their standby relay by themselves."""
+    patience: float = 60.0
+    """After this replica took the lead: healths and loads are old until everybody was heard again."""
+
+
 class TrackingSettings(msgspec.Struct, frozen=True, kw_only=True):
     flush_receipts: float = 0.25
     """Receipts are collected for that long and written as one statement."""
@@ -66,6 +102,37 @@ class LivenessSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Good heartbeats in a row, so that a flapping relay does not flap here."""
     check_every: float = 1.0
     """How fine the judgement is."""
+
+
+class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    up_after: int = 2
+    """Heartbeats in a row that call a peering's session established, so that a flapping one does not flap here."""
+    down_after: int = 2
+    """Heartbeats in a row that do not: one may fall into a restart that graceful restart bridges."""
+
+
+class LearningSettings(msgspec.Struct, frozen=True, kw_only=True):
+    ask_timeout: float = 5.0
+    """For a relay's answer with its learned routes: a table of some ten thousand takes a small host a second or two."""
+    at_once: int = 8
+    """Relays asked at the same time: bounds the memory that their answers take, at 8 MiB each."""
+    pause: float = 2.0
+    """Between two questions to one relay: a neighbour that flaps shall not have its table written all the time."""
+    retry_first: float = 1.0
+    """After a question without an answer; doubled each time, with jitter, so that many do not come back at once."""
+    retry_longest: float = 60.0
+    """The most of it."""
+
+
+class PathSettings(msgspec.Struct, frozen=True, kw_only=True):
+    ask_timeout: float = 2.0
+    """For a relay's answer about its routes: somebody waits, and a relay that is up answers in milliseconds."""
+    whole: float = 10.0
+    """For a whole path: below the deadlines of clients; what is known by then is told."""
+    most_hops: int = 32
+    """Relays in a row: half of the hop limit that packets start with, and above any healthy mesh's longest path."""
+    most_relays: int = 128
+    """Relays asked for one path: equal-cost branches may fan out."""
 
 
 class AllocationSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,8 +160,13 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     enrolment: EnrolmentSettings = EnrolmentSettings()
     network: NetworkSettings = NetworkSettings()
     planning: PlanningSettings = PlanningSettings()
+    links: LinkSettings = LinkSettings()
+    balancing: BalancingSettings = BalancingSettings()
     tracking: TrackingSettings = TrackingSettings()
     liveness: LivenessSettings = LivenessSettings()
+    sessions: SessionSettings = SessionSettings()
+    learning: LearningSettings = LearningSettings()
+    paths: PathSettings = PathSettings()
     allocation: AllocationSettings = AllocationSettings()
     housekeeping: HousekeepingSettings = HousekeepingSettings()
     api: ApiSettings = ApiSettings()

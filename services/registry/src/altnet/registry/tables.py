@@ -70,6 +70,10 @@ def _time(**more: Any) -> Any:
     return Field(sa_type=DateTime(timezone=True), **more)
 
 
+def _boolean(**more: Any) -> Any:
+    return Field(sa_type=Boolean, **more)
+
+
 def _json(**more: Any) -> Any:
     return Field(sa_type=JSONB, **more)
 
@@ -194,10 +198,23 @@ class ClientRow(Row, table=True):
     address: Any = Field(sa_type=Address)
     labels: dict[str, str] = _json(default_factory=dict)
     latencies: dict[str, float] = _json(default_factory=dict)
+    movable: bool = Field(default=False, sa_type=Boolean)
     expires_at: datetime | None = _time(default=None)
     created_at: datetime = _time()
     updated_at: datetime = _time()
     version: int = _integer(default=1)
+
+
+class ClientSecretRow(Row, table=True):
+    """By what a client that joined by a token asks about itself."""
+
+    __tablename__ = "client_secrets"
+
+    client_id: str = _text(primary_key=True)
+    id: str = _text()
+    secret_hash: bytes = Field(sa_type=LargeBinary, repr=False)
+    join_token: str = _text()
+    created_at: datetime = _time()
 
 
 class ServiceRow(Row, table=True):
@@ -246,6 +263,102 @@ class SiteRelayRow(Row, table=True):
 
     site_id: str = _text(primary_key=True)
     relay_id: str = _text(primary_key=True)
+
+
+class LinkRow(Row, table=True):
+    """A chosen link; a network that fits a full mesh has none."""
+
+    __tablename__ = "links"
+
+    id: str = _text(primary_key=True)
+    network_id: str = _text()
+    one: str = _text()
+    other: str = _text()
+    kind: str = _text()
+    chosen_at: datetime = _time()
+
+
+class LatencyRow(Row, table=True):
+    """The round trip between two relays, as it lasts."""
+
+    __tablename__ = "latencies"
+
+    one: str = _text(primary_key=True)
+    other: str = _text(primary_key=True)
+    milliseconds: float = _float()
+    measured_at: datetime = _time()
+
+
+class PeeringRow(Row, table=True):
+    """`password` is sealed for the relay whose identity key `password_key` was; nobody here can read it."""
+
+    __tablename__ = "peerings"
+
+    id: str = _text(primary_key=True)
+    network_id: str = _text()
+    relay_id: str = _text()
+    name: str = _text()
+    address: str = _text()
+    interface: str = _text(default="")
+    source: str = _text(default="")
+    asn: int = _big()
+    local_asn: int | None = _big(default=None)
+    families: list[str] = _texts()
+    imports: list[dict[str, Any]] = _json(default_factory=list)
+    exports: list[dict[str, Any]] = _json(default_factory=list)
+    accept_everything: bool = _boolean(default=False)
+    announce_everything: bool = _boolean(default=False)
+    import_limit: int = _integer()
+    export_limit: int = _integer()
+    password: str = _text(default="", repr=False)
+    password_key: str = _text(default="")
+    bfd: bool = _boolean(default=False)
+    multihop: int = _integer(default=0)
+    ttl_security: bool = _boolean(default=False)
+    passive: bool = _boolean(default=False)
+    hold_time: int = _integer()
+    restart_time: int = _integer()
+    preference: int = _integer()
+    enabled: bool = _boolean(default=True)
+    labels: dict[str, str] = _json(default_factory=dict)
+    created_at: datetime = _time()
+    updated_at: datetime = _time()
+    version: int = _integer(default=1)
+
+
+class PeeringStatusRow(Row, table=True):
+    __tablename__ = "peering_status"
+
+    peering_id: str = _text(primary_key=True)
+    standing: str = _text()
+    since: datetime = _time()
+
+
+class LearnedRouteRow(Row, table=True):
+    __tablename__ = "learned_routes"
+
+    id: int | None = Field(default=None, sa_type=BigInteger, primary_key=True, sa_column_args=[Identity(always=True)])
+    network_id: str = _text()
+    relay_id: str = _text()
+    peering_id: str = _text()
+    prefix: Any = Field(sa_type=Prefix)
+    as_path: list[int] = Field(sa_type=ARRAY(BigInteger), default_factory=list)
+    next_hop: str = _text(default="")
+    communities: list[str] = _texts(default_factory=list)
+    since: datetime = _time()
+
+
+class RefusedRouteRow(Row, table=True):
+    __tablename__ = "refused_routes"
+
+    id: int | None = Field(default=None, sa_type=BigInteger, primary_key=True, sa_column_args=[Identity(always=True)])
+    network_id: str = _text()
+    relay_id: str = _text()
+    peering_id: str = _text()
+    prefix: Any = Field(sa_type=Prefix)
+    reason: str = _text()
+    as_path: list[int] = Field(sa_type=ARRAY(BigInteger), default_factory=list)
+    since: datetime = _time()
 
 
 class CounterRow(Row, table=True):
@@ -297,3 +410,5 @@ class RelayStatusRow(Row, table=True):
     load: float = _float(default=0.0)
     memory_used: float = _float(default=0.0)
     versions: dict[str, Any] = _json(default_factory=dict)
+    routing: dict[str, Any] | None = _json(default=None)
+    learned_digest: str = _text(default="")

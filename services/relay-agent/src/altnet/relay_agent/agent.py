@@ -31,6 +31,7 @@ from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.feed import BusDocuments, Documents, Feed
 from altnet.relay_agent.host import Host
 from altnet.relay_agent.journal import Journal
+from altnet.relay_agent.keyd import KeydContact
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.planes import Plane
 from altnet.relay_agent.planes.addresses import AddressesPlane, NeighboursPlane
@@ -94,6 +95,7 @@ class Agent:
         self._endpoints = endpoints
         self._versions = versions
         self._started = clock.monotonic()
+        self.keyd = KeydContact(state, membership, bus=bus, clock=clock, random=random, timers=timers)
         self._public_key = membership.identity.mesh.public().base64
         self.names = Names(prefix=settings.interface_prefix)
         self.desired = Desired(
@@ -196,6 +198,7 @@ class Agent:
             group.create_task(self.watch.run(), name="watch BIRD")
             group.create_task(self.reporter.run_acknowledgements(), name="acknowledge")
             group.create_task(self.reporter.run_heartbeats(), name="heartbeat")
+            group.create_task(self.keyd.run(), name="keyd")
             if self._registry is not None and self._bus is not None:
                 renewing = self._membership.run(
                     self._registry,
@@ -257,6 +260,7 @@ class Agent:
             links=links,
             clients=clients,
             routing=await self.routing.status(),
+            **self.keyd.status(),
         )
 
     def _fixed_cost(self, relay: str) -> int | None:

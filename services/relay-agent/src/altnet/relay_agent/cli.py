@@ -273,6 +273,8 @@ def render_status(status: AgentStatus) -> str:
         f"bus       {bus}",
         f"mesh      generation {status.applied_mesh_generation} applied of {status.mesh_generation}",
         f"document  generation {status.document_generation}; {status.repaired} pieces repaired since the start",
+        f"keyd      {status.keyd}; {status.keyd_fingerprint or 'its keys are not pinned yet'}",
+        f"identity  {status.fingerprint}",
         f"links     {up} of {len(status.links)} up, {len(status.clients)} clients seen",
     ]
     for link in status.links:

@@ -25,6 +25,7 @@ from altnet.relay_agent.bird.daemon import STATIC, Found, find
 from altnet.relay_agent.control import serve
 from altnet.relay_agent.enrol import Registry, https_post
 from altnet.relay_agent.host import Host, open_host
+from altnet.relay_agent.keyd import remember_token
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.notify import Systemd
 from altnet.relay_agent.probe import UdpProber
@@ -38,6 +39,9 @@ _log = log.get(__name__)
 async def enrol(settings: AgentSettings, *, state: DiskState, host: Host, clock: Clock) -> Enrolment:
     """Become a relay of the registry's network and keep the answer. Raises the registry's problem."""
     registry = open_registry(settings, clock)
+    known = state.enrolment()
+    if known is None:  # before the token is spent: a crash in between must not lose what it gives
+        await remember_token(state, settings.join_token)
     enrolment = await registry.enrol(
         state.identity(),
         token=settings.join_token,
@@ -49,9 +53,9 @@ async def enrol(settings: AgentSettings, *, state: DiskState, host: Host, clock:
         labels=settings.labels,
         versions=await versions_of(host, await find_engine(settings)),
     )
-    known = state.enrolment()
     if known is not None and (known.relay.id, known.network.id) != (enrolment.relay.id, enrolment.network.id):
         state.forget_documents()  # of another life
+        await remember_token(state, settings.join_token, keep_pins=False)
     await state.save_enrolment(enrolment)
     return enrolment
 

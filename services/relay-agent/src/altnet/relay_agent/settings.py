@@ -74,6 +74,16 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     """Between two questions of a revoked relay whether it is still out."""
     control_timeout: Seconds = 5.0
     """Of one question on the control socket."""
+    keyd_spread: Seconds = 5.0
+    """Random wait at most before the first contact with keyd: spreads the herd after a restart of the bus."""
+    keyd_timeout: Seconds = 5.0
+    """Of one message to keyd and its answer, the registry's part in a first contact included."""
+    keyd_every: Seconds = 300.0
+    """Between two looks how we stand with keyd: nothing urgent depends on it."""
+    keyd_retry_first: Seconds = 2.0
+    """After a failure; doubles with each."""
+    keyd_retry_most: Seconds = 120.0
+    """An operator who approved the host should see it within two minutes; far below keyd's rate limit."""
     bird_timeout: Seconds = 5.0
     """Of one question to BIRD, and of its reading a configuration: 1,000 prefixes take it 3 ms."""
     bird_start: Seconds = 10.0

@@ -4,6 +4,7 @@
     enrolment.json    what the registry answered: identifier, slot, bus credentials
     mesh.log          the last mesh snapshot as it came, then the deltas since
     document.log      the last private document as it came
+    keyd.json         keyd's pinned keys, and until first contact the secret that the join token gives
     owned.json        what the agent changed that does not carry its mark: for `down`
 
 Invariant: whatever was written when the host died, the next start finds the state of before or of after.
@@ -24,6 +25,7 @@ from altnet.common.bus.nkey import make_nkey
 from altnet.common.errors import AltnetError, Conflict, Invalid
 from altnet.common.files import write_private
 from altnet.common.keys import PrivateKey
+from altnet.common.signing import SigningKey
 from altnet.relay_agent import disk
 
 MOST_DELTAS: Final = 512
@@ -32,7 +34,7 @@ MOST_DELTAS: Final = 512
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """The host's keys, in base64. `nkey_seed` signs to the registry and the bus; `identity_key` (X25519) is what others
-    seal texts for; the other two are WireGuard's."""
+    seal texts for and keyd knows the host by; `signing_key` (Ed25519) signs; the other two are WireGuard's."""
 
     nkey: str
     nkey_seed: str
@@ -40,6 +42,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     access_key: str
     identity_key: str = ""
     """Empty in a file of before there was one: it is made at the next start."""
+    signing_key: str = ""
+    """The same holds for it."""
     version: int = 1
 
     def __repr__(self) -> str:
@@ -57,6 +61,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     def sealed_for(self) -> PrivateKey:
         """Opens what was sealed for this host (`altnet.common.seal`)."""
         return PrivateKey.parse(self.identity_key)
+
+    @property
+    def signing(self) -> SigningKey:
+        """Signs what this host says; keyd knows its public half."""
+        return SigningKey.parse(self.signing_key)
 
 
 class RelayIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,16 +112,30 @@ class Owned(msgspec.Struct, frozen=True, kw_only=True):
     """Name to the value of before."""
 
 
+class Keyd(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent knows of keyd, base64. Nothing is pinned before first contact."""
+
+    psk: str = ""
+    """The secret of the join token, until it has proven both sides to each other."""
+    static: str = ""
+    signing: str = ""
+
+    def __repr__(self) -> str:
+        return f"Keyd(static={self.static!r}, signing={self.signing!r})"
+
+
 class State(Protocol):
     """Where the agent keeps itself; `DiskState` in earnest, `MemoryState` for many agents in one process."""
 
     def identity(self) -> Identity: ...
     def enrolment(self) -> Enrolment | None: ...
     def owned(self) -> Owned: ...
+    def keyd(self) -> Keyd: ...
     def mesh(self) -> Sequence[bytes]: ...
     def document(self) -> bytes | None: ...
     async def save_enrolment(self, enrolment: Enrolment) -> None: ...
     async def save_owned(self, owned: Owned) -> None: ...
+    async def save_keyd(self, keyd: Keyd) -> None: ...
     async def save_snapshot(self, data: bytes) -> None: ...
     async def save_delta(self, data: bytes) -> bool: ...
     async def save_document(self, data: bytes) -> None: ...
@@ -129,6 +152,7 @@ def make_identity(
         mesh_key=_text(make_key()),
         access_key=_text(make_key()),
         identity_key=_text(make_key()),
+        signing_key=base64.b64encode(SigningKey.generate().reveal()).decode(),
     )
 
 
@@ -186,10 +210,15 @@ class DiskState:
             return made
         try:
             identity = msgspec.json.decode(data, type=Identity)
-            if not identity.identity_key:
-                identity = msgspec.structs.replace(identity, identity_key=self._make().identity_key)
+            if not identity.identity_key or not identity.signing_key:
+                made = self._make()
+                identity = msgspec.structs.replace(
+                    identity,
+                    identity_key=identity.identity_key or made.identity_key,
+                    signing_key=identity.signing_key or made.signing_key,
+                )
                 write_private(self._path / "identity.json", msgspec.json.format(msgspec.json.encode(identity)))
-            _ = identity.mesh, identity.access, identity.sealed_for
+            _ = identity.mesh, identity.access, identity.sealed_for, identity.signing
         except (msgspec.DecodeError, AltnetError):  # the reason could quote a key
             raise _corrupt(self._path / "identity.json", "it does not hold the agent's keys") from None
         return identity
@@ -203,6 +232,21 @@ class DiskState:
             return msgspec.json.decode(data, type=Enrolment)
         except msgspec.DecodeError as error:
             raise _corrupt(path, str(error), mend="Remove it and run `altnet-agent enrol` again.") from None
+
+    def keyd(self) -> Keyd:
+        """What is known of keyd. Raises `Invalid` (`state_corrupt`): pins are not forgotten because a file is torn."""
+        path = self._path / "keyd.json"
+        data = disk.read(path)
+        if data is None:
+            return Keyd()
+        try:
+            return msgspec.json.decode(data, type=Keyd)
+        except msgspec.DecodeError:  # the reason could quote the secret
+            raise _corrupt(
+                path,
+                "it does not hold what is known of keyd",
+                mend="Remove it, compare keyd's fingerprint, and have an owner approve this host.",
+            ) from None
 
     def owned(self) -> Owned:
         path = self._path / "owned.json"
@@ -237,6 +281,10 @@ class DiskState:
         data = msgspec.json.format(msgspec.json.encode(owned))
         await asyncio.to_thread(write_private, self._path / "owned.json", data)
 
+    async def save_keyd(self, keyd: Keyd) -> None:
+        data = msgspec.json.format(msgspec.json.encode(keyd))
+        await asyncio.to_thread(write_private, self._path / "keyd.json", data)
+
     async def save_snapshot(self, data: bytes) -> None:
         """Start the log anew with a snapshot."""
         await asyncio.to_thread(write_private, self._path / "mesh.log", disk.encode_frame(data))
@@ -270,6 +318,7 @@ class MemoryState:
         self._identity = identity
         self._enrolment = enrolment
         self._owned = Owned()
+        self._keyd = Keyd()
         self._mesh: list[bytes] = []
         self._document: bytes | None = None
 
@@ -282,6 +331,9 @@ class MemoryState:
     def owned(self) -> Owned:
         return self._owned
 
+    def keyd(self) -> Keyd:
+        return self._keyd
+
     def mesh(self) -> Sequence[bytes]:
         return tuple(self._mesh)
 
@@ -293,6 +345,9 @@ class MemoryState:
 
     async def save_owned(self, owned: Owned) -> None:
         self._owned = owned
+
+    async def save_keyd(self, keyd: Keyd) -> None:
+        self._keyd = keyd
 
     async def save_snapshot(self, data: bytes) -> None:
         self._mesh = [data]

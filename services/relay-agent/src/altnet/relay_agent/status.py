@@ -35,6 +35,12 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     repaired: int = 0
     waiting_for_handshake: int = 0
     uptime: float = 0.0
+    keyd: str = ""
+    """How this host stands with keyd: `active`, `pending: <why>`, `revoked`, or why there is no contact."""
+    fingerprint: str = ""
+    """Of this host's identity: what an owner compares before approving it."""
+    keyd_fingerprint: str = ""
+    """Of keyd's keys as they are pinned here."""
     links: tuple[LinkStatus, ...] = ()
     clients: tuple[ClientStatus, ...] = ()
     routing: RoutingStatus | None = None

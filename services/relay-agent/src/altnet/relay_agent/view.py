@@ -470,6 +470,16 @@ def is_neighbour(document: RelayDocument, links: frozenset[str] | None, relay: s
     return relay != document.relay and (links is None or relay in links)
 
 
+def vxlan_pair(context: Context, entry: RelayEntry) -> tuple[IPv6Address, int] | None:
+    """The neighbour's locator and the identifier of the one VXLAN that it may send in; None where the link is another.
+
+    Its form is decided as in `relay_pieces`.
+    """
+    if entry.slot == context.slot or _encapsulation(context, entry) is not Encapsulation.VXLAN:
+        return None
+    return place(context.plan, entry.slot).locator, link_number(context.slot, entry.slot)
+
+
 def _encapsulation(context: Context, entry: RelayEntry) -> Encapsulation | None:
     # The rule of contracts.desired.link_encapsulation; our side is in the context, so that a change of it shows.
     return next((e for e in Encapsulation if e in context.encapsulations and e in entry.encapsulations), None)

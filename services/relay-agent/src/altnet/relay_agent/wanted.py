@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from ipaddress import IPv6Address
 
 import msgspec
 from altnet.common.contracts.desired import AccessClient, Encapsulation, RelayDocument, RelayEntry, RelayState
@@ -39,6 +40,7 @@ from altnet.relay_agent.view import (
     outside_origins,
     relay_pieces,
     routing_piece,
+    vxlan_pair,
 )
 
 
@@ -90,6 +92,7 @@ class _Basis:
     context: Context
     document: RelayDocument
     links: frozenset[str] | None
+    pairs: tuple[tuple[IPv6Address, int], ...]
     ruleset: Ruleset | None
     own: RelayEntry | None
     originated: Originated | None
@@ -112,6 +115,7 @@ class Wanted:
         self._basis: _Basis | None = None
         self._outside: Counter[Prefix] = Counter()
         self._outside_changed = True
+        self._pairs_changed = True
         self._errors: dict[str, AltnetError] = {}
 
     @property
@@ -144,6 +148,7 @@ class Wanted:
             prefix for entry in self._desired.entries.values() for prefix in outside_origins(self._plan, entry)
         )
         self._outside_changed = True
+        self._pairs_changed = True
         self._basis = self._make_basis()
 
     def owners(self) -> Iterator[tuple[str, tuple[Item, ...]]]:
@@ -200,6 +205,7 @@ class Wanted:
         old = self._now()
         touched = self._desired.take()
         self._count_outside(touched)
+        self._pairs_changed = any(_other_link(b, self._desired.entries.get(relay)) for relay, b in touched.items())
         new = self._basis = self._make_basis()
         found: list[Change] = []
         if (old.context, old.document, old.ruleset, old.own) != (new.context, new.document, new.ruleset, new.own):
@@ -342,25 +348,44 @@ class Wanted:
             bird=self._engine is Engine.BIRD,
             origin_table=me.origin_table,
         )
+        links = old.links if old is not None and same_document else _links(document)
+        pairs = self._vxlan_pairs(context, links, old)
         return _Basis(
             context=context,
             document=document,
-            links=old.links if old is not None and same_document else _links(document),
-            ruleset=self._ruleset(context, own, old),
+            links=links,
+            pairs=pairs,
+            ruleset=self._ruleset(context, own, pairs, old),
             own=own,
             originated=_originated(context, own, document),
             generation=desired.generation,
             clients=old.clients if old is not None and same_document else {c.id: c for c in document.clients},
         )
 
-    def _ruleset(self, context: Context, own: RelayEntry | None, old: _Basis | None) -> Ruleset | None:
+    def _vxlan_pairs(
+        self, context: Context, links: frozenset[str] | None, old: _Basis | None
+    ) -> tuple[tuple[IPv6Address, int], ...]:
+        if old is not None and not self._pairs_changed and (old.context, old.links) == (context, links):
+            return old.pairs
+        entries = self._desired.entries
+        linked = entries.values() if links is None else [entries[relay] for relay in links if relay in entries]
+        pairs = (vxlan_pair(context, entry) for entry in linked if entry.id != context.relay)
+        return tuple(sorted(pair for pair in pairs if pair is not None))
+
+    def _ruleset(
+        self,
+        context: Context,
+        own: RelayEntry | None,
+        pairs: tuple[tuple[IPv6Address, int], ...],
+        old: _Basis | None,
+    ) -> Ruleset | None:
         if not self._me.firewall:
             return None
-        if old is not None and not self._outside_changed and (old.context, old.own) == (context, own):
+        if old is not None and not self._outside_changed and (old.context, old.own, old.pairs) == (context, own, pairs):
             return old.ruleset  # a thousand changes of others need no new text
         self._outside_changed = False
         mine = _own_prefixes(self._plan, own) if own is not None else []
-        return render(context, probe_port=self._me.probe_port, outside=self._outside, own=mine)
+        return render(context, probe_port=self._me.probe_port, outside=self._outside, own=mine, pairs=pairs)
 
     def _now(self) -> _Basis:
         assert self._basis is not None, "begin() comes first"
@@ -384,6 +409,13 @@ def _originated(context: Context, own: RelayEntry | None, document: RelayDocumen
         endpoints=endpoint_addresses(own),
         peerings=document.peerings,
     )
+
+
+def _other_link(before: RelayEntry | None, after: RelayEntry | None) -> bool:
+    """Whether a change of a relay may change the form of the link to it."""
+    if before is None or after is None:
+        return before is not after
+    return (before.slot, before.encapsulations) != (after.slot, after.encapsulations)
 
 
 def _own_prefixes(plan: AddressPlan, entry: RelayEntry) -> list[Prefix]:

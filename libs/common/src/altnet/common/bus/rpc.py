@@ -52,7 +52,7 @@ class RpcContext:
     trace: str | None
 
 
-class _Failure(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Failure(msgspec.Struct, kw_only=True, omit_defaults=True):
     """An error on the wire."""
 
     kind: str
@@ -115,7 +115,7 @@ async def _request(
     answer = await bus.request(subject, msgspec.json.encode(request), timeout=timeout, headers=headers)
     try:
         if HEADER_ERROR in answer.headers:
-            raise _error(msgspec.json.decode(answer.data, type=_Failure))
+            raise error_of(msgspec.json.decode(answer.data, type=Failure))
         return msgspec.json.decode(answer.data, type=reply)
     except msgspec.DecodeError as error:
         raise Unavailable("rpc_bad_answer", f"{whom} answered {verb} in another form: {error}.") from None
@@ -244,18 +244,24 @@ async def _handle(
 
 
 def _told(failure: AltnetError) -> tuple[dict[str, str], bytes]:
-    told = _Failure(
-        kind=failure.kind,
-        code=failure.code,
-        detail=failure.detail,
-        field=failure.field,
-        mend=failure.mend,
-        after=failure.after if isinstance(failure, errors.TooMany) else None,
-    )
+    told = failure_of(failure)
     return {HEADER_ERROR: failure.kind}, msgspec.json.encode(told)
 
 
-def _error(told: _Failure) -> AltnetError:
+def failure_of(error: AltnetError) -> Failure:
+    """An error as it travels."""
+    return Failure(
+        kind=error.kind,
+        code=error.code,
+        detail=error.detail,
+        field=error.field,
+        mend=error.mend,
+        after=error.after if isinstance(error, errors.TooMany) else None,
+    )
+
+
+def error_of(told: Failure) -> AltnetError:
+    """The error that travelled, of the same class."""
     if told.kind == errors.TooMany.kind:
         return errors.TooMany(told.code, told.detail, after=told.after or 1.0, mend=told.mend)
     cls = _CLASSES.get(told.kind, AltnetError)

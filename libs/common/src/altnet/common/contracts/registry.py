@@ -9,11 +9,31 @@ has to be planned.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from altnet.common.contracts.desired import MeshSettings
 from altnet.common.contracts.envelope import Event, event
+
+API_TOKEN_VERB: Final = "api_token"
+"""Verb, for services: `ApiTokenQuery` → `KnownApiToken`, or `NotFound`."""
+
+
+class ApiTokenQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """A service asks whose API token this is."""
+
+    token: Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class KnownApiToken(msgspec.Struct, frozen=True, kw_only=True):
+    """An API token as the registry keeps it; `digest` is SHA-256 of its 256 random bits, of no use to show."""
+
+    digest: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    principal: str
+    role: str
+    scopes: tuple[str, ...]
+    expires: Annotated[datetime, msgspec.Meta(tz=True)]
+    revoked: bool
 
 
 class NetworkSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +74,7 @@ class ClientSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     relay: str | None
     labels: dict[str, str]
+    movable: bool = False
     expires_at: datetime | None
     version: int
 
@@ -193,6 +214,8 @@ class ClientCreated(ClientEvent, frozen=True, kw_only=True):
     """A client was made."""
 
     kind: ClassVar[str] = "registry.client.created"
+    token: str = ""
+    """The join token that let it in; empty where an operator made it."""
 
 
 @event
@@ -200,6 +223,8 @@ class ClientChanged(ClientEvent, frozen=True, kw_only=True):
     """A client's name, key, labels, expiry or relay changed."""
 
     kind: ClassVar[str] = "registry.client.changed"
+    reason: str = ""
+    """Why, where the registry itself moved it; empty where somebody asked for it."""
 
 
 @event
@@ -208,6 +233,22 @@ class ClientRemoved(ClientEvent, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "registry.client.removed"
     expired: bool = False
+
+
+@event
+class ClientSecretIssued(Event, frozen=True, kw_only=True):
+    """A client that joined by a token got a secret of its own; the one it had before is refused from now on."""
+
+    kind: ClassVar[str] = "registry.client.secret_issued"
+    client: str
+    secret: str
+    """The secret's id."""
+    token: str
+    """The join token that was shown for it."""
+
+    @property
+    def subject_id(self) -> str:
+        return self.client
 
 
 class ServiceEvent(Event, frozen=True, kw_only=True):
@@ -328,6 +369,32 @@ class ApiTokenRevoked(ApiTokenEvent, frozen=True, kw_only=True):
     """An API token was revoked."""
 
     kind: ClassVar[str] = "registry.api_token.revoked"
+
+
+class ChosenLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A link between two relays, and why it exists."""
+
+    relays: tuple[str, str]
+    kind: str
+
+
+@event
+class LinksChanged(Event, frozen=True, kw_only=True):
+    """Other links were chosen in a network that is too large for a full mesh."""
+
+    kind: ClassVar[str] = "registry.links.changed"
+    network: str
+    reason: str
+    added: tuple[ChosenLink, ...]
+    """At most 1,000 are named; `added_count` has all."""
+    removed: tuple[ChosenLink, ...]
+    added_count: int
+    removed_count: int
+    change: int
+
+    @property
+    def subject_id(self) -> str:
+        return self.network
 
 
 @event

@@ -3,7 +3,8 @@
 Opens lazily, so that a service starts and answers (with `Unavailable`) while Postgres is away, and recovers by itself:
 a connection whose socket was closed is thrown away before anybody gets it.
 
-Invariant: nothing outside `altnet.common.db` commits. A unit of work commits when its context ends, or not at all.
+Invariant: nothing outside `altnet.common.db` commits. A unit of work commits when its context ends, or not at all; or,
+where its task holds (`altnet.common.db.holding`), together with the answer to the request.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import asyncpg
 from altnet.common.clock import Clock
 from altnet.common.db import names
 from altnet.common.db.failures import driver_error, forget_values, translated, translated_body, unavailable
+from altnet.common.db.holding import Held, holding
 from altnet.common.db.settings import DatabaseSettings
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.ids import Randomness
@@ -81,7 +83,9 @@ class Database:
         `UnitOfWork.conflicts` names. A failed commit whose answer got lost may have happened: callers retry with an
         idempotency key, consumers have their inbox.
         """
-        async with self._connected(self.engine) as connection:
+        held = await self._settled()
+        async with contextlib.AsyncExitStack() as connected:
+            connection = await connected.enter_async_context(self._connected(self.engine))
             uow = UnitOfWork(
                 connection,
                 schema=self.schema,
@@ -91,12 +95,36 @@ class Database:
                 randomness=self.randomness,
             )
             with translated_body(uow.known_conflicts):
-                async with connection.begin(), uow:
-                    yield uow
+                async with contextlib.AsyncExitStack() as begun:
+                    await begun.enter_async_context(connection.begin())
+                    async with uow:
+                        yield uow
+                    if held is not None:
+                        held.keep(uow, begun=begun.pop_all(), connected=connected.pop_all())
+
+    @contextlib.asynccontextmanager
+    async def holding(self) -> AsyncIterator[Held]:
+        """In here, the last unit of work of this task waits for `Held.commit`; without it, it is rolled back."""
+        held = Held(self)
+        token = holding.set(held)
+        try:
+            yield held
+        finally:
+            holding.reset(token)
+            await held.roll_back()
+
+    async def _settled(self) -> Held | None:
+        """Who holds for this task, after what it held is committed: what follows may build on it."""
+        held = holding.get()
+        if held is None or not held.is_for(self):
+            return None
+        await held.commit()
+        return held
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A read-only session that sees one state of the database from its first statement on. Raises `Unavailable`."""
+        await self._settled()
         async with self._connected(self._reader) as connection:
             with translated_body():
                 async with connection.begin(), AsyncSession(connection, expire_on_commit=False) as session:
@@ -114,6 +142,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def raw(self) -> AsyncIterator[RawConnection]:
         """One of the pool's connections, in no transaction. Raises `Unavailable`."""
+        await self._settled()
         raw = await self.pool()
         with translated():
             try:

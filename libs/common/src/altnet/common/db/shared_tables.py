@@ -76,6 +76,7 @@ CREATE TABLE {schema}.idempotency (
     status int,
     headers json,
     body bytea,
+    holder text,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (principal, key)
 )

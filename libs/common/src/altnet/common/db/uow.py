@@ -84,9 +84,13 @@ class UnitOfWork:
             self._session = AsyncSession(self.connection, expire_on_commit=False)
         return self._session
 
-    def emit(self, event: Event) -> EventId:
+    def event_id(self) -> EventId:
+        """The identifier of an event that `emit` gets later: for rows that are written before the event is known."""
+        return EventId(new_id(EVENT, self.now, self._randomness))
+
+    def emit(self, event: Event, *, identifier: EventId | None = None) -> EventId:
         """Tell of something; it is published if, and after, this unit of work commits. In order within it."""
-        item = _Emitted(EventId(new_id(EVENT, self.now, self._randomness)), event_subject(event), event)
+        item = _Emitted(identifier or self.event_id(), event_subject(event), event)
         self._events.append(item)
         return item.id
 

@@ -1,12 +1,14 @@
 """`Idempotency-Key` on POST: a request that is sent again is answered again, and not done again.
 
 The first request with a key claims it; its answer is stored and replayed for a day to the same principal for the same
-request. A claim whose process died expires, so that the client's next try can do the work. Requests without a known
-sender (enrolment) are idempotent by other means, and their keys are left alone. Server errors and answers that say
-"not now" or "not you" are not kept: the next try shall be a real one.
+request. Requests without a known sender (enrolment) are idempotent by other means, and their keys are left alone.
+Server errors and answers that say "not now" or "not you" are not kept: the next try shall be a real one.
 
-What this cannot do: if the process dies between the handler's commit and the storing of its answer, the work is done
-again after the claim has expired; unique constraints are the second fence.
+The answer is written in the transaction of the handler's last unit of work, so a process that dies has done both or
+neither. A claim names the database connection that made it, and dies with it: the client's next try then does the work
+at once. What dies without the server's hearing of it (a host without power) holds its claim until that expires. Whoever
+commits after its claim was taken over is rolled back. What this cannot do: of a handler with several units of work only
+the last is one with the answer.
 
 Invariant: the table is no treasure. A stored answer may hold a fresh token, so it is sealed under a key that is derived
 from the idempotency key, which the table has only as a hash.
@@ -19,7 +21,7 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -35,6 +37,7 @@ from altnet.common.http.settings import MIB, HttpSettings
 from altnet.common.ids import Randomness
 from altnet.common.jobs import Job, every
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -49,6 +52,8 @@ LARGEST_STORED: Final = 1 * MIB
 _KEY: Final = re.compile(r"^[\x21-\x7e]{1,255}$")
 _NOT_KEPT: Final = frozenset({401, 403, 408, 425, 429})
 _KEPT_HEADERS: Final = frozenset({b"content-type", b"etag", b"location", b"link"})
+_HOLDER: Final = "backend.pid || ' ' || extract(epoch FROM backend.backend_start)"
+"""Tells the connection that made a claim from every other of the server's, also from one that has its number later."""
 _log = log.get(__name__)
 
 
@@ -155,13 +160,41 @@ class Idempotency:
                     "idempotency_in_flight", "The first request with this key is still at work.", mend="Ask again soon."
                 )
             case Outcome.CLAIMED:
-                recorder = _Recorder(send)
-                try:
-                    await self._app(scope, receive, recorder.take)
-                except Exception:
-                    await self._release(self._database, request)
-                    raise
-                await self._settle(self._database, request, seal, recorder)
+                await self._work(self._database, request, seal, scope, receive, send)
+
+    async def _work(
+        self, database: Database, request: _Request, seal: _Seal, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        try:
+            async with database.holding() as held:
+                recorder = _Recorder(send, before=held.commit)
+                await self._app(scope, receive, recorder.take)
+                answer = recorder.answer()
+                if held.pending and answer is not None and _is_kept(answer):
+                    await held.commit(lambda connection: self._store(connection, database, request, seal, answer))
+                    await recorder.pass_on()
+                    return
+                if answer is None or answer.status < 500:
+                    await held.commit()  # else it failed after its work, which is undone
+            await self._settle(database, request, seal, recorder)
+        except Exception:
+            await self._release(database, request)
+            raise
+
+    async def _store(
+        self, connection: AsyncConnection, database: Database, request: _Request, seal: _Seal, answer: Answer
+    ) -> None:
+        found = await connection.exec_driver_sql(_store(database), self._stored(request, seal, answer))
+        if found.rowcount != 1:
+            raise Conflict(
+                "idempotency_overtaken",
+                "the request took so long that a later one with its key was taken for it; this one is undone.",
+                mend="Ask again for the answer of the later one.",
+            )
+
+    def _stored(self, request: _Request, seal: _Seal, answer: Answer) -> tuple[object, ...]:
+        body = seal.close(answer.body, self._randomness)
+        return request.principal, request.name, request.at, answer.status, json.dumps(answer.headers), body
 
     def _describe(self, seal: _Seal, principal: str, scope: Scope) -> _Request:
         content_type = Headers(scope=scope).get("content-type", "")
@@ -187,13 +220,16 @@ class Idempotency:
                 claimed = await connection.fetchval(
                     f"""
                     INSERT INTO {database.schema}.idempotency AS row
-                        (principal, key, request_hash, created_at)
-                    VALUES ($1, $2, $3, $4)
+                        (principal, key, request_hash, created_at, holder)
+                    SELECT $1, $2, $3, $4, {_HOLDER} FROM pg_stat_get_activity(pg_backend_pid()) AS backend
                     ON CONFLICT (principal, key) DO UPDATE
                         SET request_hash = excluded.request_hash, status = NULL, headers = NULL, body = NULL,
-                            created_at = excluded.created_at
+                            created_at = excluded.created_at, holder = excluded.holder
                         WHERE row.created_at <= $5
-                           OR (row.status IS NULL AND row.created_at <= $6 AND row.request_hash = excluded.request_hash)
+                           OR (row.status IS NULL AND row.request_hash = excluded.request_hash
+                               AND (row.created_at <= $6 OR NOT EXISTS (
+                                   SELECT FROM pg_stat_get_activity(split_part(row.holder, ' ', 1)::int) AS backend
+                                   WHERE {_HOLDER} = row.holder)))
                     RETURNING true
                     """,  # noqa: S608 - the schema is a checked name; values are parameters
                     request.principal,
@@ -222,24 +258,14 @@ class Idempotency:
         return Outcome.IN_FLIGHT
 
     async def _settle(self, database: Database, request: _Request, seal: _Seal, recorder: _Recorder) -> None:
+        """Store the answer of a request that changed nothing here, or several things."""
         answer = recorder.answer()
-        if answer is None or answer.status >= 500 or answer.status in _NOT_KEPT:
+        if answer is None or not _is_kept(answer):
             await self._release(database, request)
         else:
             try:
                 async with database.raw() as connection:
-                    await connection.execute(
-                        f"""
-                        UPDATE {database.schema}.idempotency SET status = $4, headers = $5, body = $6
-                        WHERE principal = $1 AND key = $2 AND created_at = $3 AND status IS NULL
-                        """,  # noqa: S608 - as above
-                        request.principal,
-                        request.name,
-                        request.at,
-                        answer.status,
-                        json.dumps(answer.headers),
-                        seal.close(answer.body, self._randomness),
-                    )
+                    await connection.execute(_store(database), *self._stored(request, seal, answer))
             except Unavailable as error:  # the work is done: the client shall hear of it all the same
                 _log.warning("an answer could not be stored for its idempotency key", code=error.code)
         await recorder.pass_on()
@@ -259,10 +285,11 @@ class Idempotency:
 
 
 class _Recorder:
-    """Holds a response back until it is stored; lets one go that is too large to store."""
+    """Holds a response back until it is stored; lets one go that is too large to store, after `before`."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, before: Callable[[], Awaitable[None]]) -> None:
         self._send = send
+        self._before = before
         self._held: list[Message] = []
         self._size = 0
         self._open = False
@@ -274,6 +301,7 @@ class _Recorder:
         self._held.append(message)
         self._size += len(message.get("body", b""))
         if self._size > LARGEST_STORED:
+            await self._before()
             await self.pass_on()
 
     def answer(self) -> Answer | None:
@@ -289,6 +317,17 @@ class _Recorder:
         held, self._held = self._held, []
         for message in held:
             await self._send(message)
+
+
+def _is_kept(answer: Answer) -> bool:
+    return answer.status < 500 and answer.status not in _NOT_KEPT
+
+
+def _store(database: Database) -> str:
+    return f"""
+        UPDATE {database.schema}.idempotency SET status = $4, headers = $5, body = $6
+        WHERE principal = $1 AND key = $2 AND created_at = $3 AND status IS NULL
+    """  # noqa: S608 - the schema is a checked name; values are parameters
 
 
 async def sweep(database: Database, *, clock: Clock, settings: HttpSettings) -> None:

@@ -113,6 +113,10 @@ class HostLinks:
         async with _named(f"reading addresses of {device}", device=device):
             return await self._links.read_addresses(await self._links.index(device))
 
+    async def read_all_addresses(self, prefix: str = "") -> Mapping[str, frozenset[Interface]]:
+        async with _named("reading addresses"):
+            return await self._links.read_all_addresses(prefix)
+
     async def put_neighbour(self, neighbour: Neighbour) -> None:
         async with _named(f"neighbour {neighbour.address} on {neighbour.device}", device=neighbour.device):
             index = await self._links.index(neighbour.device)
@@ -127,6 +131,10 @@ class HostLinks:
     async def read_neighbours(self, device: str) -> frozenset[Neighbour]:
         async with _named(f"reading neighbours of {device}", device=device):
             return await self._links.read_neighbours(await self._links.index(device), device)
+
+    async def read_all_neighbours(self, prefix: str = "") -> frozenset[Neighbour]:
+        async with _named("reading neighbours"):
+            return await self._links.read_all_neighbours(prefix)
 
     async def put_routes(self, routes: Sequence[Route]) -> tuple[RouteFailure, ...]:
         indexes: dict[str, int] = {}

@@ -181,12 +181,23 @@ class Links(Protocol):
         """Raises `NotFound` where there is no such interface."""
         ...
 
+    async def read_all_addresses(self, prefix: str = "") -> Mapping[str, frozenset[Interface]]:
+        """The addresses of the interfaces whose names begin with `prefix`, by name; those without any are left out.
+
+        The kernel is asked as often for a thousand interfaces as for one.
+        """
+        ...
+
     async def put_neighbour(self, neighbour: Neighbour) -> None: ...
 
     async def delete_neighbour(self, device: str, address: Address) -> None: ...
 
     async def read_neighbours(self, device: str) -> frozenset[Neighbour]:
         """The permanent ones."""
+        ...
+
+    async def read_all_neighbours(self, prefix: str = "") -> frozenset[Neighbour]:
+        """The permanent ones on interfaces whose names begin with `prefix`, asked for as `read_all_addresses` does."""
         ...
 
     async def put_routes(self, routes: Sequence[Route]) -> tuple[RouteFailure, ...]:

@@ -309,6 +309,14 @@ class MemoryLinks:
         self._link(device)
         return frozenset(self._host.addresses[device])
 
+    async def read_all_addresses(self, prefix: str = "") -> Mapping[str, frozenset[Interface]]:
+        self._host.check_fault("read_addresses")
+        return {
+            name: frozenset(addresses)
+            for name, addresses in self._host.addresses.items()
+            if addresses and name.startswith(prefix)
+        }
+
     async def put_neighbour(self, neighbour: Neighbour) -> None:
         self._host.check_fault("put_neighbour")
         self._link(neighbour.device)
@@ -322,6 +330,10 @@ class MemoryLinks:
         self._host.check_fault("read_neighbours")
         self._link(device)
         return frozenset(entry for entry in self._host.neighbours.values() if entry.device == device)
+
+    async def read_all_neighbours(self, prefix: str = "") -> frozenset[Neighbour]:
+        self._host.check_fault("read_neighbours")
+        return frozenset(entry for entry in self._host.neighbours.values() if entry.device.startswith(prefix))
 
     async def put_routes(self, routes: Sequence[Route]) -> tuple[RouteFailure, ...]:
         self._host.check_fault("put_routes")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from typing import Final
 
@@ -155,13 +155,15 @@ class RtLinks:
         await self._allow_missing(Message(_DELADDR, _address(index, address)))
 
     async def read_addresses(self, index: int) -> frozenset[Interface]:
-        found = set()
-        for family in (socket.AF_INET, socket.AF_INET6):
-            for entry in await self._route.dump(Message(_GETADDR, _ADDRESS.pack(family, 0, 0, 0, index))):
-                at, address = _read_address(entry)
-                if at == index:
-                    found.add(address)
-        return frozenset(found)
+        return frozenset(address for at, address in await self._dump_addresses(index) if at == index)
+
+    async def read_all_addresses(self, prefix: str = "") -> dict[str, frozenset[Interface]]:
+        names = await self._indexes(prefix)
+        found: dict[str, set[Interface]] = {}
+        for index, address in await self._dump_addresses():
+            if index in names:  # else of another interface, or of one that was made since
+                found.setdefault(names[index], set()).add(address)
+        return {name: frozenset(addresses) for name, addresses in found.items()}
 
     async def put_neighbour(self, index: int, address: Address, mac: str) -> None:
         body = _neighbour(index, address) + attribute(_N_MAC, _mac(mac))
@@ -171,14 +173,32 @@ class RtLinks:
         await self._allow_missing(Message(_DELNEIGH, _neighbour(index, address)))
 
     async def read_neighbours(self, index: int, name: str) -> frozenset[Neighbour]:
+        return await self._dump_neighbours({index: name})
+
+    async def read_all_neighbours(self, prefix: str = "") -> frozenset[Neighbour]:
+        return await self._dump_neighbours(await self._indexes(prefix))
+
+    async def _indexes(self, prefix: str) -> dict[int, str]:
+        return {state.index: name for name, state in (await self.read_all(prefix)).items()}
+
+    async def _dump_addresses(self, index: int = 0) -> list[tuple[int, Interface]]:
+        """Of one interface, or of all; the kernel may answer for others too."""
+        found = []
+        for family in (socket.AF_INET, socket.AF_INET6):
+            entries = await self._route.dump(Message(_GETADDR, _ADDRESS.pack(family, 0, 0, 0, index)))
+            found += [_read_address(entry) for entry in entries]
+        return found
+
+    async def _dump_neighbours(self, names: Mapping[int, str]) -> frozenset[Neighbour]:
+        """The permanent entries on these interfaces, name by index. The kernel gives those of all."""
         found = set()
         for family in (socket.AF_INET, socket.AF_INET6):
             for entry in await self._route.dump(Message(_GETNEIGH, _NEIGHBOUR.pack(family, 0, 0, 0, 0))):
-                _, at, state, _, _ = _NEIGHBOUR.unpack_from(entry)
+                _, index, state, _, _ = _NEIGHBOUR.unpack_from(entry)
                 fields = dict(attributes(entry, _NEIGHBOUR.size))
-                if at == index and state & _PERMANENT and len(fields.get(_N_MAC, b"")) == 6:
+                if index in names and state & _PERMANENT and len(fields.get(_N_MAC, b"")) == 6:
                     address = ip_address(fields[_N_ADDRESS])
-                    found.add(Neighbour(device=name, address=address, mac=fields[_N_MAC].hex(":")))
+                    found.add(Neighbour(device=names[index], address=address, mac=fields[_N_MAC].hex(":")))
         return frozenset(found)
 
     async def _allow_missing(self, message: Message) -> None:

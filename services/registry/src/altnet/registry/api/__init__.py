@@ -7,15 +7,33 @@ from fastapi import APIRouter
 
 def routers() -> list[APIRouter]:
     """Every router of the registry, in the order of the API document."""
-    from altnet.registry.api import changes, clients, enrolment, networks, peers, relays, services, sites, tokens
+    from altnet.registry.api import (
+        changes,
+        clients,
+        enrolment,
+        join,
+        links,
+        networks,
+        peerings,
+        peers,
+        relays,
+        routing,
+        services,
+        sites,
+        tokens,
+    )
 
     return [
         networks.router,
         enrolment.router,
+        join.router,
         relays.router,
+        links.router,
         clients.router,
         services.router,
         sites.router,
+        peerings.router,
+        routing.router,
         peers.router,
         networks.mesh_router,
         changes.router,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from altnet.common.errors import Forbidden, Unavailable
-from altnet.common.http.auth import RequireAdmin, RequireAuditor, authenticate_scope
+from altnet.common.http.auth import DECLARED, RequireAdmin, RequireAuditor, authenticate_scope
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.principal import Principal
 from altnet.common.http.problems import responses
@@ -26,7 +26,6 @@ from altnet.registry.handlers import tokens
 from altnet.registry.store import tokens as token_rows
 from altnet.registry.tables import ApiTokenRow, JoinTokenRow
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.security import HTTPBearer
 from sqlalchemy import select
 from sqlmodel import col
 
@@ -135,10 +134,8 @@ async def revoke_api_token(registry: Registry, who: RequireAdmin, token: str) ->
 
 auth_router = APIRouter(tags=["auth"])
 
-_declared = HTTPBearer(auto_error=False, scheme_name="bearer")
 
-
-async def _whoever(request: Request, _: Annotated[object, Depends(_declared)]) -> Principal:
+async def _whoever(request: Request, _: Annotated[object, Depends(DECLARED)]) -> Principal:
     """Any token whatever its scopes: what it is changed for has the same."""
     return await authenticate_scope(request.scope)
 

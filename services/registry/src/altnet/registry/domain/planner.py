@@ -23,7 +23,6 @@ from altnet.common.contracts.desired import (
     RelayEntry,
 )
 from altnet.common.contracts.digest import EMPTY, Digest, document_digest, entry_hash, item_hash, settings_hash
-from altnet.registry.domain.topology import links
 from altnet.registry.domain.world import Affected, Relay, World
 
 
@@ -249,6 +248,7 @@ def _entry(world: World, relay: Relay) -> RelayEntry:
         region=relay.region,
         encapsulations=relay.encapsulations,
         origins=world.origins(relay),
+        learned=world.learned(relay.id),
         routing=relay.routing,
     )
 
@@ -260,9 +260,10 @@ def _head(world: World, relay: Relay) -> RelayDocument:
         relay=relay.id,
         network=relay.network,
         generation=0,
-        links=links(world.slots[relay.network], relay.slot, full_mesh_up_to=world.full_mesh_up_to),
+        links=world.links.of(relay),
         mesh_port=relay.mesh_port,
         access_port=relay.access_port,
+        peerings=world.sessions(relay.id),
     )
 
 

@@ -1,30 +1,21 @@
-"""Which relays have a link to each other.
+"""Where relays begin that have no chosen links yet, in a network that is too large for a full mesh.
 
-Up to a bound everybody has a link to everybody. Beyond it the links form a ring in the order of slots, which keeps
-the mesh connected when any one relay dies, plus a hypercube over slot numbers (slot `s` and slot `s ^ 2**k`), which
-keeps paths short: slots are given out from the lowest, so with n relays almost every such partner exists and the
-longest path is about log2(n) links.
+The leader chooses links (`choosing`) and writes them down a moment after a relay has joined. Until then the relay has
+links to the two carriers next to its slot, below and above: a carrier is active and has an endpoint. This looks at
+slots alone, so a relay that comes or goes changes few others, and a network of which nothing is chosen yet is a ring
+of carriers, with everybody else hanging on two of them.
 
-Both rules look at slots alone. A relay that joins or leaves therefore changes the links of at most 14 others, and
-nobody else's document. Latency has no say here.
-
-Invariants: links are symmetric; nobody has more than `DEGREE_BOUND`; without any one relay the rest stays connected.
+Invariants: links are symmetric; without any one carrier the others stay connected.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
-from typing import Final
-
-from altnet.common.net import LAST_SLOT
-
-SLOT_BITS: Final = LAST_SLOT.bit_length()
-DEGREE_BOUND: Final = 2 + SLOT_BITS
 
 
 class Slots:
-    """The slots in use in one network, in order, each with its relay."""
+    """Slots in use in one network, in order, each with its relay."""
 
     def __init__(self, taken: Iterable[tuple[int, str]] = ()) -> None:
         self._relay_of: dict[int, str] = dict(taken)
@@ -53,20 +44,31 @@ class Slots:
             del self._relay_of[slot]
             del self._ordered[bisect_left(self._ordered, slot)]
 
-    def sparse_neighbours(self, slot: int) -> set[int]:
-        """The slots that `slot` has links to under the ring-and-hypercube rule; `slot` itself need not be taken."""
-        found = {slot ^ (1 << bit) for bit in range(SLOT_BITS)} & self._relay_of.keys()
-        if self._ordered:
-            at = bisect_left(self._ordered, slot)
-            after = at + 1 if at < len(self._ordered) and self._ordered[at] == slot else at
-            found.add(self._ordered[at - 1])
-            found.add(self._ordered[after % len(self._ordered)])
-        found.discard(slot)
-        return found
+    def around(self, slot: int) -> tuple[int, ...]:
+        """The slots next to this one below and above, in a ring; `slot` itself need not be taken and does not count."""
+        if not self._ordered or self._ordered == [slot]:
+            return ()
+        below = self._ordered[bisect_left(self._ordered, slot) - 1]
+        above = self._ordered[bisect_right(self._ordered, slot) % len(self._ordered)]
+        return (below,) if below == above else (below, above)
+
+    def between(self, first: int, last: int) -> list[int]:
+        """The slots from `first` up to `last`, both included, in a ring."""
+        begin, end = bisect_left(self._ordered, first), bisect_right(self._ordered, last)
+        return self._ordered[begin:end] if first <= last else self._ordered[begin:] + self._ordered[:end]
 
 
-def links(slots: Slots, slot: int, *, full_mesh_up_to: int) -> tuple[str, ...] | None:
-    """The relays that the relay in `slot` has links to, sorted by id; None means all (`RelayDocument.links`)."""
-    if len(slots) <= full_mesh_up_to:
-        return None
-    return tuple(sorted(slots.relay(other) for other in slots.sparse_neighbours(slot)))
+def begins_with(slot: int, carriers: Slots) -> list[str]:
+    """The relays that the relay in `slot` has links to while none are chosen for it."""
+    return [carriers.relay(one) for one in carriers.around(slot)]
+
+
+def beginners_of(slot: int, carriers: Slots, unchosen: Slots) -> list[str]:
+    """The relays without chosen links that have one to the carrier in `slot`."""
+    around = carriers.around(slot)
+    if len(around) < 2:  # at most two carriers: everybody is next to both
+        found = list(unchosen)
+    else:
+        below, above = around
+        found = unchosen.between(below, slot) + unchosen.between(slot, above)
+    return [unchosen.relay(one) for one in found if one != slot]

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 from socket import AF_INET6, inet_ntop
 
+from altnet.common.contracts import routing
 from altnet.common.contracts.desired import AccessClient, Encapsulation, MeshSettings, RelayState
-from altnet.common.contracts.routing import Engine
+from altnet.common.contracts.routing import Engine, PrefixRule
 from altnet.common.net import AddressPlan
-from altnet.registry.domain.topology import Slots
+from altnet.registry.domain.linkindex import Link, LinkIndex, links_as
 
 Ref = tuple[str, str]
-"""Kind (`network`, `relay`, `client`, `service`, `site`) and identifier."""
+"""Kind (`network`, `relay`, `client`, `service`, `site`, `peering`, `link`) and identifier."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,8 +76,25 @@ class Site:
     relays: tuple[str, ...]
 
 
-Item = Network | Relay | Client | Service | Site
-KINDS: dict[str, type[Item]] = {"network": Network, "relay": Relay, "client": Client, "service": Service, "site": Site}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Peering:
+    id: str
+    network: str
+    relay: str
+    told: routing.Peering
+    """As its relay is told."""
+
+
+Item = Network | Relay | Client | Service | Site | Peering | Link
+KINDS: dict[str, type[Item]] = {
+    "network": Network,
+    "relay": Relay,
+    "client": Client,
+    "service": Service,
+    "site": Site,
+    "peering": Peering,
+    "link": Link,
+}
 
 
 @dataclass
@@ -106,10 +124,12 @@ class World:
         self.clients: dict[str, Client] = {}
         self.services: dict[str, Service] = {}
         self.sites: dict[str, Site] = {}
-        self.slots: defaultdict[str, Slots] = defaultdict(Slots)
+        self.peerings: dict[str, Peering] = {}
+        self.links = LinkIndex(self.relays, full_mesh_up_to=full_mesh_up_to)
         self.clients_of: defaultdict[str, set[str]] = defaultdict(set)
         self.services_of: defaultdict[str, set[str]] = defaultdict(set)
         self.sites_of: defaultdict[str, set[str]] = defaultdict(set)
+        self.peerings_of: defaultdict[str, set[str]] = defaultdict(set)
         self.roamers_of: defaultdict[str, set[str]] = defaultdict(set)
         self.serving_clients_of: defaultdict[str, set[str]] = defaultdict(set)
         self._access: dict[str, AccessClient] = {}
@@ -130,6 +150,10 @@ class World:
                 return self._replace_service(item.id, item)
             case Site():
                 return self._replace_site(item.id, item)
+            case Link():
+                return Affected(documents=self.links.replace(item.id, item))
+            case Peering():
+                return self._replace_peering(item.id, item)
 
     def remove(self, ref: Ref) -> Affected:
         """Forget an object; forgetting an unknown one affects nothing. Networks are never forgotten."""
@@ -143,6 +167,10 @@ class World:
                 return self._replace_service(identifier, None)
             case "site":
                 return self._replace_site(identifier, None)
+            case "link":
+                return Affected(documents=self.links.replace(identifier, None))
+            case "peering":
+                return self._replace_peering(identifier, None)
             case _:
                 return Affected()
 
@@ -154,6 +182,15 @@ class World:
         for site in self.sites_of[relay.id]:
             found.update(self.sites[site].prefixes)
         return tuple(sorted(found))
+
+    def sessions(self, relay: str) -> tuple[routing.Peering, ...]:
+        """The peerings of a relay, sorted by id."""
+        return tuple(self.peerings[peering].told for peering in sorted(self.peerings_of[relay]))
+
+    def learned(self, relay: str) -> tuple[PrefixRule, ...]:
+        """What a relay's peerings may bring in, each rule once, sorted."""
+        rules = {rule for told in self.sessions(relay) if told.enabled for rule in told.imports}
+        return tuple(sorted(rules, key=lambda rule: (rule.prefix, rule.shortest, rule.longest)))
 
     def service_addresses(self, owner: str) -> list[IPv6Address]:
         """The addresses of the services of a relay or client."""
@@ -193,34 +230,21 @@ class World:
         affected = Affected()
         if before == item:
             return affected
-        if before is not None and not before.revoked:
-            affected.update(self._neighbourhood(before))
-            self.slots[before.network].discard(before.slot, before.id)
+        relinked = before is None or item is None or links_as(before) != links_as(item)
+        if relinked and before is not None and not before.revoked:
+            affected.documents |= self.links.leave(before)
         if item is None:
             self.relays.pop(identifier, None)
         else:
             self.relays[identifier] = item
-            if not item.revoked:
-                self.slots[item.network].add(item.slot, item.id)
-                affected.update(self._neighbourhood(item))
+            if relinked and not item.revoked:
+                affected.documents |= self.links.enter(item)
         if before is None or item is None or before.slot != item.slot or before.network != item.network:
             for client in self.clients_of[identifier]:
                 self._index_roaming(self.clients[client])
         affected.entries.add(identifier)
         affected.documents.add(identifier)
-        if before is not None and item is not None and _same_links(before, item):
-            affected.documents.intersection_update({identifier})
         return affected
-
-    def _neighbourhood(self, relay: Relay) -> Affected:
-        """The relays whose links may differ with and without `relay`, which is present in its slot."""
-        slots = self.slots[relay.network]
-        count = len(slots)
-        if count == self.full_mesh_up_to + 1:  # with it links are spelled out, without it they are not
-            return Affected(documents=set(slots.relays()))
-        if count > self.full_mesh_up_to:
-            return Affected(documents={slots.relay(slot) for slot in slots.sparse_neighbours(relay.slot)})
-        return Affected()
 
     def _replace_client(self, identifier: str, item: Client | None) -> Affected:
         before = self.clients.get(identifier)
@@ -323,11 +347,24 @@ class World:
                 affected.entries.add(relay)
         return affected
 
+    def _replace_peering(self, identifier: str, item: Peering | None) -> Affected:
+        before = self.peerings.get(identifier)
+        affected = Affected()
+        if before == item:
+            return affected
+        if before is not None:
+            del self.peerings[identifier]
+            self.peerings_of[before.relay].discard(identifier)
+        if item is not None:
+            self.peerings[identifier] = item
+            self.peerings_of[item.relay].add(identifier)
+        for one in (before, item):
+            if one is not None:
+                affected.documents.add(one.relay)
+                affected.entries.add(one.relay)
+        return affected
+
 
 def _host(address: IPv6Address) -> str:
     """The address as a prefix. inet_ntop writes RFC 5952 as `ipaddress` does, at a tenth of the time."""
     return f"{inet_ntop(AF_INET6, address.packed)}/128"
-
-
-def _same_links(before: Relay, after: Relay) -> bool:
-    return (before.network, before.slot, before.revoked) == (after.network, after.slot, after.revoked)

@@ -6,24 +6,34 @@ from collections.abc import Mapping
 
 from altnet.common.errors import Exhausted
 from altnet.registry.domain.liveness import Health
-from altnet.registry.domain.selection import Candidate, Ranked, rank
+from altnet.registry.domain.selection import Candidate, Ranking, choose
 from altnet.registry.store import relays
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
-async def rank_relays(
+async def rank_with_standby(
     session: AsyncSession,
     network: str,
     *,
     region: str = "",
     latencies: Mapping[str, float] | None = None,
     current: str | None = None,
-) -> list[Ranked]:
-    """Every relay of the network that is not revoked, best first; `latencies` are milliseconds by relay."""
+    standby: str | None = None,
+) -> Ranking:
+    """Every relay of the network that is not revoked, best first, the one to use and the one that stands by.
+
+    `latencies` are milliseconds by relay; `current` and `standby` are the client's present ones.
+    """
+    known = await candidates(session, network, without=current)
+    return choose(known, region=region, latencies=latencies, current=current, standby=standby)
+
+
+async def candidates(session: AsyncSession, network: str, *, without: str | None = None) -> list[Candidate]:
+    """The relays of a network as candidates. One client on the relay `without` is not counted: the one that asks."""
     rows = await relays.usable(session, network)
     status = await relays.status(session, [row.id for row in rows])
     counts = await relays.client_counts(session, network)
-    candidates = [
+    return [
         Candidate(
             relay=row.id,
             name=row.name,
@@ -31,26 +41,26 @@ async def rank_relays(
             health=Health(status[row.id].health) if row.id in status else Health.NEW,
             draining=row.state == "draining",
             reachable=bool(row.endpoints),
-            clients=counts.get(row.id, 0) - (1 if row.id == current else 0),
+            clients=counts.get(row.id, 0) - (1 if row.id == without else 0),
             weight=row.weight,
             load=status[row.id].load if row.id in status else 0.0,
+            labels=row.labels,
         )
         for row in rows
     ]
-    return rank(candidates, region=region, latencies=latencies, current=current)
 
 
 async def choose_relay(
     session: AsyncSession, network: str, *, region: str, latencies: Mapping[str, float], current: str | None
 ) -> str:
     """The best relay. Raises `Exhausted` (`no_usable_relay`)."""
-    ranked = await rank_relays(session, network, region=region, latencies=latencies, current=current)
-    if not ranked or not ranked[0].usable:
+    ranking = await rank_with_standby(session, network, region=region, latencies=latencies, current=current)
+    if ranking.relay is None:
         raise Exhausted(
             "no_usable_relay",
             "no relay can take clients: "
-            + ("there is none." if not ranked else "all are down, draining or unreachable."),
+            + ("there is none." if not ranking.ranked else "all are down, draining or unreachable."),
             field="/relay",
             mend="Enrol a relay with an endpoint, or see GET /v1/relays.",
         )
-    return ranked[0].relay
+    return ranking.relay

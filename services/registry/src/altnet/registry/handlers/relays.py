@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from altnet.common.contracts.desired import RelayState
+from altnet.common.contracts.peerings import PeeringRemoved
 from altnet.common.contracts.registry import (
     ClientChanged,
     RelayChanged,
@@ -16,7 +17,7 @@ from altnet.common.errors import Conflict
 from altnet.common.net import AddressPlan
 from altnet.registry.domain.endpoints import check_endpoints
 from altnet.registry.domain.names import check_labels, check_name, check_region
-from altnet.registry.handlers import snapshots
+from altnet.registry.handlers import peerings, snapshots
 from altnet.registry.store import allocations, changes, clients, named, networks, services, sites
 from altnet.registry.store.conflicts import CONFLICTS
 from altnet.registry.tables import RelayRow
@@ -63,8 +64,8 @@ async def change_relay(uow: UnitOfWork, row: RelayRow, patch: Mapping[str, objec
 async def revoke_relay(uow: UnitOfWork, row: RelayRow) -> int:
     """Put a locked relay out for good.
 
-    Its clients stay without a relay until somebody moves them, its services go, it announces no site, its name is
-    free, its slot rests. The bus is told by the leader, after the relay's last document. Raises `Conflict`.
+    Its clients stay without a relay until somebody moves them, its services and peerings go, it announces no site, its
+    name is free, its slot rests. The bus is told by the leader, after the relay's last document. Raises `Conflict`.
     """
     _refuse_revoked(row)
     network = await networks.find(uow.session, row.network_id)
@@ -83,6 +84,8 @@ async def revoke_relay(uow: UnitOfWork, row: RelayRow) -> int:
         await named.release_name(uow, service.id)
         await allocations.release(uow, service.id)
         await uow.session.delete(service)
+    ended, sessions, withdrawn = await peerings.remove_with_relay(uow, row.id)
+    told = [snapshots.of_peering(session) for session in sessions]
     announced = [site.id for site in await sites.of_relay(uow.session, row.id)]
     await sites.withdraw_relay(uow, row.id)
     await named.release_name(uow, row.id)
@@ -98,12 +101,15 @@ async def revoke_relay(uow: UnitOfWork, row: RelayRow) -> int:
         also=lambda number: [
             *(ClientChanged(client=was.id, before=was, after=now, change=number) for was, now in moved),
             *(ServiceRemoved(service=one.id, before=one, change=number) for one in gone),
+            *withdrawn,
+            *(PeeringRemoved(peering=one.id, before=one, change=number) for one in told),
         ],
         touched=[
             ("relay", row.id),
             *(("client", now.id) for _, now in moved),
             *(("service", one.id) for one in gone),
             *(("site", site) for site in announced),
+            *(("peering", peering) for peering in ended),
         ],
         summary=f"relay {row.name} revoked",
         network=row.network_id,

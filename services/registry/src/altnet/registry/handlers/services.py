@@ -49,7 +49,7 @@ async def register_service(uow: UnitOfWork, command: NewService, *, randomness: 
     plan = AddressPlan(network.prefix)
     service_id = new_id(SERVICE, uow.now, randomness)
     kind = await _owner_kind(uow, command, network)
-    await named.claim_name(uow, network=network.id, name=command.name, kind="service", owner=service_id)
+    await named.claim(uow, network=network.id, name=command.name, kind="service", owner=service_id)
     if kind == "address":
         address = _given_address(command.address, plan)
     else:

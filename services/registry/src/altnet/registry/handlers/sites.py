@@ -10,9 +10,10 @@ from altnet.common.errors import Conflict, Invalid
 from altnet.common.ids import SITE, Randomness, new_id
 from altnet.common.net import Prefix, parse_prefix
 from altnet.registry.domain.names import check_labels, check_name
-from altnet.registry.handlers import snapshots
+from altnet.registry.handlers import peerings, snapshots
 from altnet.registry.store import changes, networks, relays, sites
 from altnet.registry.store.conflicts import CONFLICTS
+from altnet.registry.store.peerings import hold_prefixes
 from altnet.registry.tables import SiteRow
 
 MOST_PREFIXES = 256
@@ -29,10 +30,14 @@ async def create_site(
     labels: Mapping[str, str],
     randomness: Randomness,
 ) -> tuple[SiteSnapshot, SiteRow, int]:
-    """Make a site. Raises `Invalid`, `Conflict` (`prefix_overlaps`, `name_taken`), `NotFound`."""
+    """Make a site.
+
+    Raises `Invalid`, `Conflict` (`prefix_overlaps`, `prefix_is_imported`, `name_taken`), `NotFound`.
+    """
     uow.conflicts(CONFLICTS)
     check_name(name)
     owner = await (networks.find(uow.session, network) if network else networks.only(uow.session))
+    await hold_prefixes(uow, owner.id)
     row = SiteRow(
         id=new_id(SITE, uow.now, randomness),
         network_id=owner.id,
@@ -43,8 +48,10 @@ async def create_site(
     )
     uow.session.add(row)
     await uow.session.flush()
-    await sites.set_prefixes(uow, row, owner, _prefixes(prefixes))
-    await sites.set_relays(uow, row.id, await _relays(uow, relay_ids, owner.id))
+    parsed, announced = _prefixes(prefixes), await _relays(uow, relay_ids, owner.id)
+    await sites.set_prefixes(uow, row, owner, parsed)
+    await sites.set_relays(uow, row.id, announced)
+    await peerings.check_site(uow, row, parsed, announced)
     after = await _snapshot(uow, row)
     change = await changes.record(
         uow,
@@ -59,6 +66,7 @@ async def create_site(
 async def change_site(uow: UnitOfWork, row: SiteRow, patch: Mapping[str, object]) -> tuple[SiteSnapshot, int | None]:
     """Apply a checked patch (`name`, `prefixes`, `relays`, `labels`) to a locked row. Raises as `create_site`."""
     uow.conflicts(CONFLICTS)
+    await hold_prefixes(uow, row.network_id)
     before = await _snapshot(uow, row)
     if "name" in patch:
         row.name = check_name(str(patch["name"]))
@@ -71,6 +79,9 @@ async def change_site(uow: UnitOfWork, row: SiteRow, patch: Mapping[str, object]
     if "relays" in patch:
         await sites.set_relays(uow, row.id, await _relays(uow, patch["relays"], row.network_id))  # type: ignore[arg-type]  # as above
     after = await _snapshot(uow, row)
+    if (after.prefixes, after.relays) != (before.prefixes, before.relays):
+        prefixes = (await sites.prefixes(uow.session, [row.id]))[row.id]
+        await peerings.check_site(uow, row, prefixes, after.relays)
     if after == before:
         return after, None
     row.version += 1

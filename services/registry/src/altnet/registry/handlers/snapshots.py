@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from altnet.common.contracts.peerings import PeeringSnapshot
 from altnet.common.contracts.registry import (
     ApiTokenSnapshot,
     ClientSnapshot,
@@ -14,8 +15,18 @@ from altnet.common.contracts.registry import (
     SiteSnapshot,
 )
 from altnet.common.net import AddressPlan
+from altnet.registry.store import peerings
 from altnet.registry.store.networks import settings_of
-from altnet.registry.tables import ApiTokenRow, ClientRow, JoinTokenRow, NetworkRow, RelayRow, ServiceRow, SiteRow
+from altnet.registry.tables import (
+    ApiTokenRow,
+    ClientRow,
+    JoinTokenRow,
+    NetworkRow,
+    PeeringRow,
+    RelayRow,
+    ServiceRow,
+    SiteRow,
+)
 
 
 def of_network(row: NetworkRow) -> NetworkSnapshot:
@@ -57,6 +68,7 @@ def of_client(row: ClientRow) -> ClientSnapshot:
         address=str(row.address),
         relay=row.relay_id,
         labels=dict(row.labels),
+        movable=row.movable,
         expires_at=row.expires_at,
         version=row.version,
     )
@@ -87,6 +99,24 @@ def of_site(row: SiteRow, *, prefixes: Sequence[object], relays: Sequence[str]) 
         relays=tuple(sorted(relays)),
         labels=dict(row.labels),
         version=row.version,
+    )
+
+
+def of_peering(row: PeeringRow) -> PeeringSnapshot:
+    told = peerings.of_row(row)
+    return PeeringSnapshot(
+        id=row.id,
+        network=row.network_id,
+        relay=row.relay_id,
+        families=tuple(str(one) for one in told.families),
+        imports=told.imports,
+        exports=told.exports,
+        accept_everything=row.accept_everything,
+        announce_everything=row.announce_everything,
+        password_set=bool(row.password),
+        labels=dict(row.labels),
+        version=row.version,
+        **{name: getattr(told, name) for name in peerings.PLAIN},
     )
 
 

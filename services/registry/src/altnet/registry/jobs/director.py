@@ -20,9 +20,13 @@ from altnet.common.db.engine import Database
 from altnet.common.errors import AltnetError, Forbidden, Unavailable
 from altnet.common.ids import Randomness
 from altnet.registry.handlers import clients, networks
+from altnet.registry.jobs.balancing import Balancing
 from altnet.registry.jobs.convergence import Convergence
+from altnet.registry.jobs.learning import Learning
+from altnet.registry.jobs.linking import Linking
 from altnet.registry.jobs.planning import Planning
 from altnet.registry.jobs.pulse import Pulse
+from altnet.registry.jobs.sessions import Sessions
 from altnet.registry.settings import RegistrySettings
 from altnet.registry.store import progress, relays, worlds
 
@@ -48,6 +52,8 @@ class Director:
         settings: RegistrySettings,
         convergence: Convergence,
         pulse: Pulse,
+        sessions: Sessions,
+        learning: Learning,
     ) -> None:
         self._db = db
         self._bus = bus
@@ -58,7 +64,11 @@ class Director:
         self._settings = settings
         self._convergence = convergence
         self._pulse = pulse
+        self._sessions = sessions
+        self._learning = learning
         self.planning = Planning(db, bus, clock, settings=settings.planning, convergence=convergence)
+        self.linking = Linking(db, clock, planning=self.planning, settings=settings.links)
+        self._balancing = Balancing(db, clock, settings=settings.balancing)
         self._changed = asyncio.Event()
         self._verify = asyncio.Event()
         self._rebuild = False
@@ -103,7 +113,11 @@ class Director:
                 await connection.add_listener(f"{self._db.schema}_outbox", on_notice)
                 await connection.add_listener(worlds.REBUILD, lambda *_: self.rebuild())
                 await self.planning.begin()
-                await self._pulse.begin(self.planning.known)
+                await self.linking.begin()  # before anything is published: nobody sees what a network begins with
+                await self._pulse.begin(self.planning.known, self.linking.heard)
+                self._balancing.begin()
+                await self._sessions.begin(self.planning.peerings)
+                await self._learning.begin(lambda relay: self.planning.known(relay) is not None)
                 self._verify.set()
                 self._revoke.set()
                 await self._work()
@@ -111,6 +125,8 @@ class Director:
             self.ready.clear()
             self._convergence.end()
             self._pulse.end()
+            self._sessions.end()
+            self._learning.end()
 
     async def _work(self) -> None:
         tracking, liveness = self._settings.tracking, self._settings.liveness
@@ -121,7 +137,13 @@ class Director:
                 group.create_task(self._every(tracking.flush_status, self._flush_status), name="registry status")
                 group.create_task(self._every(liveness.check_every, self._judge), name="registry liveness")
                 group.create_task(self._every(self._settings.housekeeping.every, self._tidy), name="registry tidy")
+                group.create_task(self._every(self._settings.balancing.every, self._balance), name="registry balance")
+                group.create_task(self.linking.run(), name="registry links")
+                group.create_task(
+                    self._every(self._settings.links.flush_latencies, self.linking.flush), name="registry latencies"
+                )
                 group.create_task(self._push_revocations(), name="registry revocations")
+                group.create_task(self._learning.run(), name="registry learned routes")
         except ExceptionGroup as errors:
             matching, rest = errors.split(Unavailable)
             if rest is None and matching is not None:
@@ -142,6 +164,7 @@ class Director:
                 await self._publish()
             if planned:
                 self._revoke.set()
+                self.linking.wake()
             if self._verify.is_set() or loop.time() >= verify_at:
                 self._verify.clear()
                 verify_at = loop.time() + self._settings.planning.verify_every
@@ -198,6 +221,11 @@ class Director:
             self._pulse.judge()
         async with self._writing:
             await self._pulse.tell()
+        await self._sessions.tell()
+
+    async def _balance(self) -> None:
+        if self._bus.connected:  # without the bus nobody knows who is alive
+            await self._balancing.step()
 
     async def _tidy(self) -> None:
         now = self._clock.now()

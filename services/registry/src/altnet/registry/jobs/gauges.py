@@ -5,12 +5,18 @@ Per relay there is nothing here: a thousand relays with fifty links each would b
 
 from __future__ import annotations
 
+from functools import partial
+
+from altnet.common.contracts.routing import Engine
 from altnet.common.metrics import Metrics
 from altnet.registry.consumers import Reports
 from altnet.registry.domain.liveness import Health
+from altnet.registry.domain.sessions import Standing
 from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.director import Director
+from altnet.registry.jobs.learning import Learning
 from altnet.registry.jobs.pulse import Pulse
+from altnet.registry.jobs.sessions import Sessions
 
 
 class Gauges:
@@ -36,3 +42,40 @@ class Gauges:
         heard.set_function(lambda: reports.heard)
         unreadable = metrics.gauge("reports_unreadable", "Reports that could not be read since the start.")
         unreadable.set_function(lambda: reports.unreadable)
+
+
+class RoutingGauges:
+    """The same for routing."""
+
+    def __init__(self, metrics: Metrics, *, pulse: Pulse, sessions: Sessions, learning: Learning) -> None:
+        engines = metrics.gauge("relays_routing", "Relays by routing engine and its state.", labels=("engine", "state"))
+        for engine in Engine:
+            for state in ("healthy", "failing"):
+                count = partial(_routing, pulse, engine, state == "healthy")
+                engines.labels(engine.value, state).set_function(count)
+        standing = metrics.gauge(
+            "peerings", "Peerings by the standing of their session, on the leader.", labels=("standing",)
+        )
+        for one in Standing:
+            standing.labels(one.value).set_function(lambda one=one: sessions.standings[one])  # type: ignore[misc]  # bound now
+        for what, help, read in (
+            ("routes_learned", "Routes of neighbours outside that are recorded.", lambda: learning.learned),
+            (
+                "routes_refused",
+                "Routes of neighbours outside that filters refuse.",
+                lambda: learning.refused,
+            ),
+            (
+                "routes_ignored",
+                "Routes in relays' answers that made no sense.",
+                lambda: learning.ignored,
+            ),
+            ("relays_asked", "Questions to relays for learned routes since the start.", lambda: learning.asked),
+            ("relays_unanswered", "Such questions without an answer.", lambda: learning.unanswered),
+            ("relays_to_ask", "Relays whose learned routes are not as recorded.", lambda: learning.waiting),
+        ):
+            metrics.gauge(what, help).set_function(read)
+
+
+def _routing(pulse: Pulse, engine: Engine, healthy: bool) -> float:
+    return sum(one.engine is engine and one.healthy is healthy for one in pulse.routing())

@@ -18,6 +18,7 @@ from altnet.common.bus.subjects import MESH_BUCKET, RELAY_BUCKET, mesh_delta_key
 from altnet.common.clock import Clock
 from altnet.common.contracts.desired import MeshDelta, pack
 from altnet.common.contracts.registry import PlanRenumbered
+from altnet.common.contracts.routing import Peering
 from altnet.common.db.engine import Database
 from altnet.registry.domain.planner import Difference, MeshDifference, Plan, plan, replan, stamp
 from altnet.registry.domain.receipts import DOCUMENT, MESH
@@ -62,6 +63,12 @@ class Planning:
             return None
         network = self.world.networks.get(found.network)
         return Known(found.name, network.settings.heartbeat if network else 5.0)
+
+    def peerings(self, relay: str) -> dict[str, Peering]:
+        """The peerings of a relay that is in the network, by id."""
+        if not self.world.peerings_of.get(relay) or self.known(relay) is None:
+            return {}
+        return {told.id: told for told in self.world.sessions(relay)}
 
     async def begin(self) -> None:
         """Load everything, plan it, and give what differs from the record a new generation."""

@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import Heartbeat
 from altnet.common.contracts.registry import RelayHealthChanged
+from altnet.common.contracts.routing import RoutingStatus
 from altnet.common.db.engine import Database
 from altnet.registry.domain.liveness import Health, Liveness, LivenessRule, Transition
 from altnet.registry.settings import LivenessSettings
@@ -34,6 +36,9 @@ class Known:
 Lookup = Callable[[str], Known | None]
 """By relay; None for one that is unknown or revoked."""
 
+Listener = Callable[[str, Heartbeat], None]
+"""Hears every heartbeat of a known relay while this replica leads."""
+
 
 class Pulse:
     """The last heartbeats of every relay, and on the leader their standing."""
@@ -47,7 +52,10 @@ class Pulse:
         self._unwritten: dict[str, Beat] = {}
         self._standing: dict[str, Liveness] = {}
         self._turned: dict[str, tuple[Transition, str]] = {}
+        self._routing: dict[str, RoutingStatus] = {}
+        """What was last written of a relay's routing, but for what always changes."""
         self._lookup: Lookup | None = None
+        self._listener: Listener | None = None
         self.lost = 0
         """Heartbeats that never arrived, counted by gaps in their numbers."""
 
@@ -59,18 +67,19 @@ class Pulse:
             counts[one.health] += 1
         return counts
 
-    async def begin(self, lookup: Lookup) -> None:
+    async def begin(self, lookup: Lookup, listener: Listener | None = None) -> None:
         """This replica judges from now on; nobody is down because we were away."""
         now = self._clock.monotonic()
         self._standing = {
             standing.relay: Liveness(standing.health, now) for standing in await status.standings(self._db)
         }
         self._turned.clear()
-        self._lookup = lookup
+        self._lookup, self._listener = lookup, listener
+        self._routing.clear()
 
     def end(self) -> None:
         """Another replica may judge."""
-        self._lookup = None
+        self._lookup = self._listener = None
         self._standing = {}
 
     def heard(self, relay: str, heartbeat: Heartbeat) -> None:
@@ -85,6 +94,8 @@ class Pulse:
         if self._lookup is None or (known := self._lookup(relay)) is None:
             return
         self._unwritten[relay] = beat
+        if self._listener is not None:
+            self._listener(relay, heartbeat)
         now = self._clock.monotonic()
         standing = self._standing.setdefault(relay, Liveness(Health.NEW, now))
         self._turn(relay, known.name, standing.heard(now, self._rule(known)))
@@ -97,9 +108,14 @@ class Pulse:
         series = self._series.get(relay)
         return series[-1] if series else None
 
+    def routing(self) -> list[RoutingStatus]:
+        """What each relay that is heard last said of its routing."""
+        last = (series[-1].heartbeat.routing for series in self._series.values() if series)
+        return [said for said in last if said is not None]
+
     def forget(self, relay: str) -> None:
         """The relay is gone."""
-        for held in (self._series, self._unwritten, self._standing, self._turned):
+        for held in (self._series, self._unwritten, self._standing, self._turned, self._routing):
             held.pop(relay, None)
 
     def pardon(self) -> None:
@@ -147,8 +163,16 @@ class Pulse:
         if not self._unwritten:
             return
         beats, self._unwritten = self._unwritten, {}
+        routing = {
+            relay: said
+            for relay, beat in beats.items()
+            if (said := _lasting(beat.heartbeat.routing)) is not None and said != self._routing.get(relay)
+        }
         try:
             await status.write_beats(self._db, list(beats.values()))
+            if routing:
+                await status.write_routing(self._db, [beats[relay] for relay in routing])
+                self._routing |= routing
         except BaseException:
             self._unwritten = beats | self._unwritten
             raise
@@ -173,3 +197,14 @@ class Pulse:
             down_at_least=settings.down_at_least,
             up_after=settings.up_after,
         )
+
+
+def _lasting(said: RoutingStatus | None) -> RoutingStatus | None:
+    """Without what differs in every heartbeat, so that a mesh at rest writes no sessions."""
+    if said is None:
+        return None
+    sessions, peerings = (
+        tuple(msgspec.structs.replace(one, since=None, cost=None) for one in ones)
+        for ones in (said.sessions, said.peerings)
+    )
+    return msgspec.structs.replace(said, sessions=sessions, peerings=peerings)

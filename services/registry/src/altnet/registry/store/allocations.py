@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, IPv6Network
+from typing import Final
 
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Conflict, Exhausted
@@ -16,29 +17,37 @@ from sqlalchemy import text
 ATTEMPTS = 8
 """With 64 random bits one collision is already a curiosity."""
 
-_INSERT = text(
-    "INSERT INTO registry.allocations (network_id, network_prefix, pool, prefix, slot, owner, allocated_at)"
-    " VALUES (:network, :network_prefix, :pool, :prefix, :slot, :owner, :now)"
-)
+_HOLD_SLOTS: Final = """
+WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended($1, 0)))
+DELETE FROM registry.allocations WHERE released_at < $2 AND (SELECT count(*) FROM held) > 0
+"""
+"""The lock comes first: who deleted before it had the lock could wait for who has it, and be waited for."""
+
+_TAKE_SLOT: Final = """
+INSERT INTO registry.allocations (network_id, network_prefix, pool, prefix, slot, owner, allocated_at)
+SELECT $1, $2::cidr, 'relay', set_masklen(set_masklen($2::cidr::inet, 128) + candidate::bigint, 128)::cidr,
+       candidate, $5, $6
+FROM (
+    SELECT $3::int AS candidate
+    UNION ALL
+    (SELECT slot + 1 FROM registry.allocations WHERE network_id = $1 AND pool = 'relay' ORDER BY slot)
+) AS after_one_that_is_taken
+WHERE candidate BETWEEN $3::int AND $4::int AND NOT EXISTS (SELECT FROM registry.allocations AS taken
+    WHERE taken.network_id = $1 AND taken.pool = 'relay' AND taken.slot = candidate)
+ORDER BY candidate LIMIT 1
+RETURNING slot
+"""
+"""A statement of its own: one sees what was committed before it began, and the first began before the lock was ours."""
 
 
 async def allocate_slot(
     uow: UnitOfWork, *, network: str, plan: AddressPlan, owner: str, rest: float, highest: int = LAST_SLOT
 ) -> int:
     """The lowest free slot, now `owner`'s. One at a time per network. Raises `Exhausted` (`pool_exhausted`)."""
-    connection = uow.connection
-    await connection.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended('registry slots ' || :network, 0))"), {"network": network}
-    )
-    await forget_rested(uow, before=uow.now - timedelta(seconds=rest))
-    found = await connection.execute(
-        text(
-            "SELECT candidate FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS candidate"
-            " WHERE NOT EXISTS (SELECT FROM registry.allocations"
-            "   WHERE network_id = :network AND pool = 'relay' AND slot = candidate)"
-            " ORDER BY candidate LIMIT 1"
-        ),
-        {"first": FIRST_SLOT, "last": highest, "network": network},
+    before = uow.now - timedelta(seconds=rest)
+    await uow.connection.exec_driver_sql(_HOLD_SLOTS, (f"registry slots {network}", before))
+    found = await uow.connection.exec_driver_sql(
+        _TAKE_SLOT, (network, plan.prefix, FIRST_SLOT, highest, owner, uow.now)
     )
     slot = found.scalar()
     if slot is None:
@@ -47,10 +56,6 @@ async def allocate_slot(
             f"the pool of relays is used up: {highest - FIRST_SLOT + 1} slots are taken or resting.",
             mend="Revoke relays that are gone, and wait until their addresses have rested.",
         )
-    await connection.execute(
-        _INSERT,
-        _row(network, plan, pool="relay", address=plan.relay_address(slot), owner=owner, now=uow.now) | {"slot": slot},
-    )
     return int(slot)
 
 
@@ -79,13 +84,6 @@ async def release(uow: UnitOfWork, owner: str) -> None:
     await uow.connection.execute(
         text("UPDATE registry.allocations SET released_at = :now WHERE owner = :owner AND released_at IS NULL"),
         {"now": uow.now, "owner": owner},
-    )
-
-
-async def forget_rested(uow: UnitOfWork, *, before: datetime) -> None:
-    """Addresses released before then may be given again."""
-    await uow.connection.execute(
-        text("DELETE FROM registry.allocations WHERE released_at < :before"), {"before": before}
     )
 
 

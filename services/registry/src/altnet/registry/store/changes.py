@@ -5,14 +5,21 @@ whoever has the lower number committed first. Take it last, since everybody wait
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from altnet.common.contracts.envelope import Event
 from altnet.common.db.uow import UnitOfWork
 from altnet.registry.domain.world import Ref
 from altnet.registry.tables import ChangeRow, CounterRow
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
+
+_RECORD: Final = """
+WITH counter AS (UPDATE registry.change_counter SET number = number + 1 RETURNING number)
+INSERT INTO registry.changes (number, at, actor, kind, summary, event_id, network_id, touched)
+SELECT number, $1, $2, $3, $4, $5, $6, $7 FROM counter RETURNING number
+"""
 
 
 def _nothing_else(_: int) -> Iterable[Event]:
@@ -33,30 +40,23 @@ async def record(
     `also` are events of what followed from it, told first.
     """
     await uow.session.flush()
-    found = await uow.connection.execute(
-        update(CounterRow).values(number=col(CounterRow.number) + 1).returning(col(CounterRow.number))
+    event_id = uow.event_id()
+    found = await uow.connection.exec_driver_sql(
+        _RECORD,
+        (
+            uow.now,
+            uow.actor,
+            event(0).kind,  # a kind is the class's, so any number will do
+            summary,
+            event_id,
+            network,
+            [f"{kind}:{identifier}" for kind, identifier in touched],
+        ),
     )
     number = int(found.scalar_one())
     for other in also(number):
         uow.emit(other)
-    told = event(number)
-    event_id = uow.emit(told)
-    await uow.connection.execute(
-        text(
-            "INSERT INTO registry.changes (number, at, actor, kind, summary, event_id, network_id, touched)"
-            " VALUES (:number, :at, :actor, :kind, :summary, :event, :network, :touched)"
-        ),
-        {
-            "number": number,
-            "at": uow.now,
-            "actor": uow.actor,
-            "kind": told.kind,
-            "summary": summary,
-            "event": event_id,
-            "network": network,
-            "touched": [f"{kind}:{identifier}" for kind, identifier in touched],
-        },
-    )
+    uow.emit(event(number), identifier=event_id)
     return number
 
 

@@ -58,6 +58,15 @@ CONFLICTS: Final[Mapping[str, Callable[[], AltnetError]]] = {
     "networks_prefix_overlap": _network_overlap,
     "networks_prefix_check": lambda: Invalid("bad_network_prefix", "not a /48 inside fd00::/8.", field="/prefix"),
     "sites_name_key": lambda: Conflict("name_taken", "another site of this network has this name.", field="/name"),
+    "peerings_name_key": lambda: Conflict(
+        "name_taken", "another peering of this network has this name.", field="/name", mend="Choose another name."
+    ),
+    "peerings_neighbour_key": lambda: Conflict(
+        "neighbour_taken",
+        "the relay has a peering with this neighbour already.",
+        field="/address",
+        mend="Change that one: between two addresses there is one session.",
+    ),
     "site_prefixes_overlap": _site_overlap,
     "site_prefixes_outside_network": _inside_network,
     "site_relays_relay_id_fkey": lambda: NotFound("no_such_relay", "there is no such relay.", field="/relays"),

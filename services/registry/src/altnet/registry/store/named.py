@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from altnet.common.db.uow import UnitOfWork
 from altnet.registry.store.conflicts import key_taken, name_taken
@@ -10,13 +11,41 @@ from altnet.registry.tables import KeyRow, NameRow
 from sqlalchemy import delete, select, update
 from sqlmodel import col
 
+_CLAIM: Final = """
+WITH name AS (
+    INSERT INTO registry.names (network_id, name, kind, owner) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (network_id, name) DO NOTHING RETURNING 1
+), keys AS (
+    INSERT INTO registry.keys (key, owner, use)
+    SELECT key, $4, use FROM unnest($5::text[], $6::text[]) AS wanted (key, use) ORDER BY key
+    ON CONFLICT (key) DO NOTHING RETURNING key
+)
+SELECT EXISTS (SELECT FROM name) AS name, ARRAY(SELECT key FROM keys) AS keys
+"""
+"""Keys in one order, so that two that claim the same ones wait for each other and not in a circle."""
 
-async def claim_name(uow: UnitOfWork, *, network: str, name: str, kind: str, owner: str) -> None:
-    """Give `name` to `owner`, which has none yet. Raises `Conflict` (`name_taken`)."""
-    if await uow.session.get(NameRow, (network, name)) is not None:
+
+async def claim(
+    uow: UnitOfWork,
+    *,
+    network: str,
+    name: str,
+    kind: str,
+    owner: str,
+    keys: Mapping[str, tuple[str, str]] | None = None,
+) -> None:
+    """Give a new `owner` its name and its public keys: use → (key, field to blame).
+
+    Whoever claims the same at this moment is waited for. Raises `Conflict` (`name_taken`, `key_taken`) with the field.
+    """
+    keys = keys or {}
+    texts = _different(keys)
+    found = await uow.connection.exec_driver_sql(_CLAIM, (network, name, kind, owner, texts, list(keys)))
+    got = found.mappings().one()
+    if not got["name"]:
         raise name_taken()
-    uow.session.add(NameRow(network_id=network, name=name, kind=kind, owner=owner))
-    await uow.session.flush()
+    if len(got["keys"]) < len(texts):
+        raise key_taken(next(field for key, field in keys.values() if key not in got["keys"]))
 
 
 async def change_name(uow: UnitOfWork, *, network: str, name: str, owner: str) -> None:
@@ -35,9 +64,7 @@ async def claim_keys(uow: UnitOfWork, *, owner: str, keys: Mapping[str, tuple[st
 
     Raises `Conflict` (`key_taken`) with the field.
     """
-    texts = [key for key, _ in keys.values()]
-    if len(set(texts)) < len(texts):
-        raise key_taken(list(keys.values())[-1][1])
+    texts = _different(keys)
     taken = await uow.session.execute(
         select(col(KeyRow.key)).where(col(KeyRow.key).in_(texts), col(KeyRow.owner) != owner)
     )
@@ -50,3 +77,10 @@ async def claim_keys(uow: UnitOfWork, *, owner: str, keys: Mapping[str, tuple[st
 
 async def release_keys(uow: UnitOfWork, owner: str) -> None:
     await uow.session.execute(delete(KeyRow).where(col(KeyRow.owner) == owner))
+
+
+def _different(keys: Mapping[str, tuple[str, str]]) -> list[str]:
+    texts = [key for key, _ in keys.values()]
+    if len(set(texts)) < len(texts):
+        raise key_taken(list(keys.values())[-1][1])
+    return texts

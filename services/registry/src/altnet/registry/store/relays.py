@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Final
 
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import NotFound
@@ -10,6 +12,23 @@ from altnet.registry.tables import ClientRow, RelayRow, RelayStatusRow
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
+
+_COLUMNS: Final = tuple(RelayRow.model_fields)
+_PLACES: Final = ", ".join(f"${number}" for number in range(1, len(_COLUMNS) + 1))
+_TOKEN, _NOW = (_COLUMNS.index(name) + 1 for name in ("join_token", "created_at"))
+_ADD: Final = f"""
+WITH relay AS (
+    INSERT INTO registry.relays ({", ".join(_COLUMNS)}) VALUES ({_PLACES})
+    RETURNING id
+), status AS (
+    INSERT INTO registry.relay_status (relay_id, health, health_since) SELECT id, 'new', ${_NOW} FROM relay
+), spent AS (
+    UPDATE registry.join_tokens SET uses_left = uses_left - 1
+    WHERE id = ${_TOKEN} AND uses_left > 0 AND revoked_at IS NULL AND expires_at > ${_NOW} RETURNING 1
+)
+SELECT EXISTS (SELECT FROM spent)
+"""  # noqa: S608 - names of our own columns
+"""The token's row comes with the last statement but one, since a rack that enrols with one token waits for it."""
 
 
 async def find(session: AsyncSession, relay: str, *, lock: bool = False, field: str | None = None) -> RelayRow:
@@ -23,11 +42,20 @@ async def find(session: AsyncSession, relay: str, *, lock: bool = False, field: 
 
 async def by_nkey(uow: UnitOfWork, nkey: str) -> RelayRow | None:
     """The relay with this proven key. Until the end of the unit of work nobody else enrols with the same key."""
-    await uow.connection.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended('registry enrols ' || :nkey, 0))"), {"nkey": nkey}
+    await uow.connection.exec_driver_sql(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", (f"registry enrols {nkey}",)
     )
-    query = select(RelayRow).where(col(RelayRow.nkey) == nkey).with_for_update()
-    return (await uow.session.execute(query)).scalars().first()
+    # Most are new, and then the ORM has nothing to do.
+    found = await uow.connection.exec_driver_sql("SELECT id FROM registry.relays WHERE nkey = $1 FOR UPDATE", (nkey,))
+    known = found.scalar()
+    return None if known is None else await uow.session.get_one(RelayRow, known)
+
+
+async def add(uow: UnitOfWork, row: RelayRow) -> bool:
+    """Store a new relay with its status, and spend the token that let it in; False where that has no use left."""
+    values = {**row.model_dump(), "labels": json.dumps(row.labels), "versions": json.dumps(row.versions)}
+    found = await uow.connection.exec_driver_sql(_ADD, tuple(values[name] for name in _COLUMNS))
+    return bool(found.scalar_one())
 
 
 async def status(session: AsyncSession, relays: Sequence[str]) -> dict[str, RelayStatusRow]:

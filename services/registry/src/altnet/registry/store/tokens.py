@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import NotFound
-from altnet.registry.tables import ApiTokenRow, JoinTokenRow
+from altnet.registry.tables import ApiTokenRow, JoinTokenRow, NetworkRow
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -13,6 +13,13 @@ from sqlmodel import col
 async def find_join(session: AsyncSession, token: str, *, lock: bool = False) -> JoinTokenRow | None:
     query = select(JoinTokenRow).where(col(JoinTokenRow.id) == token)
     return (await session.execute(query.with_for_update() if lock else query)).scalars().first()
+
+
+async def join_with_network(session: AsyncSession, token: str) -> tuple[JoinTokenRow, NetworkRow] | None:
+    """A join token and the network that it leads into."""
+    query = select(JoinTokenRow, NetworkRow).join(NetworkRow, col(NetworkRow.id) == col(JoinTokenRow.network_id))
+    found = (await session.execute(query.where(col(JoinTokenRow.id) == token))).first()
+    return None if found is None else (found[0], found[1])
 
 
 async def get_join(session: AsyncSession, token: str, *, lock: bool = False) -> JoinTokenRow:

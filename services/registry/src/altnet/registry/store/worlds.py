@@ -17,7 +17,10 @@ from altnet.common.contracts.desired import Encapsulation, MeshSettings, RelaySt
 from altnet.common.contracts.routing import Engine
 from altnet.common.db.engine import Database, RawConnection
 from altnet.common.db.uow import UnitOfWork
-from altnet.registry.domain.world import Client, Item, Network, Ref, Relay, Service, Site
+from altnet.registry.domain.linkindex import Link
+from altnet.registry.domain.links import LinkKind
+from altnet.registry.domain.world import Client, Item, Network, Peering, Ref, Relay, Service, Site
+from altnet.registry.store import peerings
 from sqlalchemy import text
 
 
@@ -65,6 +68,9 @@ SELECT id, network_id,
        ARRAY(SELECT relay_id FROM registry.site_relays WHERE site_id = sites.id ORDER BY relay_id) AS relays
 FROM registry.sites
 """
+_LINKS = "SELECT id, network_id, one, other, kind FROM registry.links"
+
+_PEERINGS = "SELECT * FROM registry.peerings"
 
 
 async def load_all(db: Database) -> Loaded:
@@ -158,8 +164,33 @@ def _site(row: Any) -> Site:
     return Site(id=row["id"], network=row["network_id"], prefixes=tuple(row["prefixes"]), relays=tuple(row["relays"]))
 
 
-_QUERIES = {"network": _NETWORKS, "relay": _RELAYS, "client": _CLIENTS, "service": _SERVICES, "site": _SITES}
-_MAKERS: dict[str, Any] = {"network": _network, "relay": _relay, "client": _client, "service": _service, "site": _site}
+def _link(row: Any) -> Link:
+    return Link(id=row["id"], network=row["network_id"], pair=(row["one"], row["other"]), kind=LinkKind(row["kind"]))
+
+
+def _peering(row: Any) -> Peering:
+    told = peerings.of_row(dict(row))
+    return Peering(id=row["id"], network=row["network_id"], relay=row["relay_id"], told=told)
+
+
+_QUERIES = {
+    "network": _NETWORKS,
+    "relay": _RELAYS,
+    "client": _CLIENTS,
+    "service": _SERVICES,
+    "site": _SITES,
+    "link": _LINKS,
+    "peering": _PEERINGS,
+}
+_MAKERS: dict[str, Any] = {
+    "network": _network,
+    "relay": _relay,
+    "client": _client,
+    "service": _service,
+    "site": _site,
+    "link": _link,
+    "peering": _peering,
+}
 
 
 @dataclass(frozen=True, slots=True)

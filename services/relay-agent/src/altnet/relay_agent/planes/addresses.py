@@ -35,17 +35,15 @@ class AddressesPlane:
 
     async def read(self) -> Mapping[Key, OnDevice]:
         owned = {ip_interface(text) for text in self._journal.owned.addresses}
-        here = [
-            OnDevice(device=LOOPBACK, address=address)
-            for address in await self._links.read_addresses(LOOPBACK)
-            if address in owned or address in self._foreign
-        ]
-        for device in await _own_devices(self._links, self._names):
-            try:
-                addresses = await self._links.read_addresses(device)
-            except NotFound:  # gone between the two reads
+        here: list[OnDevice] = []
+        for device, addresses in (await self._links.read_all_addresses()).items():
+            if device == LOOPBACK:
+                ours = [address for address in addresses if address in owned or address in self._foreign]
+            elif self._names.is_ours(device):
+                ours = [address for address in addresses if not _made_by_kernel(address)]
+            else:
                 continue
-            here += [OnDevice(device=device, address=address) for address in addresses if not _made_by_kernel(address)]
+            here += [OnDevice(device=device, address=address) for address in ours]
         return {address_key(piece): piece for piece in here}
 
     def same(self, have: OnDevice, want: OnDevice) -> bool:
@@ -103,16 +101,8 @@ class NeighboursPlane:
         self._names = names
 
     async def read(self) -> Mapping[Key, Neighbour]:
-        found: dict[Key, Neighbour] = {}
-        for device in await _own_devices(self._links, self._names):
-            if not self._names.is_link(device):
-                continue
-            try:
-                entries = await self._links.read_neighbours(device)
-            except NotFound:
-                continue
-            found.update({neighbour_key(entry): entry for entry in entries})
-        return found
+        entries = await self._links.read_all_neighbours(self._names.prefix)
+        return {neighbour_key(entry): entry for entry in entries if self._names.is_link(entry.device)}
 
     def same(self, have: Neighbour, want: Neighbour) -> bool:
         return have == want
@@ -137,10 +127,6 @@ class NeighboursPlane:
             except AltnetError as error:
                 failures[operation.key] = error
         return failures
-
-
-async def _own_devices(links: Links, names: Names) -> list[str]:
-    return [name for name in await links.read_links(names.prefix) if names.is_ours(name)]
 
 
 def _made_by_kernel(address: Interface) -> bool:

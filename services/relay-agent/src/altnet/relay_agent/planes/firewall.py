@@ -1,8 +1,9 @@
 """The firewall plane: one nftables table of our own, replaced as a whole in one transaction.
 
-The table guards what WireGuard cannot see. The VXLAN socket listens on every address of the host, so without it
-anybody on the underlay could put frames into a link. It lets in from clients what has a client's source, from links
-what has a source in the network or in a known site, and never forwards locators.
+The table guards what WireGuard cannot see. The VXLAN socket listens on every address of the host and takes a frame for
+the link of its identifier, whoever sent it: without the table anybody on the underlay could put frames into a link, and
+a neighbour into the link to another one. It lets in from clients what has a client's source, from links what has a
+source in the network or in a known site, and never forwards locators.
 
 Leaves out access policy (a table of its own, later) and every other table. Invariant: rendering is pure, and the
 table is there as rendered or not at all.
@@ -15,7 +16,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses
 from typing import Final, Protocol
 
 import msgspec
@@ -29,9 +30,23 @@ MARK: Final = "altnet "
 _COMMENT: Final = re.compile(rf'comment "{MARK}([0-9a-f]{{32}})"')
 
 
-def render(context: Context, *, probe_port: int, outside: Iterable[Prefix], own: Iterable[Prefix]) -> Ruleset:
+_VXLAN_IDENTIFIER: Final = "@th,96,24"
+"""24 bits, 4 bytes into VXLAN's header, which follows the 8 bytes of UDP's (RFC 7348 §5). nftables names it since 1.0.9
+only."""
+
+
+def render(
+    context: Context,
+    *,
+    probe_port: int,
+    outside: Iterable[Prefix],
+    own: Iterable[Prefix],
+    pairs: Iterable[tuple[IPv6Address, int]],
+) -> Ruleset:
     """The rules, without the table's name.
 
+    `pairs` are the neighbours' locators, each with the identifier of the one VXLAN that it may send in: WireGuard
+    proves the locator, and the kernel takes a frame for the link of its identifier, whoever it came from (RFC 7348).
     `outside` are the sites' prefixes outside the network, of all relays; `own` those that this relay originates,
     whose hosts may send from them through any interface.
     """
@@ -58,6 +73,9 @@ def render(context: Context, *, probe_port: int, outside: Iterable[Prefix], own:
 		type ipv4_addr
 		flags interval{_elements(sites, IPv4Network)}
 	}}
+	set pairs {{
+		typeof ip6 saddr . {_VXLAN_IDENTIFIER}{_pairs(pairs)}
+	}}
 	set own6 {{
 		type ipv6_addr
 		flags interval{_elements(mine, IPv6Network)}
@@ -73,7 +91,12 @@ def render(context: Context, *, probe_port: int, outside: Iterable[Prefix], own:
 		ip6 saddr {plan.prefix} counter drop
 	}}
 	chain from_mesh {{
-		ip6 saddr {locators} ip6 daddr {own_locator} accept
+		ip6 saddr {locators} ip6 daddr {own_locator} goto from_locator
+		counter drop
+	}}
+	chain from_locator {{
+		udp dport {context.link_port} ip6 saddr . {_VXLAN_IDENTIFIER} @pairs accept
+		meta l4proto {{ 47, 58 }} accept comment "GRE, whose links know both their ends, and ICMPv6"
 		counter drop
 	}}
 	chain from_client {{
@@ -272,6 +295,11 @@ class FirewallPlane:
             except AltnetError as error:
                 failures[operation.key] = error
         return failures
+
+
+def _pairs(pairs: Iterable[tuple[IPv6Address, int]]) -> str:
+    listed = ", ".join(f"{locator} . 0x{number:06x}" for locator, number in pairs)
+    return f"\n\t\telements = {{ {listed} }}" if listed else ""
 
 
 @lru_cache(maxsize=16)

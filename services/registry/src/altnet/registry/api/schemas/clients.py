@@ -10,6 +10,8 @@ from altnet.registry.domain.selection import Ranked
 from altnet.registry.tables import ClientRow
 from pydantic import Field, model_validator
 
+MeasuredLatencies = Annotated[dict[str, Annotated[float, Field(ge=0, le=60_000)]], Field(max_length=64)]
+"""Milliseconds by relay."""
 RelayChoice = Annotated[str, Field(min_length=1, max_length=64, examples=["auto"])]
 
 
@@ -27,6 +29,9 @@ class ClientNew(Model):
     region: Region = ""
     """Where the client is, for `auto`."""
     labels: Labels = Field(default_factory=dict)
+    movable: bool = False
+    """Whether the registry may move it to another relay: only for clients that can follow by themselves, which a
+    plain wg-quick file cannot."""
     expires_at: TimeIn | None = None
 
     @model_validator(mode="after")
@@ -47,6 +52,7 @@ class ClientPatch(Patch):
     """Moves the client, `auto` to the best relay. It keeps its address."""
     labels: Labels | None = None
     """Replaces all labels."""
+    movable: bool | None = None
     expires_at: TimeIn | None = None
     """Null: never."""
 
@@ -62,6 +68,8 @@ class NetworkClient(Model):
     relay: str | None
     """Null when its relay was revoked and it has no other yet."""
     labels: dict[str, str]
+    movable: bool
+    """Whether the registry may move it to another relay when load or failures ask for it."""
     expires_at: Time | None
     version: int
     created_at: Time
@@ -93,7 +101,7 @@ class ClientMade(NetworkClient):
 class Latencies(Model):
     """What a client measured to relays."""
 
-    latencies: Annotated[dict[str, Annotated[float, Field(ge=0, le=60_000)]], Field(max_length=64)]
+    latencies: MeasuredLatencies
     """Milliseconds by relay."""
 
 
@@ -126,6 +134,8 @@ class RelayRanking(Model):
 
     client: str
     current: str | None
+    standby: str | None
+    """The relay that would stand by for the first: usable, and of another failure domain if possible."""
     relays: list[RankedRelay]
 
 
@@ -138,6 +148,7 @@ def _fields(row: ClientRow) -> dict[str, object]:
         "address": str(row.address),
         "relay": row.relay_id,
         "labels": row.labels,
+        "movable": row.movable,
         "expires_at": row.expires_at,
         "version": row.version,
         "created_at": row.created_at,

@@ -10,8 +10,9 @@ from altnet.common.contracts.routing import Engine
 from altnet.common.http.schema import Model
 from altnet.common.net import AddressPlan, asn
 from altnet.registry.api.schemas.common import Endpoint, Labels, Name, Patch, Region, Time
+from altnet.registry.api.schemas.sessions import RelayRouting
 from altnet.registry.domain.liveness import Health
-from altnet.registry.store.status import Beat
+from altnet.registry.store.status import Beat, routing_of
 from altnet.registry.tables import NetworkRow, RelayRow, RelayStatusRow
 from pydantic import Field
 
@@ -73,6 +74,8 @@ class Relay(Model):
     note: str
     """What the relay itself says is wrong."""
     load: float
+    routing_status: RelayRouting | None
+    """What it last said of its routing, in short; null: nothing yet."""
     versions: RelayVersions
     version: int
     created_at: Time
@@ -85,6 +88,7 @@ class Relay(Model):
         cls, row: RelayRow, status: RelayStatusRow | None, network: NetworkRow, *, change: int | None = None
     ) -> Relay:
         plan = AddressPlan(network.prefix)
+        said = routing_of(status, None)
         told = {name: str(value) for name, value in row.versions.items() if name in RelayVersions.model_fields}
         if status is not None:
             told |= {
@@ -121,6 +125,7 @@ class Relay(Model):
             last_seen=status.last_seen if status else None,
             note=status.note if status else "",
             load=status.load if status else 0.0,
+            routing_status=RelayRouting.of(said.said) if said else None,
             versions=RelayVersions(**told),
             version=row.version,
             created_at=row.created_at,

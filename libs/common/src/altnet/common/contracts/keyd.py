@@ -1,0 +1,210 @@
+"""keyd: frames of the channel, what is said inside it, and what happened to identities.
+
+Frames are requests on the relay's own subjects, so the bus vouches for who asks; their content is for keyd alone. What
+is inside a record is a `Ask`, and its answer a `Reply`.
+
+Each event is a security event: `number` counts its emitter's events without a gap, so a missing one shows.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final
+
+import msgspec
+from altnet.common.contracts.envelope import Event, event
+from altnet.common.noise.pins import MOST_KEYS, KeyUse, ServiceKey
+from altnet.common.noise.wire import LARGEST_FRAME
+
+SERVICE: Final = "keyd"
+KEYS: Final = "keys"
+"""Verb: `KeysQuery` → `ServiceKeys`, in the clear: public keys."""
+HELLO: Final = "hello"
+"""Verb: a handshake's first message → its second one."""
+FIRST_CONTACT: Final = "first_contact"
+"""Verb of the registry, for keyd alone: `FirstContactQuery` → `FirstContact`."""
+REGISTER: Final = b"altnet-register-signing-key-v1"
+"""Purpose of the signature that shows a signing key: over the channel's binding, the relay and the key."""
+
+Key = Annotated[str, msgspec.Meta(max_length=64)]
+Text = Annotated[str, msgspec.Meta(max_length=256)]
+
+
+def records_of(replica: bytes) -> str:
+    """Verb: a record → a record, at the replica that holds the session. No responder there means: it is gone."""
+    return f"r-{replica.hex()}"
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of the channel (`altnet.common.noise.wire`)."""
+
+    data: Annotated[bytes, msgspec.Meta(max_length=LARGEST_FRAME)]
+
+
+class KeysQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing is asked but the keys."""
+
+
+class ServiceKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """keyd's public keys, the oldest first."""
+
+    keys: Annotated[tuple[ServiceKey, ...], msgspec.Meta(max_length=MOST_KEYS)]
+
+
+class FirstContactQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """keyd asks for the secret that a relay's join token gives."""
+
+    relay: Text
+    to: Key
+    """keyd's static key, for which the answer is sealed."""
+    signature: Annotated[str, msgspec.Meta(max_length=128)]
+    """By keyd's nkey (`first_contact.query_bytes`), base64."""
+
+
+class FirstContact(msgspec.Struct, frozen=True, kw_only=True):
+    """The secret, sealed for keyd; the identity key that it is for, signed by the registry's nkey."""
+
+    identity: Key
+    psk: Annotated[str, msgspec.Meta(max_length=256)]
+    signature: Annotated[str, msgspec.Meta(max_length=128)]
+
+
+class IdentityState(StrEnum):
+    EXPECTED = "expected"
+    """The registry has told of it; it has not made contact."""
+    PENDING = "pending"
+    """It made contact, or will, with keys that nothing proves: an owner decides."""
+    ACTIVE = "active"
+    REVOKED = "revoked"
+
+
+class PendingReason(StrEnum):
+    NO_TOKEN = "no_token"
+    """First contact without the secret of a join token: the host enrolled before there was a keyd, or lost it."""
+    NAME_REUSED = "name_reused"
+    """Another identity had this name before: a host that was set up anew, or somebody who says so."""
+    IDENTITY_KEY_CHANGED = "identity_key_changed"
+    SIGNING_KEY_CHANGED = "signing_key_changed"
+
+
+class Register(msgspec.Struct, frozen=True, kw_only=True, tag="register"):
+    """Show the host's signing key. `signature` by it (`REGISTER`), so that it belongs to this channel's peer."""
+
+    signing_key: Key
+    signature: Annotated[str, msgspec.Meta(max_length=128)]
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True, tag="look"):
+    """Ask how we stand; also keeps the session known."""
+
+
+Ask = Register | Look
+"""What a record holds."""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a host stands with keyd, and keyd's keys: in here, they are proven by the channel."""
+
+    state: IdentityState
+    reason: str = ""
+    fingerprint: str = ""
+    keys: Annotated[tuple[ServiceKey, ...], msgspec.Meta(max_length=MOST_KEYS)] = ()
+
+
+class IdentitySnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Public parts only."""
+
+    id: str
+    network: str
+    name: str
+    state: IdentityState
+    reason: str = ""
+    static_key: str = ""
+    signing_key: str = ""
+    confirmed_by: str = ""
+    version: int = 1
+
+
+class SecurityEvent(Event, frozen=True, kw_only=True):
+    """Base: who emits, and the how-manieth it is."""
+
+    emitter: str
+    number: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class IdentityEvent(SecurityEvent, frozen=True, kw_only=True):
+    identity: str
+    before: IdentitySnapshot | None = None
+    after: IdentitySnapshot | None = None
+
+    @property
+    def subject_id(self) -> str:
+        return self.identity
+
+
+@event
+class IdentityExpected(IdentityEvent, frozen=True, kw_only=True):
+    """A relay enrolled; keyd waits for its first contact."""
+
+    kind: ClassVar[str] = "keyd.identity.expected"
+
+
+@event
+class IdentityConfirmed(IdentityEvent, frozen=True, kw_only=True):
+    """A host proved its keys by its join token, or an owner approved them."""
+
+    kind: ClassVar[str] = "keyd.identity.confirmed"
+
+
+@event
+class IdentityPending(IdentityEvent, frozen=True, kw_only=True):
+    """A host has keys that nothing proves."""
+
+    kind: ClassVar[str] = "keyd.identity.pending"
+
+
+@event
+class IdentityChanged(IdentityEvent, frozen=True, kw_only=True):
+    """Something else of an identity changed: its name, or a key before it was confirmed."""
+
+    kind: ClassVar[str] = "keyd.identity.changed"
+
+
+@event
+class IdentityRevoked(IdentityEvent, frozen=True, kw_only=True):
+    """A relay was put out: its keys count for nothing from now on."""
+
+    kind: ClassVar[str] = "keyd.identity.revoked"
+
+
+@event
+class ServiceKeyRotated(SecurityEvent, frozen=True, kw_only=True):
+    """One of keyd's own keys was replaced."""
+
+    kind: ClassVar[str] = "keyd.service_key.rotated"
+    use: KeyUse
+    key: str
+    before: str = ""
+    answers_until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+    @property
+    def subject_id(self) -> str:
+        return str(self.use)
+
+
+@event
+class ChannelRefused(SecurityEvent, frozen=True, kw_only=True):
+    """A relay's messages were refused; counted, not told one by one."""
+
+    kind: ClassVar[str] = "keyd.channel.refused"
+    relay: str
+    reason: str
+    """The error's code: `noise_refused`, `noise_replayed`, `noise_too_many`, …; `noise_unfinished`: a handshake was
+    answered and led to nothing."""
+    count: int
+    since: Annotated[datetime, msgspec.Meta(tz=True)]
+
+    @property
+    def subject_id(self) -> str:
+        return self.relay

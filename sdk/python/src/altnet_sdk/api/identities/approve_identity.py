@@ -1,0 +1,273 @@
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import quote
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...types import Response, UNSET
+from ... import errors
+
+from ...models.approval import Approval
+from ...models.identity import Identity
+from ...models.problem import Problem
+from ...types import UNSET, Unset
+from typing import cast
+
+
+
+def _get_kwargs(
+    identity: str,
+    *,
+    body: Approval,
+    idempotency_key: str | Unset = UNSET,
+
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["Idempotency-Key"] = idempotency_key
+
+
+
+    
+
+    
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/v1/identities/{identity}/approve".format(identity=quote(str(identity), safe=""),),
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Identity | Problem | None:
+    if response.status_code == 200:
+        response_200 = Identity.from_dict(response.json())
+
+
+
+        return response_200
+
+    if response.status_code == 401:
+        response_401 = Problem.from_dict(response.json())
+
+
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Problem.from_dict(response.json())
+
+
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Problem.from_dict(response.json())
+
+
+
+        return response_404
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+
+
+        return response_409
+
+    if response.status_code == 413:
+        response_413 = Problem.from_dict(response.json())
+
+
+
+        return response_413
+
+    if response.status_code == 422:
+        response_422 = Problem.from_dict(response.json())
+
+
+
+        return response_422
+
+    if response.status_code == 500:
+        response_500 = Problem.from_dict(response.json())
+
+
+
+        return response_500
+
+    if response.status_code == 503:
+        response_503 = Problem.from_dict(response.json())
+
+
+
+        return response_503
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Identity | Problem]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    identity: str,
+    *,
+    client: AuthenticatedClient,
+    body: Approval,
+    idempotency_key: str | Unset = UNSET,
+
+) -> Response[Identity | Problem]:
+    """ Approve Identity
+
+     Vouch for a pending host whose fingerprint you compared on the host itself.
+
+    Args:
+        identity (str): The relay's identifier.
+        idempotency_key (str | Unset):
+        body (Approval): An owner vouches for a host.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Identity | Problem]
+     """
+
+
+    kwargs = _get_kwargs(
+        identity=identity,
+body=body,
+idempotency_key=idempotency_key,
+
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+def sync(
+    identity: str,
+    *,
+    client: AuthenticatedClient,
+    body: Approval,
+    idempotency_key: str | Unset = UNSET,
+
+) -> Identity | Problem | None:
+    """ Approve Identity
+
+     Vouch for a pending host whose fingerprint you compared on the host itself.
+
+    Args:
+        identity (str): The relay's identifier.
+        idempotency_key (str | Unset):
+        body (Approval): An owner vouches for a host.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Identity | Problem
+     """
+
+
+    return sync_detailed(
+        identity=identity,
+client=client,
+body=body,
+idempotency_key=idempotency_key,
+
+    ).parsed
+
+async def asyncio_detailed(
+    identity: str,
+    *,
+    client: AuthenticatedClient,
+    body: Approval,
+    idempotency_key: str | Unset = UNSET,
+
+) -> Response[Identity | Problem]:
+    """ Approve Identity
+
+     Vouch for a pending host whose fingerprint you compared on the host itself.
+
+    Args:
+        identity (str): The relay's identifier.
+        idempotency_key (str | Unset):
+        body (Approval): An owner vouches for a host.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Identity | Problem]
+     """
+
+
+    kwargs = _get_kwargs(
+        identity=identity,
+body=body,
+idempotency_key=idempotency_key,
+
+    )
+
+    response = await client.get_async_httpx_client().request(
+        **kwargs
+    )
+
+    return _build_response(client=client, response=response)
+
+async def asyncio(
+    identity: str,
+    *,
+    client: AuthenticatedClient,
+    body: Approval,
+    idempotency_key: str | Unset = UNSET,
+
+) -> Identity | Problem | None:
+    """ Approve Identity
+
+     Vouch for a pending host whose fingerprint you compared on the host itself.
+
+    Args:
+        identity (str): The relay's identifier.
+        idempotency_key (str | Unset):
+        body (Approval): An owner vouches for a host.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Identity | Problem
+     """
+
+
+    return (await asyncio_detailed(
+        identity=identity,
+client=client,
+body=body,
+idempotency_key=idempotency_key,
+
+    )).parsed

@@ -1,0 +1,222 @@
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import quote
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...types import Response, UNSET
+from ... import errors
+
+from ...models.peering import Peering
+from ...models.problem import Problem
+from typing import cast
+
+
+
+def _get_kwargs(
+    peering: str,
+
+) -> dict[str, Any]:
+    
+
+    
+
+    
+
+    _kwargs: dict[str, Any] = {
+        "method": "get",
+        "url": "/v1/peerings/{peering}".format(peering=quote(str(peering), safe=""),),
+    }
+
+
+    return _kwargs
+
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Peering | Problem | None:
+    if response.status_code == 200:
+        response_200 = Peering.from_dict(response.json())
+
+
+
+        return response_200
+
+    if response.status_code == 401:
+        response_401 = Problem.from_dict(response.json())
+
+
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Problem.from_dict(response.json())
+
+
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Problem.from_dict(response.json())
+
+
+
+        return response_404
+
+    if response.status_code == 422:
+        response_422 = Problem.from_dict(response.json())
+
+
+
+        return response_422
+
+    if response.status_code == 500:
+        response_500 = Problem.from_dict(response.json())
+
+
+
+        return response_500
+
+    if response.status_code == 503:
+        response_503 = Problem.from_dict(response.json())
+
+
+
+        return response_503
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Peering | Problem]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    peering: str,
+    *,
+    client: AuthenticatedClient,
+
+) -> Response[Peering | Problem]:
+    """ Get Peering
+
+     Show a peering, and how its session is.
+
+    Args:
+        peering (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Peering | Problem]
+     """
+
+
+    kwargs = _get_kwargs(
+        peering=peering,
+
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+def sync(
+    peering: str,
+    *,
+    client: AuthenticatedClient,
+
+) -> Peering | Problem | None:
+    """ Get Peering
+
+     Show a peering, and how its session is.
+
+    Args:
+        peering (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Peering | Problem
+     """
+
+
+    return sync_detailed(
+        peering=peering,
+client=client,
+
+    ).parsed
+
+async def asyncio_detailed(
+    peering: str,
+    *,
+    client: AuthenticatedClient,
+
+) -> Response[Peering | Problem]:
+    """ Get Peering
+
+     Show a peering, and how its session is.
+
+    Args:
+        peering (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Peering | Problem]
+     """
+
+
+    kwargs = _get_kwargs(
+        peering=peering,
+
+    )
+
+    response = await client.get_async_httpx_client().request(
+        **kwargs
+    )
+
+    return _build_response(client=client, response=response)
+
+async def asyncio(
+    peering: str,
+    *,
+    client: AuthenticatedClient,
+
+) -> Peering | Problem | None:
+    """ Get Peering
+
+     Show a peering, and how its session is.
+
+    Args:
+        peering (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Peering | Problem
+     """
+
+
+    return (await asyncio_detailed(
+        peering=peering,
+client=client,
+
+    )).parsed

@@ -1,0 +1,12 @@
+"""REST under /v1: thin endpoints, one file a resource, and the models that cross (`schemas`)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+
+def routers() -> list[APIRouter]:
+    """Every router of keyd, in the order of the API document."""
+    from altnet.keyd.api import identities, keys
+
+    return [identities.router, keys.router]

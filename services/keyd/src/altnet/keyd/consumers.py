@@ -1,0 +1,43 @@
+"""What keyd hears: the registry's events about relays, in order, each worked on once."""
+
+from __future__ import annotations
+
+from altnet.common.bus.connect import Bus
+from altnet.common.bus.consume import PullConsumer
+from altnet.common.bus.subjects import event_filter
+from altnet.common.contracts.envelope import Envelope
+from altnet.common.contracts.registry import RelayEvent
+from altnet.common.db.advisory import leader
+from altnet.common.db.engine import Database
+from altnet.common.db.inbox import dead_letters, once
+from altnet.common.db.uow import UnitOfWork
+from altnet.keyd.handlers.relays import heard_of_relay
+
+DURABLE = "keyd"
+FILTERS = tuple(event_filter("registry", "relay", happened) for happened in ("registered", "changed", "revoked"))
+
+
+class RelayEvents:
+    """`run` is a job; any number of replicas may run it, one of them works."""
+
+    def __init__(self, db: Database, bus: Bus) -> None:
+        self._db = db
+        self._consumer = PullConsumer(
+            bus,
+            durable=DURABLE,
+            filters=FILTERS,
+            process=once(db, DURABLE, _handle),
+            on_broken=dead_letters(db, DURABLE),
+        )
+
+    async def run(self) -> None:
+        await leader(self._db, "relay events", self._consumer.run)
+
+    @property
+    def processed(self) -> int:
+        return self._consumer.processed
+
+
+async def _handle(envelope: Envelope, uow: UnitOfWork) -> None:
+    if isinstance(envelope.event, RelayEvent):
+        await heard_of_relay(uow, envelope.event)

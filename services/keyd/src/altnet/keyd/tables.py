@@ -1,0 +1,103 @@
+"""keyd's tables, as classes. The truth about constraints is the migration.
+
+Rows never leave `store`; elsewhere an identity is an `IdentitySnapshot`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from altnet.common.contracts.keyd import IdentitySnapshot, IdentityState
+from sqlalchemy import BigInteger, DateTime, Identity, Integer, LargeBinary, MetaData, Text
+from sqlmodel import Field, SQLModel
+
+SCHEMA = "keyd"
+_METADATA = MetaData(schema=SCHEMA)
+
+
+class Row(SQLModel):
+    """Base of every table here, with a registry of its own beside other services' in the same process."""
+
+    metadata: ClassVar[MetaData] = _METADATA
+
+
+def _text(**more: Any) -> Any:
+    return Field(sa_type=Text, **more)
+
+
+def _time(**more: Any) -> Any:
+    return Field(sa_type=DateTime(timezone=True), **more)
+
+
+def _number() -> Any:
+    return Field(default=None, sa_type=BigInteger, primary_key=True, sa_column_args=[Identity(always=False)])
+
+
+class ServiceKeyRow(Row, table=True):
+    __tablename__ = "service_keys"
+
+    number: int | None = _number()
+    use: str = _text()
+    key: str = _text()
+    sealed: bytes = Field(sa_type=LargeBinary, repr=False)
+    kek: str = _text()
+    endorsed_by: str = _text(default="")
+    endorsement: str = _text(default="")
+    created_at: datetime = _time()
+    replaced_at: datetime | None = _time(default=None)
+    answers_until: datetime | None = _time(default=None)
+
+
+class IdentityRow(Row, table=True):
+    __tablename__ = "identities"
+
+    id: str = _text(primary_key=True)
+    network: str = _text()
+    name: str = _text()
+    nkey: str = _text()
+    state: str = _text()
+    reason: str = _text(default="")
+    static_key: str = _text(default="")
+    signing_key: str = _text(default="")
+    confirmed_by: str = _text(default="")
+    contact_at: datetime | None = _time(default=None)
+    created_at: datetime = _time()
+    updated_at: datetime = _time()
+    version: int = Field(default=1, sa_type=Integer)
+
+    def snapshot(self) -> IdentitySnapshot:
+        return IdentitySnapshot(
+            id=self.id,
+            network=self.network,
+            name=self.name,
+            state=IdentityState(self.state),
+            reason=self.reason,
+            static_key=self.static_key,
+            signing_key=self.signing_key,
+            confirmed_by=self.confirmed_by,
+            version=self.version,
+        )
+
+
+class IdentityKeyRow(Row, table=True):
+    """Every key that an identity ever had."""
+
+    __tablename__ = "identity_keys"
+
+    number: int | None = _number()
+    identity_id: str = _text()
+    use: str = _text()
+    key: str = _text()
+    added_at: datetime = _time()
+    removed_at: datetime | None = _time(default=None)
+    why: str = _text()
+
+
+class EmitterRow(Row, table=True):
+    """The number of the last security event of an emitter."""
+
+    __tablename__ = "emitters"
+
+    emitter: str = _text(primary_key=True)
+    number: int = Field(sa_type=BigInteger)

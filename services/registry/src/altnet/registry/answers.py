@@ -1,0 +1,82 @@
+"""What the registry answers other services on the bus: secrets of join tokens for keyd, and whose an API token is.
+
+Invariant: what a join token yields leaves only sealed for a key that keyd's own nkey signed for.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from altnet.common.bus import nkey, rights, rpc
+from altnet.common.bus.connect import Bus
+from altnet.common.bus.identity import BusIdentity
+from altnet.common.bus.rpc import RpcContext
+from altnet.common.contracts.keyd import FIRST_CONTACT, FirstContact, FirstContactQuery
+from altnet.common.contracts.registry import API_TOKEN_VERB, ApiTokenQuery, KnownApiToken
+from altnet.common.db.engine import Database
+from altnet.common.errors import Forbidden, NotFound, Unauthenticated
+from altnet.common.http.auth import LookUp
+from altnet.common.ids import ApiTokenId
+from altnet.common.keys import PublicKey
+from altnet.common.noise import first_contact
+from altnet.common.seal import seal
+from altnet.registry.store import relays, tokens
+
+
+async def serve_answers(bus: Bus, db: Database, identity: BusIdentity | None, look_up: LookUp) -> None:
+    """Answer from now on; it holds across reconnects. Without a bus identity there are no first contacts."""
+
+    async def api_token(query: ApiTokenQuery, _: RpcContext) -> KnownApiToken:
+        found = await look_up(ApiTokenId(query.token))
+        if found is None:
+            raise NotFound("no_such_token", "there is no such API token.")
+        return KnownApiToken(
+            digest=found.digest,
+            principal=found.principal,
+            role=found.role.value,
+            scopes=tuple(sorted(found.scopes)),
+            expires=found.expires,
+            revoked=found.revoked,
+        )
+
+    await rpc.serve(bus, rights.REGISTRY, API_TOKEN_VERB, ApiTokenQuery, api_token)
+    if identity is None:
+        return
+    keyd = nkey.public_of(identity.credentials(rights.KEYD).seed)
+    seed = identity.credentials(rights.REGISTRY).seed
+
+    async def contact(query: FirstContactQuery, _: RpcContext) -> FirstContact:
+        return await answer_first_contact(db, query, keyd=keyd, seed=seed)
+
+    await rpc.serve(bus, rights.REGISTRY, FIRST_CONTACT, FirstContactQuery, contact)
+
+
+async def answer_first_contact(db: Database, query: FirstContactQuery, *, keyd: str, seed: bytes) -> FirstContact:
+    """The psk of a relay's first contact with keyd, sealed for the key that keyd names and signs for.
+
+    Raises `Unauthenticated` (`bad_signature`), `NotFound` (`no_such_relay`, `no_join_token`), `Forbidden`
+    (`relay_revoked`), `Invalid`.
+    """
+    to = PublicKey.parse(query.to, field="/to")
+    if not _signed(keyd, first_contact.query_bytes(query.relay, query.to), query.signature):
+        raise Unauthenticated("bad_signature", "keyd did not sign this question.", mend="Only keyd asks for this.")
+    async with db.read() as session:
+        relay = await relays.find(session, query.relay)
+        if relay.revoked_at is not None:
+            raise Forbidden("relay_revoked", "this relay has been revoked.")
+        token = await tokens.find_join(session, relay.join_token) if relay.join_token else None
+    if token is None or not relay.identity_key:
+        raise NotFound("no_join_token", "no join token vouches for this relay's identity key.")
+    psk = first_contact.psk_of(token.secret_hash, nkey=relay.nkey, identity=PublicKey.parse(relay.identity_key))
+    sealed = seal(psk, to=to, context=first_contact.seal_context(relay.id))
+    said = first_contact.answer_bytes(relay.id, query.to, relay.identity_key, sealed)
+    signature = base64.b64encode(nkey.sign(seed, said)).decode()
+    return FirstContact(identity=relay.identity_key, psk=sealed, signature=signature)
+
+
+def _signed(public: str, content: bytes, signature: str) -> bool:
+    try:
+        return nkey.verify(public, content, base64.b64decode(signature, validate=True))
+    except (binascii.Error, ValueError):
+        return False
