@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from altnet.host.lab import commands, launcher, namespaces, tuning
+from altnet.host.lab import commands, enrol, launcher, namespaces, tuning
 from altnet.host.lab.lab import Lab
 from altnet.host.lab.settings import LabSettings
 from altnet.host.lab.topology import UPLINK, Spec
@@ -67,8 +67,11 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(relays: int, *, until: str = "network") -> Iterator[Place]:
-    """A lab of that many relays, up to the network or, for our own system, up to its relays."""
+def place(relays: int, *, until: str = "network", bfd: float | None = None) -> Iterator[Place]:
+    """A lab of that many relays, up to the network or, for our own system, up to its relays.
+
+    `bfd`: seconds between two signs of life on a link, instead of the network's default.
+    """
     directory = Path(tempfile.mkdtemp(prefix="altnet-bench-"))
     directory.chmod(0o755)  # Postgres runs as another user
     lab = Lab(LabSettings(prefix=PREFIX, run_dir=str(directory), api_port=0, enrol_timeout=300.0))
@@ -76,6 +79,9 @@ def place(relays: int, *, until: str = "network") -> Iterator[Place]:
     before = {name: tuning.read_sysctl(name) for name in tuning.needs(spec)}
     try:
         tuning.apply(tuning.too_low(spec, tuning.read_sysctl))
+        if bfd is not None:
+            lab.up(spec, until="control")
+            enrol.open_api(lab.control_plane()).change_settings(bfd_interval=bfd)
         lab.up(spec, network_only=until == "network", until=until)
         yield Place(lab=lab, relays=tuple(f"relay{number + 1}" for number in range(relays)))
     finally:

@@ -16,6 +16,7 @@ from altnet.host.operator import api as operator
 from altnet_sdk.api.changes import get_change
 from altnet_sdk.api.clients import create_client, get_client_config, list_clients
 from altnet_sdk.api.mesh import list_mesh
+from altnet_sdk.api.networks import change_network, list_networks
 from altnet_sdk.api.relays import change_relay, list_relays
 from altnet_sdk.api.tokens import create_join_token
 from altnet_sdk.models.change import Change
@@ -24,6 +25,7 @@ from altnet_sdk.models.client_new import ClientNew
 from altnet_sdk.models.join_token_new import JoinTokenNew
 from altnet_sdk.models.mesh_relay import MeshRelay
 from altnet_sdk.models.network_client import NetworkClient
+from altnet_sdk.models.network_patch import NetworkPatch
 from altnet_sdk.models.relay import Relay
 from altnet_sdk.models.relay_patch import RelayPatch
 
@@ -55,6 +57,13 @@ class Api:
             body = RelayPatch.from_dict({"state": state})
             changed = api.ask(change_relay.sync_detailed, found.id, body=body, if_match=operator.etag(found.version))
             return str(changed.state)
+
+    def change_settings(self, **settings: float) -> None:
+        """Change what holds for every relay of the lab's network."""
+        with self._open() as api:
+            found = next(iter(api.each(list_networks.sync_detailed)))
+            body = NetworkPatch.from_dict({"settings": settings})
+            api.ask(change_network.sync_detailed, found.id, body=body, if_match=operator.etag(found.version))
 
     def mesh(self) -> list[MeshRelay]:
         """Desired and applied, for each relay."""
