@@ -22,8 +22,8 @@ from bench.routing.place import Place, place
 from bench.routing.systems import Altnet
 
 SIZES: Final = {8: 0.05, 16: 0.1, 32: 0.3}
-"""Relays, and seconds between two BFD packets of a link. With the default of 0.05 a full mesh of 32 sends 20,000 of them
-a second, which two cores do not encrypt."""
+"""Relays, and seconds between two BFD packets of a link. With the default of 0.05 a full mesh of 32 relays sends 20,000
+of them a second, which two cores do not encrypt."""
 MOST: Final = 120.0
 """Seconds for all pairs, the first time and after the cut."""
 PROGRAMS: Final = ("bird", "wireguard-go")
