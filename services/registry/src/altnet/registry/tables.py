@@ -192,6 +192,8 @@ class ClientRow(Row, table=True):
     name: str = _text()
     key: str = _text()
     address: Any = Field(sa_type=Address)
+    standby_id: str | None = _text(default=None)
+    movable: bool = Field(default=False, sa_type=Boolean)
     labels: dict[str, str] = _json(default_factory=dict)
     latencies: dict[str, float] = _json(default_factory=dict)
     expires_at: datetime | None = _time(default=None)

@@ -56,6 +56,10 @@ class ClientSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
     expires_at: datetime | None
     version: int
+    standby: str | None = None
+    """The relay that it goes to when its own is away."""
+    movable: bool = False
+    """It can follow to another relay by itself."""
 
 
 class ServiceSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from altnet.common.keys import PrivateKey
 from altnet.registry.api.deps import Parts, Registry, patch_of, tell
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.clients import (
+    ClientConfig,
     ClientMade,
     ClientNew,
     ClientPatch,
@@ -26,7 +27,7 @@ from altnet.registry.api.schemas.clients import (
 from altnet.registry.domain.wgquick import render
 from altnet.registry.handlers import clients as handlers
 from altnet.registry.handlers import placement
-from altnet.registry.handlers.tunnels import tunnel_of
+from altnet.registry.handlers.tunnels import config_of, tunnel_of
 from altnet.registry.store import clients, networks
 from altnet.registry.tables import ClientRow
 from fastapi import APIRouter, Query, Response
@@ -81,6 +82,8 @@ async def create_client(registry: Registry, who: RequireAdmin, response: Respons
         key=private.public().base64 if private else body.key or "",
         network=body.network,
         relay=body.relay,
+        movable=body.movable,
+        standby=body.standby,
         region=body.region,
         labels=body.labels,
         expires_at=body.expires_at,
@@ -177,6 +180,13 @@ async def get_client_config(registry: Registry, _: RequireAuditor, client: str) 
     text, name = await _config(registry, client)
     disposition = f'attachment; filename="{name}.conf"'
     return Response(text, media_type="text/plain", headers={"Content-Disposition": disposition})
+
+
+@router.get("/v1/clients/{client}/config.json", responses=responses(401, 403, 404, 409, 422, 503))
+async def get_client_config_json(registry: Registry, _: RequireAuditor, client: str) -> ClientConfig:
+    """The client's configuration for a program: its addresses, and the relays that it may attach to."""
+    async with registry.db.read() as session:
+        return ClientConfig.of(await config_of(session, await clients.find(session, client)))
 
 
 @router.get(

@@ -249,6 +249,7 @@ def _entry(world: World, relay: Relay) -> RelayEntry:
         region=relay.region,
         encapsulations=relay.encapsulations,
         origins=world.origins(relay),
+        roaming=world.roaming(relay),
         routing=relay.routing,
     )
 

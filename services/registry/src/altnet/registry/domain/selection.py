@@ -10,7 +10,7 @@ Scores are milliseconds-like numbers, lower is better. Without a measurement the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -72,6 +72,19 @@ def rank(
     ]
     ranked.sort(key=lambda one: (not one.usable, one.score, one.relay))
     return _keep_current(ranked, current, measured)
+
+
+def pick_standby(
+    ranked: Iterable[Ranked], *, primary: str, apart: Callable[[str, str], Iterable[bool]] = lambda _one, _other: ()
+) -> str | None:
+    """The relay that a client goes to when `primary` is away; None where no other is usable.
+
+    `ranked` is best first. `apart` says in what two relays differ, the weightiest first (their hosts, their regions):
+    what would fail together with the primary comes last.
+    """
+    others = [one for one in ranked if one.usable and one.relay != primary]
+    best = min(others, key=lambda one: tuple(not differs for differs in apart(primary, one.relay)), default=None)
+    return best.relay if best is not None else None
 
 
 def _refusal(candidate: Candidate) -> str | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from altnet.common.errors import Exhausted
+from altnet.registry.domain.endpoints import split_endpoint
 from altnet.registry.domain.liveness import Health
-from altnet.registry.domain.selection import Candidate, Ranked, rank
+from altnet.registry.domain.selection import Candidate, Ranked, pick_standby, rank
 from altnet.registry.store import relays
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -54,3 +55,26 @@ async def choose_relay(
             mend="Enrol a relay with an endpoint, or see GET /v1/relays.",
         )
     return ranked[0].relay
+
+
+async def choose_standby(
+    session: AsyncSession, network: str, *, primary: str, region: str = "", latencies: Mapping[str, float] | None = None
+) -> str | None:
+    """The relay that a client of `primary` goes to when that is away, best on another host and in another region.
+
+    None where there is no other usable one.
+    """
+    rows = {row.id: row for row in await relays.usable(session, network)}
+    ranked = await rank_relays(session, network, region=region, latencies=latencies)
+
+    def apart(one: str, other: str) -> tuple[bool, bool]:
+        if one not in rows or other not in rows:
+            return True, True
+        here, there = rows[one], rows[other]
+        return not (_hosts(here.endpoints) & _hosts(there.endpoints)), here.region != there.region
+
+    return pick_standby(ranked, primary=primary, apart=apart)
+
+
+def _hosts(endpoints: Sequence[str]) -> set[str]:
+    return {split_endpoint(endpoint)[0] for endpoint in endpoints}

@@ -59,6 +59,8 @@ def of_client(row: ClientRow) -> ClientSnapshot:
         labels=dict(row.labels),
         expires_at=row.expires_at,
         version=row.version,
+        standby=row.standby_id,
+        movable=row.movable,
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+from altnet.common.contracts import client as contract
 from altnet.common.http.schema import Model
 from altnet.registry.api.schemas.common import Id, Key, Labels, Name, Patch, Region, Time, TimeIn
 from altnet.registry.domain.selection import Ranked
 from altnet.registry.tables import ClientRow
+from msgspec import to_builtins
 from pydantic import Field, model_validator
 
 RelayChoice = Annotated[str, Field(min_length=1, max_length=64, examples=["auto"])]
@@ -24,6 +26,10 @@ class ClientNew(Model):
     network: Id | None = None
     relay: RelayChoice = "auto"
     """A relay, or `auto`."""
+    movable: bool = False
+    """It runs altnetd, which follows to another relay by itself."""
+    standby: RelayChoice | None = None
+    """The relay that it goes to when its own is away: a relay, `auto` or `none`. Left out: `auto` if it is movable."""
     region: Region = ""
     """Where the client is, for `auto`."""
     labels: Labels = Field(default_factory=dict)
@@ -39,12 +45,15 @@ class ClientNew(Model):
 class ClientPatch(Patch):
     """What of a client is to change."""
 
-    nullable: ClassVar[frozenset[str]] = frozenset({"expires_at"})
+    nullable: ClassVar[frozenset[str]] = frozenset({"expires_at", "standby"})
 
     name: Name | None = None
     key: Key | None = None
     relay: RelayChoice | None = None
     """Moves the client, `auto` to the best relay. It keeps its address."""
+    movable: bool | None = None
+    standby: RelayChoice | None = None
+    """A relay or `auto`. Null: none."""
     labels: Labels | None = None
     """Replaces all labels."""
     expires_at: TimeIn | None = None
@@ -61,6 +70,9 @@ class NetworkClient(Model):
     address: str
     relay: str | None
     """Null when its relay was revoked and it has no other yet."""
+    standby: str | None
+    """The relay that it goes to when its own is away."""
+    movable: bool
     labels: dict[str, str]
     expires_at: Time | None
     version: int
@@ -88,6 +100,43 @@ class ClientMade(NetworkClient):
         cls, row: ClientRow, *, change: int, private_key: str | None, config: str | None, config_svg: str | None
     ) -> ClientMade:
         return cls(**_fields(row), change=change, private_key=private_key, config=config, config_svg=config_svg)
+
+
+class AccessPoint(Model):
+    """A relay, as its client sees it."""
+
+    relay: str
+    name: str
+    key: str
+    """Public key of its access interface."""
+    endpoints: list[str]
+    """Where its access interface is reached, preferred first."""
+    address: str
+    """Its own address inside the tunnel."""
+    priority: int
+    """0 is the client's own relay; the next one stands by."""
+
+
+class ClientConfig(Model):
+    """What a client's program needs, all but the private key, which the server has never seen."""
+
+    client: str
+    name: str
+    network: str
+    prefix: str
+    addresses: list[str]
+    routes: list[str]
+    """What goes through the tunnel."""
+    mtu: int
+    keepalive: int
+    relays: list[AccessPoint]
+    attach_port: int
+    """UDP port at a relay's own address, where the client says that it is attached."""
+    movable: bool
+
+    @classmethod
+    def of(cls, config: contract.ClientConfig) -> ClientConfig:
+        return cls.model_validate(to_builtins(config))
 
 
 class Latencies(Model):
@@ -137,6 +186,8 @@ def _fields(row: ClientRow) -> dict[str, object]:
         "key": row.key,
         "address": str(row.address),
         "relay": row.relay_id,
+        "standby": row.standby_id,
+        "movable": row.movable,
         "labels": row.labels,
         "expires_at": row.expires_at,
         "version": row.version,
