@@ -106,6 +106,7 @@ async def _live(settings: AgentSettings, *, state: DiskState, host: Host, clock:
         prober=lambda rounds: UdpProber(
             settings.probe_port, rounds, clock=clock, timeout=settings.timers.probe_timeout, random=random.random
         ),
+        listen=True,
         host_status=lambda: host_status(clock.monotonic() - started),
     )
     for warning in state.warnings:

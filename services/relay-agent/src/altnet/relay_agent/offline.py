@@ -44,7 +44,9 @@ async def plan(
             "there is nothing to plan yet: the registry's documents have not come.",
             mend="Run the agent until `altnet-agent status` shows a generation.",
         )
-    wanted = Wanted(desired, own_self(settings, state.identity(), slot=enrolment.relay.slot, versions=versions))
+    here = frozenset(client for client, told in state.clients().attached.items() if told.attached)
+    me = own_self(settings, state.identity(), slot=enrolment.relay.slot, versions=versions)
+    wanted = Wanted(desired, me, attached=lambda: here)
     wanted.begin()
     planes = {plane.name: plane for plane in _planes(settings, host, state, clock, trust_firewall=True)}
     have = {name: await plane.read() for name, plane in planes.items()}

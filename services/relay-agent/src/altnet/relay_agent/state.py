@@ -4,6 +4,7 @@
     enrolment.json    what the registry answered: identifier, slot, bus credentials
     mesh.log          the last mesh snapshot as it came, then the deltas since
     document.log      the last private document as it came
+    clients.json      where clients were last, and which of them are attached
     owned.json        what the agent changed that does not carry its mark: for `down`
 
 Invariant: whatever was written when the host died, the next start finds the state of before or of after.
@@ -103,16 +104,34 @@ class Owned(msgspec.Struct, frozen=True, kw_only=True):
     """Name to the value of before."""
 
 
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client said last about being attached here."""
+
+    counter: int
+    attached: bool
+
+
+class ClientMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """What is remembered of clients."""
+
+    endpoints: dict[str, str] = {}
+    """By public key, base64."""
+    attached: dict[str, Attachment] = {}
+    """By the client's identifier."""
+
+
 class State(Protocol):
     """Where the agent keeps itself; `DiskState` in earnest, `MemoryState` for many agents in one process."""
 
     def identity(self) -> Identity: ...
     def enrolment(self) -> Enrolment | None: ...
     def owned(self) -> Owned: ...
+    def clients(self) -> ClientMemory: ...
     def mesh(self) -> Sequence[bytes]: ...
     def document(self) -> bytes | None: ...
     async def save_enrolment(self, enrolment: Enrolment) -> None: ...
     async def save_owned(self, owned: Owned) -> None: ...
+    async def save_clients(self, clients: ClientMemory) -> None: ...
     async def save_snapshot(self, data: bytes) -> None: ...
     async def save_delta(self, data: bytes) -> bool: ...
     async def save_document(self, data: bytes) -> None: ...
@@ -215,6 +234,17 @@ class DiskState:
             self._set_aside(path, str(error))
             return Owned()
 
+    def clients(self) -> ClientMemory:
+        path = self._path / "clients.json"
+        data = disk.read(path)
+        if data is None:
+            return ClientMemory()
+        try:
+            return msgspec.json.decode(data, type=ClientMemory)
+        except msgspec.DecodeError as error:
+            self._set_aside(path, str(error))
+            return ClientMemory()
+
     def mesh(self) -> Sequence[bytes]:
         """The last snapshot and the deltas after it, as they came."""
         frames, torn = disk.read_frames(self._path / "mesh.log")
@@ -236,6 +266,9 @@ class DiskState:
     async def save_owned(self, owned: Owned) -> None:
         data = msgspec.json.format(msgspec.json.encode(owned))
         await asyncio.to_thread(write_private, self._path / "owned.json", data)
+
+    async def save_clients(self, clients: ClientMemory) -> None:
+        await asyncio.to_thread(write_private, self._path / "clients.json", msgspec.json.encode(clients))
 
     async def save_snapshot(self, data: bytes) -> None:
         """Start the log anew with a snapshot."""
@@ -270,6 +303,7 @@ class MemoryState:
         self._identity = identity
         self._enrolment = enrolment
         self._owned = Owned()
+        self._clients = ClientMemory()
         self._mesh: list[bytes] = []
         self._document: bytes | None = None
 
@@ -282,6 +316,9 @@ class MemoryState:
     def owned(self) -> Owned:
         return self._owned
 
+    def clients(self) -> ClientMemory:
+        return self._clients
+
     def mesh(self) -> Sequence[bytes]:
         return tuple(self._mesh)
 
@@ -293,6 +330,9 @@ class MemoryState:
 
     async def save_owned(self, owned: Owned) -> None:
         self._owned = owned
+
+    async def save_clients(self, clients: ClientMemory) -> None:
+        self._clients = clients
 
     async def save_snapshot(self, data: bytes) -> None:
         self._mesh = [data]

@@ -4,7 +4,7 @@ Each *owner* (another relay, a client, the host itself) wants a few *pieces*: a 
 Pieces of different owners never share a key, so one changed relay among thousands concerns its own pieces alone.
 
     relay      peer with the locator /128 · route to the locator · link · its addresses and neighbour · routes over it
-    client     access peer with exact /128s · routes to addresses from elsewhere
+    client     access peer with exact /128s · routes to its addresses from elsewhere, while it is here
     host       forwarding · firewall · devices · own addresses · the unreachable route that keeps leaks in
 
 Leaves out how a piece gets onto the host (planes/). Invariant: the same input gives the same pieces, and nothing
@@ -198,12 +198,13 @@ class Pools(NamedTuple):
     locators: IPv6Network
     relays: IPv6Network
     clients: IPv6Network
+    services: IPv6Network
 
 
 @lru_cache(maxsize=64)
 def _pools(network: int) -> Pools:
     plan = AddressPlan(IPv6Network((network, 48)))
-    return Pools(plan.locators, plan.relays, plan.clients)
+    return Pools(plan.locators, plan.relays, plan.clients, plan.services)
 
 
 def pools(plan: AddressPlan) -> Pools:
@@ -301,22 +302,33 @@ def relay_pieces(context: Context, entry: RelayEntry) -> list[Piece]:
     return pieces
 
 
-def client_pieces(context: Context, client: AccessClient) -> list[Piece]:
-    """What one attached client needs. Raises `Invalid`."""
+def client_pieces(context: Context, client: AccessClient, *, attached: bool = False) -> list[Piece]:
+    """What one client needs: a peer always, routes where it is here. Raises `Invalid`.
+
+    One that can move is here if it is `attached`; else it is at its own relay, whatever it says.
+    """
     where = f"/clients/{client.id}"
     key = PublicKey.parse(client.key, field=f"{where}/key")
     home = context.plan.client_prefix(context.slot)
     allowed: list[Prefix] = []
     pieces = []
+    present = attached if client.movable else not client.standby
+    reserved = pools(context.plan)
     for text in client.addresses:
         prefix = parse_prefix(text, field=f"{where}/addresses")
-        if not isinstance(prefix, IPv6Network) or not prefix.subnet_of(context.plan.clients):
-            raise Invalid("bad_client_address", f"{prefix} is not in the clients' pool.", field=f"{where}/addresses")
+        if not isinstance(prefix, IPv6Network) or not any(map(prefix.subnet_of, (reserved.clients, reserved.services))):
+            reason = f"{prefix} is neither in the clients' pool nor in the services'."
+            raise Invalid("bad_client_address", reason, field=f"{where}/addresses")
         allowed.append(prefix)
-        if not prefix.subnet_of(home):
-            pieces.append(_route(Route(prefix=prefix, device=context.names.access)))
+        if present and not prefix.subnet_of(home):
+            pieces += origin_pieces(context, prefix)
     peer = Peer(device=context.names.access, key=key, allowed=tuple(allowed))
     return [Piece(PEERS, (peer.device, key), peer), *pieces]
+
+
+def origin_pieces(context: Context, prefix: Prefix) -> list[Piece]:
+    """What makes a client's prefix from elsewhere ours to deliver, and to announce. The one place that says so."""
+    return [_route(Route(prefix=prefix, device=context.names.access))]
 
 
 def check_origin(plan: AddressPlan, entry: RelayEntry, text: str) -> Prefix:

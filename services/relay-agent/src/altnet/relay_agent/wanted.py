@@ -11,7 +11,7 @@ Invariant: `changes()` leads from what was last told to the present documents, w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -60,6 +60,7 @@ class Self:
     names: Names
     link_port: int
     probe_port: int
+    attach_port: int
     firewall: bool
     encapsulations: tuple[Encapsulation, ...]
 
@@ -87,6 +88,8 @@ class _Basis:
     own: RelayEntry | None
     generation: int
     clients: Mapping[str, AccessClient] = field(compare=False)
+    attached: frozenset[str] = frozenset()
+    """The clients that are here by their own word."""
 
     @property
     def revoked(self) -> bool:
@@ -96,9 +99,13 @@ class _Basis:
 class Wanted:
     """The owners of one relay."""
 
-    def __init__(self, desired: Desired, me: Self) -> None:
+    def __init__(
+        self, desired: Desired, me: Self, *, attached: Callable[[], frozenset[str]] = lambda: frozenset()
+    ) -> None:
+        """`attached` gives the clients that say that they are here."""
         self._desired = desired
         self._me = me
+        self._attached = attached
         self._plan = AddressPlan(desired.prefix)
         self._basis: _Basis | None = None
         self._outside: Counter[Prefix] = Counter()
@@ -116,6 +123,8 @@ class Wanted:
         basis, desired = self._basis, self._desired
         if basis is None:
             return desired.complete
+        if basis.attached != self._attached():
+            return True
         return basis.generation != desired.generation or basis.document is not desired.document
 
     @property
@@ -198,6 +207,9 @@ class Wanted:
         if old.document is not new.document or old.context != new.context:
             for client in {**old.clients, **new.clients}:
                 self._client_change(found, client, old, new)
+        else:
+            for client in (old.attached ^ new.attached) & new.clients.keys():
+                self._client_change(found, client, old, new)
         return found
 
     def _affected(self, old: _Basis, new: _Basis, touched: Mapping[str, RelayEntry | None]) -> set[str]:
@@ -237,7 +249,8 @@ class Wanted:
 
     def _client_change(self, found: list[Change], client: str, old: _Basis, new: _Basis) -> None:
         was, now = old.clients.get(client), new.clients.get(client)
-        if was == now and old.context == new.context and old.revoked == new.revoked:
+        moved = (client in old.attached) != (client in new.attached)
+        if was == now and old.context == new.context and old.revoked == new.revoked and not moved:
             return
         had = self._client(old, was)[0] if was is not None else []
         want, error = self._client(new, now) if now is not None else ([], None)
@@ -286,7 +299,7 @@ class Wanted:
         if basis.revoked:
             return [], None
         try:
-            return client_pieces(basis.context, client), None
+            return client_pieces(basis.context, client, attached=client.id in basis.attached), None
         except Invalid as error:
             return [], error
 
@@ -331,6 +344,7 @@ class Wanted:
             own=own,
             generation=desired.generation,
             clients=old.clients if old is not None and same_document else {c.id: c for c in document.clients},
+            attached=self._attached(),
         )
 
     def _ruleset(self, context: Context, own: RelayEntry | None, old: _Basis | None) -> Ruleset | None:
@@ -340,7 +354,13 @@ class Wanted:
             return old.ruleset  # a thousand changes of others need no new text
         self._outside_changed = False
         mine = _own_prefixes(self._plan, own) if own is not None else []
-        return render(context, probe_port=self._me.probe_port, outside=self._outside, own=mine)
+        return render(
+            context,
+            probe_port=self._me.probe_port,
+            attach_port=self._me.attach_port,
+            outside=self._outside,
+            own=mine,
+        )
 
     def _now(self) -> _Basis:
         assert self._basis is not None, "begin() comes first"
