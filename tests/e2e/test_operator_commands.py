@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from altnet.common.keys import PrivateKey
+from integration.registry.running import Host
 from support.control_plane import ControlPlane, environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -113,3 +116,45 @@ async def test_what_goes_wrong_is_one_line_with_the_mend_and_its_own_exit_code(a
     assert "altnet up" in away.err
     for failed in (unknown, wrong, taken, nobody, away):
         assert "Traceback" not in failed.err
+
+
+async def test_a_machine_joins_by_a_token_alone_and_a_broken_off_run_is_repeated(
+    altnet: Operator, tmp_path: Path
+) -> None:
+    api = altnet.plane.facts["api"][0]
+    relay_token = (await altnet("join-tokens", "create", "--kind", "relay")).out.strip()
+    async with httpx.AsyncClient(base_url=api) as client:
+        assert (await Host("one").ask(client, relay_token)).status_code == 201
+    secret, config = tmp_path / "join.token", tmp_path / "alt.conf"
+    secret.write_text((await altnet("join-tokens", "create", "--kind", "client")).out)
+    asked = ("clients", "join", "--token-file", str(secret), "--name", "laptop", "--config", str(config))
+    nobody = {"ALTNET_TOKEN_FILE": "/nonexistent"}
+
+    away = await altnet(*asked, "--registry", "http://127.0.0.1:9", **nobody)
+    assert (away.code, "Traceback" in away.err) == (3, False)
+    begun = [line for line in config.read_text().splitlines() if line.startswith("PrivateKey")]
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+
+    joined = await altnet(*asked, "--registry", api, "--json", **nobody)
+    assert joined.code == 0, joined.err
+    text, own = config.read_text(), tmp_path / "alt.conf.token"
+    assert [line for line in text.splitlines() if line.startswith("PrivateKey")] == begun
+    assert f"Address = {joined.json['address']}/128" in text
+    assert PrivateKey.parse(begun[0].removeprefix("PrivateKey = ")).public().base64 == joined.json["key"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (config, own)} == {0o600}
+    assert begun[0].removeprefix("PrivateKey = ") not in joined.out + joined.err
+    assert own.read_text().strip() not in joined.out + joined.err
+
+    again = await altnet(*asked, "--registry", api, "--json", **nobody)
+    assert again.json["id"] == joined.json["id"]
+    assert config.read_text() == text
+    async with httpx.AsyncClient(
+        base_url=api, headers={"Authorization": f"Bearer {own.read_text().strip()}"}
+    ) as client:
+        assert (await client.get(f"/v1/clients/{joined.json['id']}/config")).status_code == 200
+        assert (await client.get("/v1/clients")).status_code == 403
+
+    config.write_text("[Interface]\nPrivateKey = somebody's\n")
+    refused = await altnet(*asked, "--registry", api, **nobody)
+    assert (refused.code, config.read_text()) == (2, "[Interface]\nPrivateKey = somebody's\n")
+    assert "somebody" not in refused.err

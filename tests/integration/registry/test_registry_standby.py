@@ -69,8 +69,8 @@ async def test_a_program_reads_its_configuration_with_both_relays(registry: Runn
     one = await registry.enrol("one", endpoints=["one.example:51820", "[2001:db8::1]:51820"])
     two = await registry.enrol("two", endpoints=["two.example:51820"])
     client = await made(registry, relay=one.id, movable=True)
-    config = (await registry.api.get(f"/v1/clients/{client['id']}/config.json")).json()
-    assert config["addresses"] == [client["address"]]
+    config = (await registry.api.get(f"/v1/clients/{client['id']}/configuration")).json()
+    assert config["addresses"] == [client["address"] + "/128"]
     assert config["routes"] == ["fd42:1337:beef::/48"]
     assert (config["client"], config["mtu"], config["movable"]) == (client["id"], 1280, True)
     assert [(it["relay"], it["priority"], it["key"], it["endpoints"], it["address"]) for it in config["relays"]] == [

@@ -1,5 +1,6 @@
 """ Contains all the data models used in inputs/outputs """
 
+from .access_point import AccessPoint
 from .access_token import AccessToken
 from .api_token import ApiToken
 from .api_token_made import ApiTokenMade
@@ -10,6 +11,7 @@ from .behind_relay import BehindRelay
 from .bus_pass import BusPass
 from .change import Change
 from .change_page import ChangePage
+from .client_configuration import ClientConfiguration
 from .client_made import ClientMade
 from .client_made_labels import ClientMadeLabels
 from .client_new import ClientNew
@@ -29,6 +31,10 @@ from .enrolment_labels import EnrolmentLabels
 from .health import Health
 from .health_report import HealthReport
 from .host_versions import HostVersions
+from .join import Join
+from .join_answer import JoinAnswer
+from .join_labels import JoinLabels
+from .join_latencies import JoinLatencies
 from .join_token import JoinToken
 from .join_token_labels import JoinTokenLabels
 from .join_token_made import JoinTokenMade
@@ -90,6 +96,7 @@ from .wait_for import WaitFor
 from .why import Why
 
 __all__ = (
+    "AccessPoint",
     "AccessToken",
     "ApiToken",
     "ApiTokenMade",
@@ -100,6 +107,7 @@ __all__ = (
     "BusPass",
     "Change",
     "ChangePage",
+    "ClientConfiguration",
     "ClientMade",
     "ClientMadeLabels",
     "ClientNew",
@@ -119,6 +127,10 @@ __all__ = (
     "Health",
     "HealthReport",
     "HostVersions",
+    "Join",
+    "JoinAnswer",
+    "JoinLabels",
+    "JoinLatencies",
     "JoinToken",
     "JoinTokenLabels",
     "JoinTokenMade",

@@ -35,6 +35,9 @@ class ClientMade:
     address: str
     relay: None | str
     """ Null when its relay was revoked and it has no other yet. """
+    standby: None | str
+    """ The relay that it goes to when its own is away. """
+    movable: bool
     labels: ClientMadeLabels
     expires_at: datetime.datetime | None
     version: int
@@ -66,6 +69,11 @@ class ClientMade:
 
         relay: None | str
         relay = self.relay
+
+        standby: None | str
+        standby = self.standby
+
+        movable = self.movable
 
         labels = self.labels.to_dict()
 
@@ -103,6 +111,8 @@ class ClientMade:
             "key": key,
             "address": address,
             "relay": relay,
+            "standby": standby,
+            "movable": movable,
             "labels": labels,
             "expires_at": expires_at,
             "version": version,
@@ -139,6 +149,16 @@ class ClientMade:
 
         relay = _parse_relay(d.pop("relay"))
 
+
+        def _parse_standby(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        standby = _parse_standby(d.pop("standby"))
+
+
+        movable = d.pop("movable")
 
         labels = ClientMadeLabels.from_dict(d.pop("labels"))
 
@@ -214,6 +234,8 @@ class ClientMade:
             key=key,
             address=address,
             relay=relay,
+            standby=standby,
+            movable=movable,
             labels=labels,
             expires_at=expires_at,
             version=version,

@@ -37,6 +37,11 @@ class ClientNew:
     network: None | str | Unset = UNSET
     relay: str | Unset = 'auto'
     """ A relay, or `auto`. """
+    movable: bool | Unset = False
+    """ It runs altnetd, which follows to another relay by itself. """
+    standby: None | str | Unset = UNSET
+    """ The relay that it goes to when its own is away: a relay, `auto` or `none`. Left out: `auto` if it is
+    movable. """
     region: str | Unset = ''
     """ Where the client is, for `auto`. """
     labels: ClientNewLabels | Unset = UNSET
@@ -66,6 +71,14 @@ class ClientNew:
 
         relay = self.relay
 
+        movable = self.movable
+
+        standby: None | str | Unset
+        if isinstance(self.standby, Unset):
+            standby = UNSET
+        else:
+            standby = self.standby
+
         region = self.region
 
         labels: dict[str, Any] | Unset = UNSET
@@ -94,6 +107,10 @@ class ClientNew:
             field_dict["network"] = network
         if relay is not UNSET:
             field_dict["relay"] = relay
+        if movable is not UNSET:
+            field_dict["movable"] = movable
+        if standby is not UNSET:
+            field_dict["standby"] = standby
         if region is not UNSET:
             field_dict["region"] = region
         if labels is not UNSET:
@@ -135,6 +152,18 @@ class ClientNew:
 
         relay = d.pop("relay", UNSET)
 
+        movable = d.pop("movable", UNSET)
+
+        def _parse_standby(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        standby = _parse_standby(d.pop("standby", UNSET))
+
+
         region = d.pop("region", UNSET)
 
         _labels = d.pop("labels", UNSET)
@@ -173,6 +202,8 @@ class ClientNew:
             generate_key=generate_key,
             network=network,
             relay=relay,
+            movable=movable,
+            standby=standby,
             region=region,
             labels=labels,
             expires_at=expires_at,

@@ -33,6 +33,9 @@ class ClientPatch:
     key: str | Unset = UNSET
     relay: str | Unset = UNSET
     """ Moves the client, `auto` to the best relay. It keeps its address. """
+    movable: bool | Unset = UNSET
+    standby: None | str | Unset = UNSET
+    """ A relay or `auto`. Null: none. """
     labels: ClientPatchLabels | Unset = UNSET
     """ Replaces all labels. """
     expires_at: datetime.datetime | None | Unset = UNSET
@@ -49,6 +52,14 @@ class ClientPatch:
         key = self.key
 
         relay = self.relay
+
+        movable = self.movable
+
+        standby: None | str | Unset
+        if isinstance(self.standby, Unset):
+            standby = UNSET
+        else:
+            standby = self.standby
 
         labels: dict[str, Any] | Unset = UNSET
         if not isinstance(self.labels, Unset):
@@ -73,6 +84,10 @@ class ClientPatch:
             field_dict["key"] = key
         if relay is not UNSET:
             field_dict["relay"] = relay
+        if movable is not UNSET:
+            field_dict["movable"] = movable
+        if standby is not UNSET:
+            field_dict["standby"] = standby
         if labels is not UNSET:
             field_dict["labels"] = labels
         if expires_at is not UNSET:
@@ -91,6 +106,18 @@ class ClientPatch:
         key = d.pop("key", UNSET)
 
         relay = d.pop("relay", UNSET)
+
+        movable = d.pop("movable", UNSET)
+
+        def _parse_standby(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        standby = _parse_standby(d.pop("standby", UNSET))
+
 
         _labels = d.pop("labels", UNSET)
         labels: ClientPatchLabels | Unset
@@ -126,6 +153,8 @@ class ClientPatch:
             name=name,
             key=key,
             relay=relay,
+            movable=movable,
+            standby=standby,
             labels=labels,
             expires_at=expires_at,
         )

@@ -35,6 +35,9 @@ class NetworkClient:
     address: str
     relay: None | str
     """ Null when its relay was revoked and it has no other yet. """
+    standby: None | str
+    """ The relay that it goes to when its own is away. """
+    movable: bool
     labels: NetworkClientLabels
     expires_at: datetime.datetime | None
     version: int
@@ -61,6 +64,11 @@ class NetworkClient:
 
         relay: None | str
         relay = self.relay
+
+        standby: None | str
+        standby = self.standby
+
+        movable = self.movable
 
         labels = self.labels.to_dict()
 
@@ -89,6 +97,8 @@ class NetworkClient:
             "key": key,
             "address": address,
             "relay": relay,
+            "standby": standby,
+            "movable": movable,
             "labels": labels,
             "expires_at": expires_at,
             "version": version,
@@ -122,6 +132,16 @@ class NetworkClient:
 
         relay = _parse_relay(d.pop("relay"))
 
+
+        def _parse_standby(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        standby = _parse_standby(d.pop("standby"))
+
+
+        movable = d.pop("movable")
 
         labels = NetworkClientLabels.from_dict(d.pop("labels"))
 
@@ -173,6 +193,8 @@ class NetworkClient:
             key=key,
             address=address,
             relay=relay,
+            standby=standby,
+            movable=movable,
             labels=labels,
             expires_at=expires_at,
             version=version,

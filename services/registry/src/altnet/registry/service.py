@@ -19,7 +19,7 @@ from altnet.common.bus.rights import SYSTEM
 from altnet.common.db.engine import Database
 from altnet.common.db.outbox import OutboxRelay
 from altnet.common.http.app import create_app
-from altnet.common.http.auth import ChainAuthenticator, LookUp, Role, StoredApiToken
+from altnet.common.http.auth import ChainAuthenticator, LookUp, StoredApiToken
 from altnet.common.http.idempotency import sweep_job
 from altnet.common.ids import ApiTokenId
 from altnet.common.jobs import Job
@@ -37,7 +37,6 @@ from altnet.registry.jobs.director import Director
 from altnet.registry.jobs.gauges import Gauges
 from altnet.registry.jobs.pulse import Pulse
 from altnet.registry.settings import RegistrySettings
-from altnet.registry.store import tokens
 
 HOST = "host"
 """Who acts when an administrator uses the host's own commands."""
@@ -142,18 +141,7 @@ async def make_first_owner(context: ServiceContext) -> Secret | None:
 def _look_up(db: Database) -> LookUp:
     async def find(token: ApiTokenId) -> StoredApiToken | None:
         async with db.read() as session:
-            row = await tokens.find_api(session, token)
-        if row is None:
-            return None
-        return StoredApiToken(
-            id=token,
-            digest=row.secret_hash,
-            principal=row.id,
-            role=Role(row.role),
-            scopes=frozenset(row.scopes),
-            expires=row.expires_at,
-            revoked=row.revoked_at is not None,
-        )
+            return await token_handlers.find_credential(session, token)
 
     return find
 

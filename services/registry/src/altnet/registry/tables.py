@@ -202,6 +202,18 @@ class ClientRow(Row, table=True):
     version: int = _integer(default=1)
 
 
+class ClientSecretRow(Row, table=True):
+    """By what a client that joined by a token asks about itself."""
+
+    __tablename__ = "client_secrets"
+
+    client_id: str = _text(primary_key=True)
+    id: str = _text()
+    secret_hash: bytes = Field(sa_type=LargeBinary, repr=False)
+    join_token: str = _text()
+    created_at: datetime = _time()
+
+
 class ServiceRow(Row, table=True):
     __tablename__ = "services"
 

@@ -1,6 +1,6 @@
 """What a client is told: its own addresses, what goes through the tunnel, and the relays that it may attach to.
 
-The registry answers with it (`GET /v1/clients/{id}/config.json`, `POST /v1/join`), altnetd follows it and keeps it on
+The registry answers with it (`GET /v1/clients/{id}/configuration`, `POST /v1/join`), altnetd follows it and keeps it on
 its disk. The private key is in none of it. Invariant: everything that a client needs to come up without the registry
 is in here.
 """
@@ -40,7 +40,7 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     prefix: Text
     """The network's /48."""
     addresses: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1, max_length=256)]
-    """Its own, without length: its address, then those of its services."""
+    """Its own, each a /128: its address, then those of its services."""
     routes: Annotated[tuple[Text, ...], msgspec.Meta(max_length=4096)]
     """What goes through the tunnel: the network and the sites behind it."""
     mtu: Annotated[int, msgspec.Meta(ge=1280, le=9000)]

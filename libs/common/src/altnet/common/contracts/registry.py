@@ -197,6 +197,8 @@ class ClientCreated(ClientEvent, frozen=True, kw_only=True):
     """A client was made."""
 
     kind: ClassVar[str] = "registry.client.created"
+    token: str = ""
+    """The join token that let it in; empty where an operator made it."""
 
 
 @event
@@ -212,6 +214,22 @@ class ClientRemoved(ClientEvent, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "registry.client.removed"
     expired: bool = False
+
+
+@event
+class ClientSecretIssued(Event, frozen=True, kw_only=True):
+    """A client that joined by a token got a secret of its own; the one it had before is refused from now on."""
+
+    kind: ClassVar[str] = "registry.client.secret_issued"
+    client: str
+    secret: str
+    """The secret's id."""
+    token: str
+    """The join token that was shown for it."""
+
+    @property
+    def subject_id(self) -> str:
+        return self.client
 
 
 class ServiceEvent(Event, frozen=True, kw_only=True):

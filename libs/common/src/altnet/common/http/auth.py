@@ -117,14 +117,17 @@ _declared = HTTPBearer(
 )
 
 
-def require(role: Role, *, scope: str | None = None) -> Callable[..., Awaitable[Principal]]:
-    """A dependency that lets only `role` (or more) in. `scope` replaces the one that follows from the route."""
+def require(role: Role, *, scope: str | None = None, own: str | None = None) -> Callable[..., Awaitable[Principal]]:
+    """A dependency that lets only `role` (or more) in. `scope` replaces the one that follows from the route.
+
+    `own` names a parameter of the path: an agent gets in as well, where that is its own id.
+    """
 
     async def check(
         request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_declared)]
     ) -> Principal:
         principal = await authenticate_scope(request.scope)
-        if not principal.role.covers(role):
+        if not principal.role.covers(role) and not _is_own(principal, request, own):
             raise Forbidden(
                 "role_too_low",
                 f"This takes the role {role.value}; yours is {principal.role.value}.",
@@ -140,6 +143,10 @@ def require(role: Role, *, scope: str | None = None) -> Callable[..., Awaitable[
         return principal
 
     return check
+
+
+def _is_own(principal: Principal, request: Request, own: str | None) -> bool:
+    return own is not None and principal.role is Role.AGENT and request.path_params.get(own) == principal.id
 
 
 def _scope_of(request: Request) -> str | None:

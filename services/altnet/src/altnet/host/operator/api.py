@@ -89,21 +89,7 @@ class Api:
 
         Raises the error that the problem document stands for, or `Unavailable` (`api_unreachable`).
         """
-        given = {name: UNSET if value is None else value for name, value in options.items()}
-        try:
-            response = operation(*arguments, client=self.client, **given)
-        except httpx.HTTPError as error:
-            raise Unavailable(
-                "api_unreachable",
-                f"{self._place.url} does not answer: {error}.",
-                mend="Start the control plane (`altnet up`), or name its address with --api or ALTNET_API.",
-            ) from None
-        answer = response.parsed
-        if isinstance(answer, Problem):
-            raise error_of(answer)
-        if response.status_code >= 400:
-            raise Unavailable("unexpected_answer", f"{self._place.url} answered {int(response.status_code)}.")
-        return answer if answer is not None else response
+        return answered(self._place.url, operation, *arguments, client=self.client, **options)
 
     def each(self, operation: Callable[..., Response[Any]], *arguments: Any, **options: Any) -> Iterator[Any]:
         """Every item of a listing, page by page."""
@@ -124,6 +110,28 @@ class Api:
         if len(found) > 1:
             raise Conflict("ambiguous_name", f"several networks have a {kind} {wanted}.", mend="Name it by its id.")
         return found[0]
+
+
+def answered(url: str, operation: Callable[..., Response[Any]], *arguments: Any, **options: Any) -> Any:
+    """Call one operation of the generated client and return what it answers; options that are None are left out.
+
+    Raises the error that the problem document stands for, or `Unavailable` (`api_unreachable`).
+    """
+    given = {name: UNSET if value is None else value for name, value in options.items()}
+    try:
+        response = operation(*arguments, **given)
+    except httpx.HTTPError as error:
+        raise Unavailable(
+            "api_unreachable",
+            f"{url} does not answer: {error}.",
+            mend="Start the control plane (`altnet up`), or name its address with --api or ALTNET_API.",
+        ) from None
+    answer = response.parsed
+    if isinstance(answer, Problem):
+        raise error_of(answer)
+    if response.status_code >= 400:
+        raise Unavailable("unexpected_answer", f"{url} answered {int(response.status_code)}.")
+    return answer if answer is not None else response
 
 
 def error_of(problem: Problem) -> AltnetError:

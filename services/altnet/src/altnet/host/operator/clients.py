@@ -5,7 +5,6 @@ The key pair is made here, so the private key never reaches the server; it goes 
 
 from __future__ import annotations
 
-import base64
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,8 @@ import typer
 from altnet.common.files import write_private
 from altnet.common.keys import PrivateKey
 from altnet.host.operator.api import etag
+from altnet.host.operator.joining import Files, filled
+from altnet.host.operator.joining import join as join_registry
 from altnet.host.operator.options import Json, Network, api_of, given, group, pairs
 from altnet.host.operator.output import note, show_list, show_one
 from altnet.host.operator.relays import Name, confirm
@@ -31,7 +32,6 @@ from altnet_sdk.models.client_patch import ClientPatch
 clients = group("Clients: laptops and phones that attach to a relay.")
 
 COLUMNS = (("NAME", "name"), ("ADDRESS", "address"), ("RELAY", "relay"), ("EXPIRES", "expires_at"), ("ID", "id"))
-PLACEHOLDER = "PrivateKey = "
 
 
 @clients.command("list")
@@ -90,6 +90,28 @@ def create(
 
 
 @clients.command()
+def join(
+    registry: Annotated[str, typer.Option(help="The registry's address")],
+    token_file: Annotated[Path, typer.Option(help="File with a join token of kind client")],
+    name: Annotated[str, typer.Option(help="One label, as in DNS")],
+    config: Annotated[Path, typer.Option(help="Write the wg-quick file there, mode 0600")],
+    secret_file: Annotated[
+        Path | None, typer.Option(help="Write the client's own token there, mode 0600 [default: <config>.token]")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="Where this machine is")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="name=value; repeatable")] = None,
+    json_output: Json = False,
+) -> None:
+    """Make this machine a client, by a join token alone. Repeating it is safe: the file's key is the same client."""
+    files = Files(config=config, secret=secret_file or config.with_name(config.name + ".token"))
+    body = given(name=name, region=region, labels=pairs(label, field="/label"))
+    answer = join_registry(registry, body, files, token_file=token_file)
+    note(f"configuration with its private key: {files.config}")
+    note(f"token by which this client asks about itself: {files.secret}")
+    show_one(answer.client, as_json=json_output)
+
+
+@clients.command()
 def config(context: typer.Context, client: Name) -> None:
     """Its wg-quick file, with a placeholder where its private key belongs."""
     api = api_of(context)
@@ -134,11 +156,3 @@ def remove(
     found = api.find(list_clients.sync_detailed, client, kind="client")
     confirm(f"Remove {found.name} ({found.address})?", yes=yes)
     api.ask(remove_client.sync_detailed, found.id, if_match=etag(found.version))
-
-
-def filled(config: str, private: PrivateKey) -> str:
-    """A wg-quick file with the private key in its place."""
-    key = base64.b64encode(private.reveal()).decode()
-    return "".join(
-        f"{PLACEHOLDER}{key}\n" if line.startswith(PLACEHOLDER) else line for line in config.splitlines(keepends=True)
-    )

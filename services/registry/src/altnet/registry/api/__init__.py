@@ -7,11 +7,12 @@ from fastapi import APIRouter
 
 def routers() -> list[APIRouter]:
     """Every router of the registry, in the order of the API document."""
-    from altnet.registry.api import changes, clients, enrolment, networks, peers, relays, services, sites, tokens
+    from altnet.registry.api import changes, clients, enrolment, join, networks, peers, relays, services, sites, tokens
 
     return [
         networks.router,
         enrolment.router,
+        join.router,
         relays.router,
         clients.router,
         services.router,

@@ -7,7 +7,7 @@ import io
 from typing import Annotated, Any
 
 import segno
-from altnet.common.http.auth import RequireAdmin, RequireAuditor
+from altnet.common.http.auth import Principal, RequireAdmin, RequireAuditor, Role, require
 from altnet.common.http.etag import IfMatch, require_match
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.problems import responses
@@ -15,7 +15,6 @@ from altnet.common.keys import PrivateKey
 from altnet.registry.api.deps import Parts, Registry, patch_of, tell
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.clients import (
-    ClientConfig,
     ClientMade,
     ClientNew,
     ClientPatch,
@@ -24,19 +23,24 @@ from altnet.registry.api.schemas.clients import (
     RankedRelay,
     RelayRanking,
 )
+from altnet.registry.api.schemas.join import ClientConfiguration
 from altnet.registry.domain.wgquick import render
 from altnet.registry.handlers import clients as handlers
 from altnet.registry.handlers import placement
 from altnet.registry.handlers.tunnels import config_of, tunnel_of
 from altnet.registry.store import clients, networks
 from altnet.registry.tables import ClientRow
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from sqlalchemy import select
 from sqlmodel import col
 
 Answers = dict[int | str, dict[str, Any]]
 
 router = APIRouter(tags=["clients"])
+
+MayRead = Annotated[Principal, Depends(require(Role.AUDITOR, own="client"))]
+"""An auditor, or the client itself by the secret that it got when it joined."""
+MayReport = Annotated[Principal, Depends(require(Role.ADMIN, own="client"))]
 
 
 @router.get("/v1/clients", responses=responses(401, 403, 404, 422, 503))
@@ -142,7 +146,7 @@ async def remove_client(
 @router.get("/v1/clients/{client}/relays", responses=responses(401, 403, 404, 422, 503))
 async def rank_client_relays(
     registry: Registry,
-    _: RequireAuditor,
+    _: MayRead,
     client: str,
     region: Annotated[str, Query(max_length=63, description="Where the client is.")] = "",
 ) -> RelayRanking:
@@ -156,7 +160,7 @@ async def rank_client_relays(
 
 
 @router.put("/v1/clients/{client}/latencies", status_code=204, responses=responses(401, 403, 404, 422, 503))
-async def report_client_latencies(registry: Registry, who: RequireAdmin, client: str, body: Latencies) -> None:
+async def report_client_latencies(registry: Registry, who: MayReport, client: str, body: Latencies) -> None:
     """Keep what a client measured; the ranking uses it."""
     async with registry.work(who) as uow:
         row = await clients.find(uow.session, client, lock=True)
@@ -175,18 +179,20 @@ _SVG: Answers = {200: {"content": {"image/svg+xml": {"schema": {"type": "string"
     response_class=Response,
     responses={**_TEXT, **responses(401, 403, 404, 409, 422, 503)},
 )
-async def get_client_config(registry: Registry, _: RequireAuditor, client: str) -> Response:
+async def get_client_config(registry: Registry, _: MayRead, client: str) -> Response:
     """The client's wg-quick file, with a placeholder for the private key, which the server has never seen."""
     text, name = await _config(registry, client)
     disposition = f'attachment; filename="{name}.conf"'
     return Response(text, media_type="text/plain", headers={"Content-Disposition": disposition})
 
 
-@router.get("/v1/clients/{client}/config.json", responses=responses(401, 403, 404, 409, 422, 503))
-async def get_client_config_json(registry: Registry, _: RequireAuditor, client: str) -> ClientConfig:
-    """The client's configuration for a program: its addresses, and the relays that it may attach to."""
+@router.get("/v1/clients/{client}/configuration", responses=responses(401, 403, 404, 409, 422, 503))
+async def get_client_configuration(registry: Registry, _: MayRead, client: str) -> ClientConfiguration:
+    """The same, field by field, with every relay that the client may attach to."""
     async with registry.db.read() as session:
-        return ClientConfig.of(await config_of(session, await clients.find(session, client)))
+        row = await clients.find(session, client)
+        tunnel = await tunnel_of(session, row, domain=registry.settings.network.domain)
+        return ClientConfiguration.of(tunnel, await config_of(session, row))
 
 
 @router.get(

@@ -12,6 +12,7 @@ from altnet.common.bus.identity import RelayIssuer
 from altnet.common.clock import Clock
 from altnet.common.db.engine import Database
 from altnet.common.db.uow import UnitOfWork
+from altnet.common.errors import TooMany
 from altnet.common.http.auth import Principal, TokenIssuer
 from altnet.common.http.context import current
 from altnet.common.http.etag import etag_of
@@ -58,6 +59,16 @@ def _parts(request: Request) -> Parts:
 
 
 Registry = Annotated[Parts, Depends(_parts)]
+
+
+def limit_attempts(registry: Parts, request: Request) -> None:
+    """For routes without a bearer. Raises `TooMany` (`too_many_attempts`) where the source has asked too often."""
+    source = request.client.host if request.client else "local"
+    wait = registry.attempts.take(source, registry.clock.monotonic())
+    if wait > 0:
+        raise TooMany(
+            "too_many_attempts", "too many attempts from this address.", after=wait, mend="Wait and try again."
+        )
 
 
 def tell(response: Response, *, change: int | None = None, version: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Enrolment and credentials: the only routes without a bearer. What proves the caller is the host's nkey.
+"""Enrolment and credentials of relays, without a bearer (as `join` for clients). The host's nkey proves the caller.
 
 Order: the body's size (before it is read), attempts per source, shape, signature, time, and only then any look-up.
 """
@@ -12,12 +12,12 @@ from typing import Annotated
 
 from altnet.common.bus.jwt import relay_user_jwt
 from altnet.common.bus.nkey import check_user_nkey, verify
-from altnet.common.errors import TooMany, Unauthenticated, Unavailable
+from altnet.common.errors import Unauthenticated, Unavailable
 from altnet.common.http.problems import responses
 from altnet.common.http.routes import limit_body
 from altnet.common.ids import RELAY, check_id
 from altnet.common.net import AddressPlan
-from altnet.registry.api.deps import Parts, Registry, tell
+from altnet.registry.api.deps import Parts, Registry, limit_attempts, tell
 from altnet.registry.api.schemas.enrolment import (
     BusPass,
     CredentialsAnswer,
@@ -60,7 +60,7 @@ async def enrol_relay(
     registry: Registry, request: Request, response: Response, body: Enrolment, signature: Signature
 ) -> EnrolmentAnswer:
     """Make a host a relay, by a join token. The same host again is the same relay, and uses no token."""
-    _limit(registry, request)
+    limit_attempts(registry, request)
     raw = await request.body()
     _prove(body.nkey, enrolment.ENROL, raw, signature)
     enrolment.check_time(body.timestamp, registry.clock.now(), registry.settings.enrolment.clock_skew)
@@ -119,7 +119,7 @@ async def renew_credentials(
     signature: Signature,
 ) -> CredentialsAnswer:
     """Give a relay fresh credentials for the bus, and take over its present keys and endpoints."""
-    _limit(registry, request)
+    limit_attempts(registry, request)
     raw = await request.body()
     _prove(body.nkey, enrolment.CREDENTIALS, raw, signature)
     enrolment.check_time(body.timestamp, registry.clock.now(), registry.settings.enrolment.clock_skew)
@@ -140,15 +140,6 @@ async def renew_credentials(
     return CredentialsAnswer(
         bus=_pass(registry, relay=relay, network=found.network.id, nkey=found.relay.nkey), change=found.change
     )
-
-
-def _limit(registry: Parts, request: Request) -> None:
-    source = request.client.host if request.client else "local"
-    wait = registry.attempts.take(source, registry.clock.monotonic())
-    if wait > 0:
-        raise TooMany(
-            "too_many_attempts", "too many attempts from this address.", after=wait, mend="Wait and try again."
-        )
 
 
 def _prove(nkey: str, purpose: bytes, body: bytes, signature: str) -> None:

@@ -13,10 +13,10 @@ from altnet.common.ids import CLIENT, Randomness, new_id
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan
 from altnet.registry.domain.names import check_labels, check_name
-from altnet.registry.handlers import placement, snapshots
+from altnet.registry.handlers import admission, placement, snapshots
 from altnet.registry.store import allocations, changes, clients, named, networks, relays, services
 from altnet.registry.store.conflicts import CONFLICTS
-from altnet.registry.tables import ClientRow
+from altnet.registry.tables import ClientRow, JoinTokenRow
 
 AUTO = "auto"
 NONE = "none"
@@ -35,11 +35,18 @@ class NewClient:
     """An identifier, `auto` or `none`; None: `auto` where the client is movable."""
     region: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    latencies: Mapping[str, float] = field(default_factory=dict)
+    """What it measured, milliseconds by relay."""
     expires_at: datetime | None = None
 
 
-async def create_client(uow: UnitOfWork, command: NewClient, *, randomness: Randomness) -> tuple[ClientRow, int]:
-    """Make a client with an address of its relay's /64. Raises `Invalid`, `Conflict`, `NotFound`, `Exhausted`."""
+async def create_client(
+    uow: UnitOfWork, command: NewClient, *, randomness: Randomness, token: JoinTokenRow | None = None
+) -> tuple[ClientRow, int]:
+    """Make a client with an address of its relay's /64, and spend the token that lets it in, if one does.
+
+    Raises `Invalid`, `Conflict`, `NotFound`, `Exhausted`, and `Forbidden` for the token.
+    """
     uow.conflicts(CONFLICTS)
     check_name(command.name)
     PublicKey.parse(command.key, field="/key")
@@ -48,7 +55,9 @@ async def create_client(uow: UnitOfWork, command: NewClient, *, randomness: Rand
     session = uow.session
     network = await (networks.find(session, command.network) if command.network else networks.only(session))
     if command.relay == AUTO:
-        chosen = await placement.choose_relay(session, network.id, region=command.region, latencies={}, current=None)
+        chosen = await placement.choose_relay(
+            session, network.id, region=command.region, latencies=command.latencies, current=None
+        )
     else:
         chosen = command.relay
     slot = await _usable_slot(uow, chosen, network.id)
@@ -59,6 +68,7 @@ async def create_client(uow: UnitOfWork, command: NewClient, *, randomness: Rand
         primary=chosen,
         movable=command.movable,
         region=command.region,
+        latencies=command.latencies,
     )
     client_id = new_id(CLIENT, uow.now, randomness)
     await named.claim_name(uow, network=network.id, name=command.name, kind="client", owner=client_id)
@@ -77,17 +87,22 @@ async def create_client(uow: UnitOfWork, command: NewClient, *, randomness: Rand
         standby_id=standby,
         movable=command.movable,
         labels=labels,
+        latencies=await _measured(uow, network.id, command.latencies),
         expires_at=command.expires_at,
         created_at=uow.now,
         updated_at=uow.now,
     )
     session.add(row)
+    await session.flush()
+    if token is not None:
+        await admission.spend(uow, token)
     after = snapshots.of_client(row)
+    let_in_by = token.id if token is not None else ""
     change = await changes.record(
         uow,
-        lambda number: ClientCreated(client=row.id, after=after, change=number),
+        lambda number: ClientCreated(client=row.id, after=after, token=let_in_by, change=number),
         touched=[("client", row.id)],
-        summary=f"client {row.name} made",
+        summary=f"client {row.name} {'joined' if token is not None else 'made'}",
         network=network.id,
     )
     return row, change
@@ -144,8 +159,7 @@ async def change_client(uow: UnitOfWork, row: ClientRow, patch: Mapping[str, obj
 
 async def report_latencies(uow: UnitOfWork, row: ClientRow, measured: Mapping[str, float]) -> None:
     """Keep what a client measured (milliseconds by relay); relays that are gone are left out. Not a change."""
-    known = {relay.id for relay in await relays.usable(uow.session, row.network_id)}
-    row.latencies = {relay: round(value, 3) for relay, value in measured.items() if relay in known}
+    row.latencies = await _measured(uow, row.network_id, measured)
 
 
 async def remove_client(uow: UnitOfWork, row: ClientRow, *, expired: bool = False) -> int:
@@ -177,6 +191,13 @@ async def remove_expired(uow: UnitOfWork, *, limit: int = 100) -> int:
     for row in rows:
         await remove_client(uow, row, expired=True)
     return len(rows)
+
+
+async def _measured(uow: UnitOfWork, network: str, latencies: Mapping[str, float]) -> dict[str, float]:
+    if not latencies:
+        return {}
+    known = {relay.id for relay in await relays.usable(uow.session, network)}
+    return {relay: round(value, 3) for relay, value in latencies.items() if relay in known}
 
 
 async def _usable_slot(uow: UnitOfWork, relay: str, network: str, *, field: str = "/relay") -> int:

@@ -14,14 +14,13 @@ from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Forbidden, NotFound
 from altnet.common.ids import RELAY, Randomness, new_id
 from altnet.common.net import AddressPlan
-from altnet.registry.domain import tokens
 from altnet.registry.domain.endpoints import check_endpoints
 from altnet.registry.domain.enrolment import CredentialsRequest, EnrolRequest
-from altnet.registry.handlers import snapshots
+from altnet.registry.domain.tokens import TokenKind
+from altnet.registry.handlers import admission, snapshots
 from altnet.registry.store import allocations, changes, named, networks, relays
-from altnet.registry.store import tokens as token_rows
 from altnet.registry.store.conflicts import CONFLICTS
-from altnet.registry.tables import JoinTokenRow, NetworkRow, RelayRow, RelayStatusRow
+from altnet.registry.tables import NetworkRow, RelayRow, RelayStatusRow
 
 _KEYS: Final = {"mesh": "key", "access": "access_key", "identity": "identity_key"}
 """What a key is for, and the field that holds it."""
@@ -51,7 +50,8 @@ async def enrol_relay(uow: UnitOfWork, request: EnrolRequest, *, rest: float, ra
         change = await _update(uow, known, network, _said(known, request))
         return Enrolled(known, network, created=False, change=change)
 
-    token = await _usable(uow, request.token)
+    token = await admission.shown(uow, request.token, kind=TokenKind.RELAY)
+    admission.judge(token, uow)
     network = await networks.find(uow.session, token.network_id)
     plan = AddressPlan(network.prefix)
     relay_id = new_id(RELAY, uow.now, randomness)
@@ -83,7 +83,7 @@ async def enrol_relay(uow: UnitOfWork, request: EnrolRequest, *, rest: float, ra
     await uow.session.flush()
     uow.session.add(RelayStatusRow(relay_id=relay_id, health_since=uow.now))
     await uow.session.flush()
-    await _spend(uow, token)
+    await admission.spend(uow, token)
     after = snapshots.of_relay(row, plan)
     change = await changes.record(
         uow,
@@ -157,40 +157,6 @@ async def _update(uow: UnitOfWork, row: RelayRow, network: NetworkRow, said: dic
         summary=f"relay {row.name} told new {', '.join(sorted(different))}",
         network=network.id,
     )
-
-
-async def _usable(uow: UnitOfWork, text: str) -> JoinTokenRow:
-    """The token of this text. Nothing is locked: whoever is refused costs nobody else anything."""
-    shown = tokens.read_token(text)
-    token = await token_rows.find_join(uow.session, shown.id)
-    if token is None or not shown.proves(token.secret_hash):
-        raise Forbidden("bad_join_token", "there is no such join token.", field="/token", mend="Ask for a new one.")
-    if token.kind != tokens.TokenKind.RELAY:
-        raise Forbidden(
-            "token_kind", "this token is not for relays.", field="/token", mend="Ask for one with kind relay."
-        )
-    _judge(token, uow)
-    return token
-
-
-async def _spend(uow: UnitOfWork, token: JoinTokenRow) -> None:
-    """Use the token once. Comes late, since a rack that enrols with one token waits for its row until each commit."""
-    if not await token_rows.spend_join(uow, token.id):
-        await uow.session.refresh(token)  # somebody was faster
-        _judge(token, uow)
-
-
-def _judge(token: JoinTokenRow, uow: UnitOfWork) -> None:
-    verdict = tokens.judge(
-        uses_left=token.uses_left, expires_at=token.expires_at, revoked=token.revoked_at is not None, now=uow.now
-    )
-    if verdict is not tokens.TokenVerdict.USABLE:
-        raise Forbidden(
-            f"token_{verdict}",
-            f"the join token is {verdict}.",
-            field="/token",
-            mend="Ask an administrator for a new one.",
-        )
 
 
 def _keys(request: EnrolRequest) -> dict[str, tuple[str, str]]:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from altnet.common.clock import Clock
 from altnet.common.contracts.registry import ApiTokenCreated, ApiTokenRevoked, JoinTokenCreated, JoinTokenRevoked
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Forbidden, Invalid, NotFound
 from altnet.common.http.principal import Principal, Role, check_scopes
-from altnet.common.http.tokens import new_api_token
-from altnet.common.ids import JOIN_TOKEN, Randomness, new_id
+from altnet.common.http.tokens import StoredApiToken, new_api_token
+from altnet.common.ids import JOIN_TOKEN, ApiTokenId, Randomness, new_id
 from altnet.common.settings import Secret
 from altnet.registry.domain import tokens
 from altnet.registry.domain.names import check_labels
 from altnet.registry.handlers import snapshots
-from altnet.registry.store import networks
+from altnet.registry.store import clients, networks
 from altnet.registry.store import tokens as rows
 from altnet.registry.tables import ApiTokenRow, JoinTokenRow
+from sqlalchemy.ext.asyncio import AsyncSession
+
+OWN_SCOPES: Final = frozenset({"clients:write"})
+"""Of a client's secret; its role narrows it to the client itself."""
 
 
 async def create_join_token(
@@ -119,6 +124,33 @@ async def revoke_api_token(uow: UnitOfWork, token: str, *, by: Principal | None 
         row.revoked_at = uow.now
         uow.emit(ApiTokenRevoked(token=row.id, before=before, after=snapshots.of_api_token(row)))
     return row
+
+
+async def find_credential(session: AsyncSession, token: ApiTokenId) -> StoredApiToken | None:
+    """An operator's API token, or a client's own secret: an agent that may ask about itself and nothing else."""
+    row = await rows.find_api(session, token)
+    if row is not None:
+        return StoredApiToken(
+            id=token,
+            digest=row.secret_hash,
+            principal=row.id,
+            role=Role(row.role),
+            scopes=frozenset(row.scopes),
+            expires=row.expires_at,
+            revoked=row.revoked_at is not None,
+        )
+    found = await clients.by_secret(session, token)
+    if found is None:
+        return None
+    secret, client = found
+    return StoredApiToken(
+        id=token,
+        digest=secret.secret_hash,
+        principal=client.id,
+        role=Role.AGENT,
+        scopes=OWN_SCOPES,
+        expires=client.expires_at or datetime.max.replace(tzinfo=UTC),
+    )
 
 
 async def make_first_owner(

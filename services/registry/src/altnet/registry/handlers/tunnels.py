@@ -54,7 +54,7 @@ async def config_of(session: AsyncSession, row: ClientRow) -> ClientConfig:
         name=row.name,
         network=network.name,
         prefix=str(network.prefix),
-        addresses=tuple(map(str, (row.address, *own))),
+        addresses=tuple(f"{address}/128" for address in (row.address, *own)),
         routes=routes_of(network.prefix, [str(prefix) for prefix in await sites.of_network(session, network.id)]),
         mtu=settings.access_mtu,
         keepalive=settings.keepalive,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import NotFound
-from altnet.registry.tables import ClientRow
-from sqlalchemy import select
+from altnet.registry.tables import ClientRow, ClientSecretRow
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -19,6 +20,46 @@ async def find(session: AsyncSession, client: str, *, lock: bool = False, field:
     if row is None:
         raise NotFound("no_such_client", "there is no such client.", field=field, mend="See GET /v1/clients.")
     return row
+
+
+async def by_key(uow: UnitOfWork, key: str) -> ClientRow | None:
+    """The client with this public key, locked. Until the end of the unit of work nobody else joins with the same."""
+    await uow.connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended('registry joins ' || :key, 0))"), {"key": key}
+    )
+    query = select(ClientRow).where(col(ClientRow.key) == key).with_for_update()
+    return (await uow.session.execute(query)).scalars().first()
+
+
+async def secret_of(session: AsyncSession, client: str) -> ClientSecretRow | None:
+    return (
+        (await session.execute(select(ClientSecretRow).where(col(ClientSecretRow.client_id) == client)))
+        .scalars()
+        .first()
+    )
+
+
+async def by_secret(session: AsyncSession, secret: str) -> tuple[ClientSecretRow, ClientRow] | None:
+    """A secret by its id, and whose it is."""
+    query = (
+        select(ClientSecretRow, ClientRow)
+        .join(ClientRow, col(ClientRow.id) == col(ClientSecretRow.client_id))
+        .where(col(ClientSecretRow.id) == secret)
+    )
+    found = (await session.execute(query)).first()
+    return None if found is None else (found[0], found[1])
+
+
+async def replace_secret(uow: UnitOfWork, client: str, *, secret: str, digest: bytes, join_token: str) -> None:
+    """From the commit on this is the client's one secret."""
+    await uow.connection.execute(
+        text(
+            "INSERT INTO registry.client_secrets (client_id, id, secret_hash, join_token, created_at)"
+            " VALUES (:client, :id, :digest, :join_token, :now) ON CONFLICT (client_id) DO UPDATE"
+            " SET id = excluded.id, secret_hash = excluded.secret_hash, created_at = excluded.created_at"
+        ),
+        {"client": client, "id": secret, "digest": digest, "join_token": join_token, "now": uow.now},
+    )
 
 
 async def of_relay(session: AsyncSession, relay: str) -> Sequence[ClientRow]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from altnet.common.contracts import client as contract
 from altnet.common.http.schema import Model
 from altnet.registry.api.schemas.common import Id, Key, Labels, Name, Patch, Region, Time, TimeIn
 from altnet.registry.domain.selection import Ranked
 from altnet.registry.tables import ClientRow
-from msgspec import to_builtins
 from pydantic import Field, model_validator
 
+MeasuredLatencies = Annotated[dict[str, Annotated[float, Field(ge=0, le=60_000)]], Field(max_length=64)]
+"""Milliseconds by relay."""
 RelayChoice = Annotated[str, Field(min_length=1, max_length=64, examples=["auto"])]
 
 
@@ -117,32 +117,10 @@ class AccessPoint(Model):
     """0 is the client's own relay; the next one stands by."""
 
 
-class ClientConfig(Model):
-    """What a client's program needs, all but the private key, which the server has never seen."""
-
-    client: str
-    name: str
-    network: str
-    prefix: str
-    addresses: list[str]
-    routes: list[str]
-    """What goes through the tunnel."""
-    mtu: int
-    keepalive: int
-    relays: list[AccessPoint]
-    attach_port: int
-    """UDP port at a relay's own address, where the client says that it is attached."""
-    movable: bool
-
-    @classmethod
-    def of(cls, config: contract.ClientConfig) -> ClientConfig:
-        return cls.model_validate(to_builtins(config))
-
-
 class Latencies(Model):
     """What a client measured to relays."""
 
-    latencies: Annotated[dict[str, Annotated[float, Field(ge=0, le=60_000)]], Field(max_length=64)]
+    latencies: MeasuredLatencies
     """Milliseconds by relay."""
 
 
