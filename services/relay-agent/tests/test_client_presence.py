@@ -49,7 +49,8 @@ def delivered(rig: Rig) -> set[str]:
 async def test_a_standby_relay_has_the_peer_at_once_and_the_route_while_the_client_is_attached() -> None:
     rig, paper = await meshed(roamer("x", ELSEWHERE, SERVICE))
     (peer,) = rig.memory.devices["alta0"].peers.values()
-    assert peer.allowed == (IPv6Network(ELSEWHERE), IPv6Network(SERVICE))
+    guest = IPv6Network(HERE)
+    assert peer.allowed == (guest, IPv6Network(ELSEWHERE), IPv6Network(SERVICE)), "a guest may speak, as a guest"
     home = {"fd42:1337:beef:1001::/64"}
     assert delivered(rig) == home
     await says(rig, 1, attached=True)

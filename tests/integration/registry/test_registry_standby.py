@@ -74,8 +74,8 @@ async def test_a_program_reads_its_configuration_with_both_relays(registry: Runn
     assert config["routes"] == ["fd42:1337:beef::/48"]
     assert (config["client"], config["mtu"], config["movable"]) == (client["id"], 1280, True)
     assert [(it["relay"], it["priority"], it["key"], it["endpoints"], it["address"]) for it in config["relays"]] == [
-        (one.id, 0, one.host.access_key, ["one.example:51830", "[2001:db8::1]:51830"], "fd42:1337:beef:1001::1"),
-        (two.id, 1, two.host.access_key, ["two.example:51830"], "fd42:1337:beef:1002::1"),
+        (one.id, 0, one.host.access_key, ["one.example:51830", "[2001:db8::1]:51830"], "fd42:1337:beef:1001::2"),
+        (two.id, 1, two.host.access_key, ["two.example:51830"], "fd42:1337:beef:1002::2"),
     ]
 
 

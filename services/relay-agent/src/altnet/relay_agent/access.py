@@ -22,6 +22,7 @@ from altnet.common import log
 from altnet.common.clock import Clock
 from altnet.common.contracts.attach import SIZE, Hello, pack, unpack
 from altnet.common.contracts.desired import RelayDocument
+from altnet.common.net import AddressPlan
 from altnet.relay_agent.attachments import Attachments
 from altnet.relay_agent.view import Names
 
@@ -45,16 +46,19 @@ class Access:
         attachments: Attachments,
         *,
         names: Names,
-        overlay: IPv6Address,
+        plan: AddressPlan,
+        slot: int,
         document: Callable[[], RelayDocument | None],
         clock: Clock,
         tick: float,
     ) -> None:
-        """`overlay` is the relay's own address in the mesh; every `tick` seconds the silent ones are let go."""
+        """`slot` is the relay's own; every `tick` seconds the silent ones are let go."""
         self._port = port
         self._attachments = attachments
         self._names = names
-        self._overlay = overlay
+        self._plan = plan
+        self._slot = slot
+        self._overlay = plan.relay_address(slot)
         self._document = document
         self._clock = clock
         self._tick = tick
@@ -136,7 +140,10 @@ class Access:
         for client in movable:
             for text in client.addresses:
                 with contextlib.suppress(ValueError):  # view.client_pieces says what is wrong with it
-                    self._clients[IPv6Network(text).network_address] = client.id
+                    address = IPv6Network(text).network_address
+                    self._clients[address] = client.id
+                    if address in self._plan.clients:
+                        self._clients[self._plan.guest_address(self._slot, address)] = client.id
         self._answered = {}
         self._attachments.keep({client.id for client in movable})
 

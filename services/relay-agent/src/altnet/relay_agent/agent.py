@@ -44,7 +44,7 @@ from altnet.relay_agent.report import Outlet, Reporter
 from altnet.relay_agent.settings import AgentSettings
 from altnet.relay_agent.state import Identity, State
 from altnet.relay_agent.status import AgentStatus
-from altnet.relay_agent.view import PEERS, Key, Names, Piece, is_neighbour, place
+from altnet.relay_agent.view import PEERS, Key, Names, Piece, is_neighbour
 from altnet.relay_agent.wanted import Self, Wanted
 
 _log = log.get(__name__)
@@ -117,7 +117,8 @@ class Agent:
                 settings.attach_port,
                 self.attachments,
                 names=self.names,
-                overlay=place(AddressPlan(self.desired.prefix), enrolment.relay.slot).address,
+                plan=AddressPlan(self.desired.prefix),
+                slot=enrolment.relay.slot,
                 document=lambda: self.desired.document,
                 clock=clock,
                 tick=timers.attachment_lifetime / 10,

@@ -38,7 +38,7 @@ from altnet.common.kernel.links import (
     RouteKind,
     Vxlan,
 )
-from altnet.common.kernel.wireguard import Endpoint
+from altnet.common.kernel.wireguard import Endpoint, canonical
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan, Prefix, link_local, link_mac, link_number, parse_prefix
 
@@ -166,6 +166,7 @@ class Place(NamedTuple):
     address_host: IPv6Network
     client_prefix: IPv6Network
     access_address: IPv6Address
+    attach_address: IPv6Address
     link_local: IPv6Address
     mac: str
 
@@ -182,6 +183,7 @@ def _place(network: int, slot: int) -> Place:
         address_host=IPv6Network((int(address), 128)),
         client_prefix=plan.client_prefix(slot),
         access_address=plan.access_address(slot),
+        attach_address=plan.attach_address(slot),
         link_local=link_local(slot),
         mac=link_mac(slot),
     )
@@ -253,7 +255,8 @@ def host_pieces(context: Context, ruleset: Ruleset | None) -> list[Piece]:
         _address(LOOPBACK, here.locator),
         _address(LOOPBACK, here.address),
         _address(names.access, here.access_address),
-        _route(Route(prefix=here.client_prefix, device=names.access)),
+        _address(names.access, here.attach_address),
+        _route(Route(prefix=here.client_prefix, device=names.access, source=here.access_address)),
         _route(Route(prefix=context.plan.prefix, kind=RouteKind.UNREACHABLE, metric=LAST_METRIC)),
     ]
     return pieces
@@ -322,13 +325,16 @@ def client_pieces(context: Context, client: AccessClient, *, attached: bool = Fa
         allowed.append(prefix)
         if present and not prefix.subnet_of(home):
             pieces += origin_pieces(context, prefix)
-    peer = Peer(device=context.names.access, key=key, allowed=tuple(allowed))
+        if client.movable and prefix.subnet_of(reserved.clients):
+            allowed.append(IPv6Network(context.plan.guest_address(context.slot, prefix.network_address)))
+    peer = Peer(device=context.names.access, key=key, allowed=canonical(allowed))
     return [Piece(PEERS, (peer.device, key), peer), *pieces]
 
 
 def origin_pieces(context: Context, prefix: Prefix) -> list[Piece]:
     """What makes a client's prefix from elsewhere ours to deliver, and to announce. The one place that says so."""
-    return [_route(Route(prefix=prefix, device=context.names.access))]
+    source = place(context.plan, context.slot).access_address
+    return [_route(Route(prefix=prefix, device=context.names.access, source=source))]
 
 
 def check_origin(plan: AddressPlan, entry: RelayEntry, text: str) -> Prefix:

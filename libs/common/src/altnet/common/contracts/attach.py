@@ -1,4 +1,4 @@
-"""Where a client is attached, spoken inside its tunnel: one UDP datagram each way, to a relay's access address.
+"""Where a client is attached, spoken inside its tunnel: one UDP datagram each way, to a relay's attach address.
 
 A *hello* says at which of its relays the client is attached, as a state and not as a step: `attached` here, or not
 here, as of `counter`. So any of them may be lost, repeated or come late: the newest counter wins, and the next hello

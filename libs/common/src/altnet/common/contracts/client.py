@@ -26,7 +26,7 @@ class AccessPoint(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: Annotated[tuple[Text, ...], msgspec.Meta(max_length=16)]
     """`host:port` or `[address]:port`, preferred first."""
     address: Text
-    """Its own address inside the tunnel: where hellos and echo requests go."""
+    """Its address inside the tunnel where hellos and echo requests go (net.AddressPlan.attach_address)."""
     priority: Annotated[int, msgspec.Meta(ge=0, le=1000)]
     """0 is the relay where the client belongs; the next ones stand by, lower first."""
 

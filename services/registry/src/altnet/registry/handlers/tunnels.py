@@ -64,7 +64,7 @@ async def config_of(session: AsyncSession, row: ClientRow) -> ClientConfig:
                 name=relay.name,
                 key=relay.access_key,
                 endpoints=endpoints,
-                address=str(plan.access_address(relay.slot)),
+                address=str(plan.attach_address(relay.slot)),
                 priority=priority,
             )
             for priority, identifier in enumerate(_relays(row))
