@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PARTS := libs/common services/registry services/keyd services/relay-agent services/altnet sdk/python
+PARTS := libs/common services/registry services/keyd services/relay-agent services/altnet client sdk/python
 PYTEST := $(BIN)/python -m pytest
 # Two workers by default: the suites start real servers, and more workers than cores only wait for each other.
 WORKERS ?= 2
@@ -91,7 +91,7 @@ lint: $(VENV)/.dev ## Style, spelling, and who may import whom
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/codespell README.md docs libs services tests deploy Makefile
+	@$(BIN)/codespell README.md docs libs services client tests deploy Makefile
 
 .PHONY: type
 type: $(VENV)/.dev ## mypy --strict

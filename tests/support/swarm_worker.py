@@ -29,6 +29,7 @@ from altnet.common import log
 from altnet.common.bus.connect import Bus, BusSettings
 from altnet.common.bus.nkey import make_nkey
 from altnet.common.bus.subjects import relay_status
+from altnet.common.calls import Answer
 from altnet.common.clock import SystemClock
 from altnet.common.contracts.agent import Applied, Versions
 from altnet.common.contracts.desired import unpack_delta, unpack_relay_document, unpack_snapshot
@@ -37,7 +38,7 @@ from altnet.common.kernel.memory import MemoryHost
 from altnet.common.settings import Secret
 from altnet.relay_agent.agent import Agent
 from altnet.relay_agent.desired import Decode
-from altnet.relay_agent.enrol import Answer, Registry
+from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.host import memory_host
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.planes.firewall import MemoryTables

@@ -8,7 +8,7 @@ from typing import Any
 from altnet.common.contracts import routing
 from altnet.common.contracts.desired import MeshSettings, RelayState
 from altnet.common.contracts.digest import document_digest, mesh_digest
-from altnet.common.contracts.routing import PrefixRule
+from altnet.common.contracts.routing import Engine, PrefixRule
 from altnet.common.net import AddressPlan
 from altnet.registry.domain.linkindex import Link, link_id
 from altnet.registry.domain.links import LinkKind
@@ -29,9 +29,17 @@ def relay(number: int, **more: Any) -> Relay:
     )
 
 
-def client(number: int, on: str | None, home: int = 1) -> Client:
+def client(number: int, on: str | None, home: int = 1, standby: str | None = None, movable: bool = False) -> Client:
     address = PLAN.client_prefix(home)[number + 256]
-    return Client(id=f"c{number}", network="n", relay=on, key=f"ck{number}", address=address)
+    return Client(
+        id=f"c{number}",
+        network="n",
+        relay=on,
+        key=f"ck{number}",
+        address=address,
+        standby=standby if movable and standby != on else None,
+        movable=movable,
+    )
 
 
 def link(one: int, other: int, *, kind: LinkKind = LinkKind.NEAR) -> Link:
@@ -84,12 +92,13 @@ class Incremental(RuleBasedStateMachine):
         revoked=st.booleans(),
         key=st.sampled_from("ab"),
         endpoints=st.sampled_from([(), ("192.0.2.1:1",)]),
+        routing=st.sampled_from(Engine),
     )
-    def put_relay(self, number: int, state: RelayState, revoked: bool, key: str, endpoints: tuple[str, ...]) -> None:
-        self.put(
-            ("relay", f"r{number}"),
-            relay(number, state=state, revoked=revoked, key=f"{key}{number}", endpoints=endpoints),
-        )
+    def put_relay(
+        self, number: int, state: RelayState, revoked: bool, key: str, endpoints: tuple[str, ...], routing: Engine
+    ) -> None:
+        more = {"state": state, "revoked": revoked, "key": f"{key}{number}", "endpoints": endpoints, "routing": routing}
+        self.put(("relay", f"r{number}"), relay(number, **more))
 
     @rule(one=numbers, other=numbers, kind=st.sampled_from(LinkKind))
     def put_link(self, one: int, other: int, kind: LinkKind) -> None:
@@ -105,9 +114,10 @@ class Incremental(RuleBasedStateMachine):
             del self.items[ref]
             replan(self.world, self.current, self.world.remove(ref))
 
-    @rule(number=numbers, on=relay_ids)
-    def put_client(self, number: int, on: str | None) -> None:
-        self.put(("client", f"c{number}"), client(number, on, home=(number % 3) + 1))
+    @rule(number=numbers, on=relay_ids, standby=relay_ids, movable=st.booleans())
+    def put_client(self, number: int, on: str | None, standby: str | None, movable: bool) -> None:
+        item = client(number, on, home=(number % 3) + 1, standby=standby, movable=movable)
+        self.put(("client", f"c{number}"), item)
 
     @rule(number=numbers, owner=owners)
     def put_service(self, number: int, owner: str | None) -> None:
@@ -300,3 +310,36 @@ def test_what_a_relay_may_learn_is_the_union_of_what_its_enabled_peerings_may_im
     assert [one.id for one in current.documents["r1"].document().peerings] == ["p1", "p2", "p3"]
     change(at, current, relay(1, revoked=True))
     assert current.documents["r1"].document().peerings == ()
+
+
+def test_a_movable_client_is_let_in_at_both_relays_and_announced_from_where_it_is_attached() -> None:
+    world = World(items=[Network(id="n", prefix=PREFIX), *(relay(n, routing=Engine.BIRD) for n in (1, 2, 3))])
+    world.put(client(1, "r1", home=1, standby="r2", movable=True))
+    made = plan(world)
+    address = f"{PLAN.client_prefix(1)[257]}/128"
+    for name, standby in (("r1", False), ("r2", True)):
+        (told,) = made.documents[name].document().clients
+        assert (told.id, told.addresses, told.standby, told.movable) == ("c1", (address,), standby, True)
+    assert made.documents["r3"].document().clients == ()
+    entries = made.meshes["n"].entries
+    assert {name: it.roaming for name, it in entries.items()} == {"r1": (), "r2": (address,), "r3": ()}
+    assert all(it.origins == () for it in entries.values()), "nobody announces it before it is attached"
+
+
+def test_a_movable_client_away_from_home_may_be_announced_by_either_relay_and_so_may_its_service() -> None:
+    world = World(items=[Network(id="n", prefix=PREFIX), *(relay(n, routing=Engine.BIRD) for n in (1, 2, 3))])
+    world.put(client(1, "r2", home=1, standby="r3", movable=True))
+    service = PLAN.services[300]
+    world.put(Service(id="s", network="n", address=service, owner="c1"))
+    entries = plan(world).meshes["n"].entries
+    both = tuple(sorted((f"{PLAN.client_prefix(1)[257]}/128", f"{service}/128")))
+    assert {name: it.roaming for name, it in entries.items()} == {"r1": (), "r2": both, "r3": both}
+
+
+def test_a_relay_without_routing_engine_keeps_the_movable_clients_that_belong_to_it() -> None:
+    world = World(items=[Network(id="n", prefix=PREFIX), relay(1), relay(2), relay(3)])
+    world.put(client(1, "r2", home=1, standby="r3", movable=True))
+    entries = plan(world).meshes["n"].entries
+    address = (f"{PLAN.client_prefix(1)[257]}/128",)
+    assert {name: it.origins for name, it in entries.items()} == {"r1": (), "r2": address, "r3": ()}
+    assert all(it.roaming == () for it in entries.values())

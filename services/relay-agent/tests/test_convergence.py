@@ -8,6 +8,8 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 import hypothesis.strategies as st
+import msgspec
+from altnet.common.contracts.attach import Hello
 from altnet.common.contracts.desired import MeshSettings
 from altnet.common.errors import Unavailable
 from altnet.common.kernel.links import HostRefused
@@ -101,11 +103,24 @@ class AnyStory(RuleBasedStateMachine):
             "me",
             self.document.generation + 1,
             links=None if links is None else tuple(sorted(map(relay_id, links))),
-            clients=tuple(client(name, f"fd42:1337:beef:1001::{ord(name):x}/128") for name in sorted(clients)),
+            clients=tuple(
+                msgspec.structs.replace(
+                    client(name, f"fd42:1337:beef:1001::{ord(name):x}/128", f"fd42:1337:beef:1009::{ord(name):x}/128"),
+                    movable=name != "x",
+                    standby=name == "z",
+                )
+                for name in sorted(clients)
+            ),
             mesh_port=port,
             revoked=revoked,
         )
         self.store()
+
+    @rule(name=st.sampled_from("xyz"), counter=st.integers(1, 9), attached=st.booleans())
+    def a_client_says_where_it_is(self, name: str, counter: int, attached: bool) -> None:
+        said = Hello(number=0, counter=counter, attached=attached)
+        self.rig.agent.attachments.hear(f"cli_{name}", said, now=self.rig.clock.monotonic())
+        self.do(self.rig.settle())
 
     @rule(data=st.data())
     def a_message_comes(self, data: st.DataObject) -> None:
@@ -205,6 +220,7 @@ class AnyStory(RuleBasedStateMachine):
         assert applied.failed_count == len(linked) - len(good), applied
         fresh = Rig(shelf=rig.shelf)
         fresh.shelf.forget_listeners()
+        fresh.agent.attachments.adopt(rig.agent.attachments.dump(), now=0.0)
         self.do(fresh.start())
         self.do(fresh.fetch())
         assert host_of(rig) == host_of(fresh)

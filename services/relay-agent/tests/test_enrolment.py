@@ -15,13 +15,14 @@ from typing import Any
 import msgspec
 import pytest
 from altnet.common.bus import nkey
+from altnet.common.calls import Answer, https_post
 from altnet.common.clock import FixedClock
 from altnet.common.contracts.agent import Versions
 from altnet.common.errors import Conflict, Exhausted, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
 from altnet.common.keys import PublicKey
 from altnet.common.settings import Secret
 from altnet.relay_agent import cli
-from altnet.relay_agent.enrol import CREDENTIALS_PREFIX, ENROL_PREFIX, Answer, Registry, https_post
+from altnet.relay_agent.enrol import CREDENTIALS_PREFIX, ENROL_PREFIX, Registry
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.state import DiskState, Enrolment, Identity, MemoryState, make_identity

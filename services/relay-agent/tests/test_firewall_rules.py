@@ -29,7 +29,7 @@ async def ruleset(outside: tuple[Prefix, ...] = (), own: tuple[Prefix, ...] = ()
     await rig.fetch()
     context = rig.agent.wanted.context
     assert context is not None
-    return render(context, probe_port=51898, outside=outside, own=own, pairs=pairs)
+    return render(context, probe_port=51898, attach_port=51897, outside=outside, own=own, pairs=pairs)
 
 
 async def test_the_same_wish_is_the_same_text_and_another_is_another() -> None:

@@ -1,7 +1,7 @@
 """Clients that joined by a token have a secret of their own.
 
 Revision ID: 0006
-Revises: 0004
+Revises: 0005
 
 One secret a client, gone with it. `id` is what the holder's text names; only the hash of the text is kept.
 Claims of idempotency keys say which connection made them: `holder` (of a new installation since the first migration).
@@ -10,7 +10,7 @@ Claims of idempotency keys say which connection made them: `holder` (of a new in
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

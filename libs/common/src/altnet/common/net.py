@@ -82,6 +82,19 @@ class AddressPlan:
         """The relay's own address in its client /64: the clients' gateway and resolver."""
         return self.client_prefix(slot)[1]
 
+    def attach_address(self, slot: int) -> IPv6Address:
+        """Where clients probe the relay and say that they are attached, each through its own tunnel to it. Not the
+        access address, which a client has to reach through whatever relay it uses."""
+        return self.client_prefix(slot)[2]
+
+    def guest_address(self, slot: int, client: IPv6Address) -> IPv6Address:
+        """By which a client can speak with a relay while it is attached elsewhere: its own host number in that relay's
+        /64, so that answers come back the way the question came. At its own relay it is the client's address.
+
+        Host numbers are 64 bits of a hash, so no two clients meet there.
+        """
+        return self.client_prefix(slot)[int(client) & (2**64 - 1)]
+
     def slot_of_client(self, address: IPv6Address) -> int:
         """The slot of the relay that first gave out this client address. Raises `ValueError` outside the pool."""
         if address not in self.clients:

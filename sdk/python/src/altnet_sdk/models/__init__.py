@@ -1,5 +1,6 @@
 """ Contains all the data models used in inputs/outputs """
 
+from .access_point import AccessPoint
 from .access_token import AccessToken
 from .api_token import ApiToken
 from .api_token_made import ApiTokenMade
@@ -135,6 +136,7 @@ from .wait_for import WaitFor
 from .why import Why
 
 __all__ = (
+    "AccessPoint",
     "AccessToken",
     "ApiToken",
     "ApiTokenMade",

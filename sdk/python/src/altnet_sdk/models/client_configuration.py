@@ -10,6 +10,8 @@ from ..types import UNSET, Unset
 
 from typing import cast
 
+if TYPE_CHECKING:
+  from ..models.access_point import AccessPoint
 
 
 
@@ -21,10 +23,16 @@ T = TypeVar("T", bound="ClientConfiguration")
 
 @_attrs_define
 class ClientConfiguration:
-    """ What the wg-quick file says, without the private key.
+    """ What a client's program needs, without the private key: `relays` for one that can move, else what the wg-quick
+    file says.
 
      """
 
+    client: str
+    name: str
+    network: str
+    prefix: str
+    """ The network's /48. """
     addresses: list[str]
     """ Of the interface, each a /128. """
     dns: None | str
@@ -41,6 +49,11 @@ class ClientConfiguration:
     """ What goes through the tunnel: the peer's allowed IPs. """
     keepalive: int
     """ Seconds. """
+    relays: list[AccessPoint]
+    """ Its own relay, then the one that stands by. """
+    attach_port: int
+    """ UDP port at that address of a relay, where a client that can move says that it is attached. """
+    movable: bool
     text: str
     """ All of it as a wg-quick file, with a placeholder for the private key. """
 
@@ -49,6 +62,15 @@ class ClientConfiguration:
 
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.access_point import AccessPoint # noqa: PLC0415
+        client = self.client
+
+        name = self.name
+
+        network = self.network
+
+        prefix = self.prefix
+
         addresses = self.addresses
 
 
@@ -72,12 +94,27 @@ class ClientConfiguration:
 
         keepalive = self.keepalive
 
+        relays = []
+        for relays_item_data in self.relays:
+            relays_item = relays_item_data.to_dict()
+            relays.append(relays_item)
+
+
+
+        attach_port = self.attach_port
+
+        movable = self.movable
+
         text = self.text
 
 
         field_dict: dict[str, Any] = {}
 
         field_dict.update({
+            "client": client,
+            "name": name,
+            "network": network,
+            "prefix": prefix,
             "addresses": addresses,
             "dns": dns,
             "search": search,
@@ -87,6 +124,9 @@ class ClientConfiguration:
             "endpoint": endpoint,
             "routes": routes,
             "keepalive": keepalive,
+            "relays": relays,
+            "attach_port": attach_port,
+            "movable": movable,
             "text": text,
         })
 
@@ -96,7 +136,16 @@ class ClientConfiguration:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.access_point import AccessPoint # noqa: PLC0415
         d = dict(src_dict)
+        client = d.pop("client")
+
+        name = d.pop("name")
+
+        network = d.pop("network")
+
+        prefix = d.pop("prefix")
+
         addresses = cast(list[str], d.pop("addresses"))
 
 
@@ -123,9 +172,27 @@ class ClientConfiguration:
 
         keepalive = d.pop("keepalive")
 
+        relays = []
+        _relays = d.pop("relays")
+        for relays_item_data in (_relays):
+            relays_item = AccessPoint.from_dict(relays_item_data)
+
+
+
+            relays.append(relays_item)
+
+
+        attach_port = d.pop("attach_port")
+
+        movable = d.pop("movable")
+
         text = d.pop("text")
 
         client_configuration = cls(
+            client=client,
+            name=name,
+            network=network,
+            prefix=prefix,
             addresses=addresses,
             dns=dns,
             search=search,
@@ -135,6 +202,9 @@ class ClientConfiguration:
             endpoint=endpoint,
             routes=routes,
             keepalive=keepalive,
+            relays=relays,
+            attach_port=attach_port,
+            movable=movable,
             text=text,
         )
 

@@ -35,6 +35,8 @@ class ClientMade:
     address: str
     relay: None | str
     """ Null when its relay was revoked and it has no other yet. """
+    standby: None | str
+    """ The relay that it goes to when its own is away. """
     labels: ClientMadeLabels
     movable: bool
     """ Whether the registry may move it to another relay when load or failures ask for it. """
@@ -68,6 +70,9 @@ class ClientMade:
 
         relay: None | str
         relay = self.relay
+
+        standby: None | str
+        standby = self.standby
 
         labels = self.labels.to_dict()
 
@@ -107,6 +112,7 @@ class ClientMade:
             "key": key,
             "address": address,
             "relay": relay,
+            "standby": standby,
             "labels": labels,
             "movable": movable,
             "expires_at": expires_at,
@@ -143,6 +149,14 @@ class ClientMade:
             return cast(None | str, data)
 
         relay = _parse_relay(d.pop("relay"))
+
+
+        def _parse_standby(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        standby = _parse_standby(d.pop("standby"))
 
 
         labels = ClientMadeLabels.from_dict(d.pop("labels"))
@@ -221,6 +235,7 @@ class ClientMade:
             key=key,
             address=address,
             relay=relay,
+            standby=standby,
             labels=labels,
             movable=movable,
             expires_at=expires_at,

@@ -37,12 +37,14 @@ class ClientNew:
     network: None | str | Unset = UNSET
     relay: str | Unset = 'auto'
     """ A relay, or `auto`. """
+    movable: bool | Unset = False
+    """ It runs altnetd, which follows to another relay by itself. """
+    standby: None | str | Unset = UNSET
+    """ The relay that it goes to when its own is away: a relay, `auto` or `none`. Left out: `auto` if it is
+    movable. """
     region: str | Unset = ''
     """ Where the client is, for `auto`. """
     labels: ClientNewLabels | Unset = UNSET
-    movable: bool | Unset = False
-    """ Whether the registry may move it to another relay: only for clients that can follow by themselves, which a
-    plain wg-quick file cannot. """
     expires_at: datetime.datetime | None | Unset = UNSET
 
 
@@ -69,13 +71,19 @@ class ClientNew:
 
         relay = self.relay
 
+        movable = self.movable
+
+        standby: None | str | Unset
+        if isinstance(self.standby, Unset):
+            standby = UNSET
+        else:
+            standby = self.standby
+
         region = self.region
 
         labels: dict[str, Any] | Unset = UNSET
         if not isinstance(self.labels, Unset):
             labels = self.labels.to_dict()
-
-        movable = self.movable
 
         expires_at: None | str | Unset
         if isinstance(self.expires_at, Unset):
@@ -99,12 +107,14 @@ class ClientNew:
             field_dict["network"] = network
         if relay is not UNSET:
             field_dict["relay"] = relay
+        if movable is not UNSET:
+            field_dict["movable"] = movable
+        if standby is not UNSET:
+            field_dict["standby"] = standby
         if region is not UNSET:
             field_dict["region"] = region
         if labels is not UNSET:
             field_dict["labels"] = labels
-        if movable is not UNSET:
-            field_dict["movable"] = movable
         if expires_at is not UNSET:
             field_dict["expires_at"] = expires_at
 
@@ -142,6 +152,18 @@ class ClientNew:
 
         relay = d.pop("relay", UNSET)
 
+        movable = d.pop("movable", UNSET)
+
+        def _parse_standby(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        standby = _parse_standby(d.pop("standby", UNSET))
+
+
         region = d.pop("region", UNSET)
 
         _labels = d.pop("labels", UNSET)
@@ -153,8 +175,6 @@ class ClientNew:
 
 
 
-
-        movable = d.pop("movable", UNSET)
 
         def _parse_expires_at(data: object) -> datetime.datetime | None | Unset:
             if data is None:
@@ -182,9 +202,10 @@ class ClientNew:
             generate_key=generate_key,
             network=network,
             relay=relay,
+            movable=movable,
+            standby=standby,
             region=region,
             labels=labels,
-            movable=movable,
             expires_at=expires_at,
         )
 

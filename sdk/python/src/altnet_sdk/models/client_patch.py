@@ -33,9 +33,11 @@ class ClientPatch:
     key: str | Unset = UNSET
     relay: str | Unset = UNSET
     """ Moves the client, `auto` to the best relay. It keeps its address. """
+    movable: bool | Unset = UNSET
+    standby: None | str | Unset = UNSET
+    """ A relay or `auto`. Null: none. """
     labels: ClientPatchLabels | Unset = UNSET
     """ Replaces all labels. """
-    movable: bool | Unset = UNSET
     expires_at: datetime.datetime | None | Unset = UNSET
     """ Null: never. """
 
@@ -51,11 +53,17 @@ class ClientPatch:
 
         relay = self.relay
 
+        movable = self.movable
+
+        standby: None | str | Unset
+        if isinstance(self.standby, Unset):
+            standby = UNSET
+        else:
+            standby = self.standby
+
         labels: dict[str, Any] | Unset = UNSET
         if not isinstance(self.labels, Unset):
             labels = self.labels.to_dict()
-
-        movable = self.movable
 
         expires_at: None | str | Unset
         if isinstance(self.expires_at, Unset):
@@ -76,10 +84,12 @@ class ClientPatch:
             field_dict["key"] = key
         if relay is not UNSET:
             field_dict["relay"] = relay
-        if labels is not UNSET:
-            field_dict["labels"] = labels
         if movable is not UNSET:
             field_dict["movable"] = movable
+        if standby is not UNSET:
+            field_dict["standby"] = standby
+        if labels is not UNSET:
+            field_dict["labels"] = labels
         if expires_at is not UNSET:
             field_dict["expires_at"] = expires_at
 
@@ -97,6 +107,18 @@ class ClientPatch:
 
         relay = d.pop("relay", UNSET)
 
+        movable = d.pop("movable", UNSET)
+
+        def _parse_standby(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        standby = _parse_standby(d.pop("standby", UNSET))
+
+
         _labels = d.pop("labels", UNSET)
         labels: ClientPatchLabels | Unset
         if isinstance(_labels,  Unset):
@@ -106,8 +128,6 @@ class ClientPatch:
 
 
 
-
-        movable = d.pop("movable", UNSET)
 
         def _parse_expires_at(data: object) -> datetime.datetime | None | Unset:
             if data is None:
@@ -133,8 +153,9 @@ class ClientPatch:
             name=name,
             key=key,
             relay=relay,
-            labels=labels,
             movable=movable,
+            standby=standby,
+            labels=labels,
             expires_at=expires_at,
         )
 

@@ -38,6 +38,8 @@ class Join:
     """ Where the client is; without it, the label `region` of the token. """
     labels: JoinLabels | Unset = UNSET
     """ Labels of the token count before these. """
+    movable: bool | Unset = False
+    """ It runs altnetd, which follows to another relay by itself; so it gets a standby relay too. """
     latencies: JoinLatencies | Unset = UNSET
     """ Milliseconds by relay, if it has measured any; the choice of its relay uses them. """
 
@@ -60,6 +62,8 @@ class Join:
         if not isinstance(self.labels, Unset):
             labels = self.labels.to_dict()
 
+        movable = self.movable
+
         latencies: dict[str, Any] | Unset = UNSET
         if not isinstance(self.latencies, Unset):
             latencies = self.latencies.to_dict()
@@ -76,6 +80,8 @@ class Join:
             field_dict["region"] = region
         if labels is not UNSET:
             field_dict["labels"] = labels
+        if movable is not UNSET:
+            field_dict["movable"] = movable
         if latencies is not UNSET:
             field_dict["latencies"] = latencies
 
@@ -106,6 +112,8 @@ class Join:
 
 
 
+        movable = d.pop("movable", UNSET)
+
         _latencies = d.pop("latencies", UNSET)
         latencies: JoinLatencies | Unset
         if isinstance(_latencies,  Unset):
@@ -122,6 +130,7 @@ class Join:
             name=name,
             region=region,
             labels=labels,
+            movable=movable,
             latencies=latencies,
         )
 

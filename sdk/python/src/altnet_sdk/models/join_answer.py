@@ -33,7 +33,9 @@ class JoinAnswer:
     created: bool
     """ False if the key was known; then no use of the token was taken. """
     configuration: ClientConfiguration
-    """ What the wg-quick file says, without the private key. """
+    """ What a client's program needs, without the private key: `relays` for one that can move, else what the wg-
+    quick
+    file says. """
     secret: str
     """ Bearer token by which the client asks about itself (its configuration, its ranked relays) and reports
     latencies.

@@ -35,6 +35,8 @@ class NetworkClient:
     address: str
     relay: None | str
     """ Null when its relay was revoked and it has no other yet. """
+    standby: None | str
+    """ The relay that it goes to when its own is away. """
     labels: NetworkClientLabels
     movable: bool
     """ Whether the registry may move it to another relay when load or failures ask for it. """
@@ -63,6 +65,9 @@ class NetworkClient:
 
         relay: None | str
         relay = self.relay
+
+        standby: None | str
+        standby = self.standby
 
         labels = self.labels.to_dict()
 
@@ -93,6 +98,7 @@ class NetworkClient:
             "key": key,
             "address": address,
             "relay": relay,
+            "standby": standby,
             "labels": labels,
             "movable": movable,
             "expires_at": expires_at,
@@ -126,6 +132,14 @@ class NetworkClient:
             return cast(None | str, data)
 
         relay = _parse_relay(d.pop("relay"))
+
+
+        def _parse_standby(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        standby = _parse_standby(d.pop("standby"))
 
 
         labels = NetworkClientLabels.from_dict(d.pop("labels"))
@@ -180,6 +194,7 @@ class NetworkClient:
             key=key,
             address=address,
             relay=relay,
+            standby=standby,
             labels=labels,
             movable=movable,
             expires_at=expires_at,

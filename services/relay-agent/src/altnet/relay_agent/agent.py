@@ -21,7 +21,11 @@ from altnet.common.bus.connect import Bus
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import HostStatus, Versions
 from altnet.common.contracts.routing import LEARNED, ROUTES, Engine, RouteQuery
-from altnet.common.kernel.wireguard import PeerState
+from altnet.common.kernel.wireguard import Endpoint, PeerState
+from altnet.common.keys import PublicKey
+from altnet.common.net import AddressPlan
+from altnet.relay_agent.access import Access
+from altnet.relay_agent.attachments import Attachments
 from altnet.relay_agent.bird.answers import Routing
 from altnet.relay_agent.bird.daemon import STATIC, Daemon, Found, Times
 from altnet.relay_agent.bird.kernel import BirdRoutes
@@ -44,6 +48,7 @@ from altnet.relay_agent.planes.wireguard import DevicesPlane, PeersPlane
 from altnet.relay_agent.poke import Poker
 from altnet.relay_agent.probe import Link, NoProber, Prober, Round
 from altnet.relay_agent.reconcile import Reconciler
+from altnet.relay_agent.remembered import Remembered
 from altnet.relay_agent.report import Outlet, Reporter
 from altnet.relay_agent.settings import AgentSettings
 from altnet.relay_agent.state import Identity, State
@@ -76,13 +81,14 @@ class Agent:
         prober: Callable[[Callable[[], Round | None]], Prober] | None = None,
         decode: Decode | None = None,
         poke: bool = True,
+        listen: bool = False,
         host_status: Callable[[], HostStatus] = HostStatus,
         found: Found = STATIC,
     ) -> None:
         """`bus` gives documents, takes reports and is renewed; `documents` and `outlet` stand in for parts of it.
 
-        `poke` off leaves silent peers alone: for hosts in memory, where nobody shakes hands. `boot` is random. `found`
-        is the routing engine of this host.
+        `poke` off leaves silent peers alone: for hosts in memory, where nobody shakes hands. `listen` opens the port
+        where clients say that they are attached. `boot` is random. `found` is the routing engine of this host.
         """
         enrolment = membership.enrolment
         timers = settings.timers
@@ -106,7 +112,32 @@ class Agent:
         )
         identity = membership.identity
         me = own_self(settings, identity, slot=enrolment.relay.slot, versions=versions, engine=found.engine)
-        self.wanted = Wanted(self.desired, me)
+        self.attachments = Attachments(lifetime=timers.attachment_lifetime, changed=self._attached)
+        self.wanted = Wanted(self.desired, me, attached=lambda: self.attachments.attached)
+        self.remembered = Remembered(
+            state,
+            wireguard=host.wireguard,
+            device=self.names.access,
+            document=lambda: self.desired.document,
+            attached=self.attachments.dump,
+            clock=clock,
+            timers=timers,
+        )
+        self._access = (
+            Access(
+                settings.attach_port,
+                self.attachments,
+                names=self.names,
+                plan=AddressPlan(self.desired.prefix),
+                slot=enrolment.relay.slot,
+                document=lambda: self.desired.document,
+                clock=clock,
+                tick=timers.attachment_lifetime / 10,
+            )
+            if listen
+            else None
+        )
+        self._wireguard = host.wireguard
         self._found = found
         self.routing_plane = make_routing_plane(settings, host, found)
         self.poker = Poker(host.wireguard, clock=clock, random=random, timers=timers, enabled=poke)
@@ -121,6 +152,7 @@ class Agent:
                 journal=Journal(state),
                 poker=self.poker,
                 made=self._device_made,
+                last_endpoint=self.remembered.endpoint_of,
             ),
             clock=clock,
             random=random,
@@ -173,11 +205,15 @@ class Agent:
             host=host_status,
             device_lost=self.reconciler.compare_soon,
             routing=self.routing.status,
+            attachments=self.attachments,
         )
 
     async def start(self) -> None:
         """Apply the disk cache, then listen."""
         self._restarted = self.feed.load()
+        if self.names.access in await self._wireguard.list():
+            # Else the host was down, and its clients have gone elsewhere since.
+            self.attachments.adopt(self.remembered.attachments, now=self._clock.monotonic())
         await self.reconciler.step()
         await self.feed.start()
         if self._bus is not None:
@@ -196,6 +232,9 @@ class Agent:
             group.create_task(self.poker.run(), name="poke")
             group.create_task(self.prober.run(), name="probe")
             group.create_task(self.watch.run(), name="watch BIRD")
+            group.create_task(self.remembered.run(), name="remember clients")
+            if self._access is not None:
+                group.create_task(self._access.run(), name="hear clients")
             group.create_task(self.reporter.run_acknowledgements(), name="acknowledge")
             group.create_task(self.reporter.run_heartbeats(), name="heartbeat")
             group.create_task(self.keyd.run(), name="keyd")
@@ -277,6 +316,10 @@ class Agent:
     def _applied(self) -> None:
         self.reporter.acknowledge()
 
+    def _attached(self) -> None:
+        self.reconciler.notice()
+        self.remembered.note()
+
     def _device_made(self, name: str) -> None:
         if self._restarted and name == self.names.mesh:
             self.poker.hurry(name)
@@ -311,6 +354,7 @@ def own_self(
         names=Names(prefix=settings.interface_prefix),
         link_port=settings.link_port,
         probe_port=settings.probe_port,
+        attach_port=settings.attach_port,
         firewall=settings.firewall,
         encapsulations=versions.encapsulations,
         engine=engine,
@@ -344,6 +388,7 @@ def make_planes(
     poker: Poker,
     made: Callable[[str], None] = lambda _name: None,
     trust_firewall: bool = False,
+    last_endpoint: Callable[[PublicKey], Endpoint | None] = lambda _key: None,
 ) -> list[Plane]:
     """Every plane, over one host."""
     names = Names(prefix=settings.interface_prefix)
@@ -352,7 +397,7 @@ def make_planes(
         ForwardingPlane(host.links, names, journal),
         FirewallPlane(host.tables, settings.firewall_table, trust=trust_firewall),
         DevicesPlane(host.wireguard, host.links, names, keys, made=made),
-        PeersPlane(host.wireguard, names, poker),
+        PeersPlane(host.wireguard, names, poker, last_endpoint=last_endpoint),
         LinksPlane(host.links, names),
         AddressesPlane(host.links, names, journal),
         NeighboursPlane(host.links, names),

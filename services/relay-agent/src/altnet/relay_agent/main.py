@@ -17,17 +17,18 @@ from collections.abc import Mapping
 
 from altnet.common import log
 from altnet.common.bus.connect import Bus, BusSettings
+from altnet.common.calls import https_post
 from altnet.common.clock import Clock, SystemClock
 from altnet.common.contracts.agent import Versions
 from altnet.common.errors import Exhausted, TooMany, Unavailable
+from altnet.common.systemd import Systemd
 from altnet.relay_agent.agent import Agent
 from altnet.relay_agent.bird.daemon import STATIC, Found, find
 from altnet.relay_agent.control import serve
-from altnet.relay_agent.enrol import Registry, https_post
+from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.host import Host, open_host
 from altnet.relay_agent.keyd import remember_token
 from altnet.relay_agent.membership import Membership
-from altnet.relay_agent.notify import Systemd
 from altnet.relay_agent.probe import UdpProber
 from altnet.relay_agent.report import host_status, versions
 from altnet.relay_agent.settings import AgentSettings
@@ -112,6 +113,7 @@ async def _live(settings: AgentSettings, *, state: DiskState, host: Host, clock:
         prober=lambda rounds: UdpProber(
             settings.probe_port, rounds, clock=clock, timeout=settings.timers.probe_timeout, random=random.random
         ),
+        listen=True,
         host_status=lambda: host_status(clock.monotonic() - started),
         found=found,
     )

@@ -28,12 +28,13 @@ from altnet.common.contracts.agent import (
     LinkStatus,
     Versions,
 )
-from altnet.common.contracts.desired import Encapsulation
+from altnet.common.contracts.desired import AccessClient, Encapsulation
 from altnet.common.contracts.routing import Engine, RoutingStatus
 from altnet.common.errors import AltnetError
 from altnet.common.kernel.wireguard import PeerState, WireGuard
 from altnet.common.keys import PublicKey
 from altnet.relay_agent import VERSION
+from altnet.relay_agent.attachments import Attachments
 from altnet.relay_agent.desired import Desired
 from altnet.relay_agent.probe import Prober
 from altnet.relay_agent.settings import Timers
@@ -72,6 +73,7 @@ class Reporter:
         host: Callable[[], HostStatus],
         device_lost: Callable[[], None] = lambda: None,
         routing: Callable[[], Awaitable[RoutingStatus | None]] | None = None,
+        attachments: Attachments | None = None,
     ) -> None:
         """`device_lost` is called when a device that should be there cannot be read: somebody killed what made it."""
         self._desired = desired
@@ -89,6 +91,7 @@ class Reporter:
         self._host = host
         self._device_lost = device_lost
         self._routing = routing
+        self._attachments = attachments
         self._news = asyncio.Event()
         self._beat = asyncio.Event()
         self._number = 0
@@ -167,11 +170,18 @@ class Reporter:
                 received=peer.rx,
                 sent=peer.tx,
                 endpoint=str(peer.endpoint) if peer.endpoint else None,
+                attached=self._is_attached(client),
+                rtt=self._attachments.rtt(client.id) if self._attachments is not None else None,
             )
             for client in document.clients
             if (peer := access.get(known_key(client.key))) is not None and peer.last_handshake is not None
         )
         return links, clients
+
+    def _is_attached(self, client: AccessClient) -> bool:
+        if not client.movable:
+            return not client.standby
+        return self._attachments is not None and client.id in self._attachments.attached
 
     def _link(self, neighbour: str, peer: PeerState | None) -> LinkStatus:
         quality = self._prober.quality(neighbour)

@@ -12,6 +12,7 @@ import re
 from typing import Annotated, Final, Literal
 
 import msgspec
+from altnet.common.contracts.attach import ATTACH_PORT
 from altnet.common.contracts.desired import Port
 from altnet.common.errors import Invalid
 from altnet.common.kernel.links import ROUTE_PROTOCOL
@@ -63,6 +64,13 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     """A handshake older than this is no session (WireGuard's REJECT_AFTER_TIME)."""
     probe_timeout: Seconds = 2.0
     """An answer later than this counts as lost."""
+    attachment_lifetime: Annotated[float, msgspec.Meta(ge=1, le=600)] = 3.5
+    """A client that has not said for so long that it is attached here is let go: it says so once a second, and three
+    of its words may get lost. It matters where it has moved and could not tell us."""
+    endpoints_kept: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 30.0
+    """Between two looks at where clients are, for the disk: who came later waits 15 s after a power loss, as ever."""
+    attachments_kept: Seconds = 1.0
+    """Between two writes of who is attached: a thousand clients that come at once are one write."""
     acknowledge: Seconds = 0.01
     """How long an acknowledgement waits for another change to join it: one message for a burst."""
     credentials_retry: Seconds = 30.0
@@ -130,6 +138,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """UDP port of the links inside the mesh; the same on every relay of a network."""
     probe_port: Port = 51898
     """UDP port of the probes, on the links only."""
+    attach_port: Port = ATTACH_PORT
+    """UDP port where clients say that they are attached, on the access interface; the same on every relay."""
     region: str = ""
     labels: dict[str, str] = {}
     join_token: Secret = Secret("")

@@ -5,6 +5,7 @@
     mesh.log          the last mesh snapshot as it came, then the deltas since
     document.log      the last private document as it came
     keyd.json         keyd's pinned keys, and until first contact the secret that the join token gives
+    clients.json      where clients were last, and which of them are attached
     owned.json        what the agent changed that does not carry its mark: for `down`
 
 Invariant: whatever was written when the host died, the next start finds the state of before or of after.
@@ -124,6 +125,22 @@ class Keyd(msgspec.Struct, frozen=True, kw_only=True):
         return f"Keyd(static={self.static!r}, signing={self.signing!r})"
 
 
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client said last about being attached here."""
+
+    counter: int
+    attached: bool
+
+
+class ClientMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """What is remembered of clients."""
+
+    endpoints: dict[str, str] = {}
+    """By public key, base64."""
+    attached: dict[str, Attachment] = {}
+    """By the client's identifier."""
+
+
 class State(Protocol):
     """Where the agent keeps itself; `DiskState` in earnest, `MemoryState` for many agents in one process."""
 
@@ -131,11 +148,13 @@ class State(Protocol):
     def enrolment(self) -> Enrolment | None: ...
     def owned(self) -> Owned: ...
     def keyd(self) -> Keyd: ...
+    def clients(self) -> ClientMemory: ...
     def mesh(self) -> Sequence[bytes]: ...
     def document(self) -> bytes | None: ...
     async def save_enrolment(self, enrolment: Enrolment) -> None: ...
     async def save_owned(self, owned: Owned) -> None: ...
     async def save_keyd(self, keyd: Keyd) -> None: ...
+    async def save_clients(self, clients: ClientMemory) -> None: ...
     async def save_snapshot(self, data: bytes) -> None: ...
     async def save_delta(self, data: bytes) -> bool: ...
     async def save_document(self, data: bytes) -> None: ...
@@ -259,6 +278,17 @@ class DiskState:
             self._set_aside(path, str(error))
             return Owned()
 
+    def clients(self) -> ClientMemory:
+        path = self._path / "clients.json"
+        data = disk.read(path)
+        if data is None:
+            return ClientMemory()
+        try:
+            return msgspec.json.decode(data, type=ClientMemory)
+        except msgspec.DecodeError as error:
+            self._set_aside(path, str(error))
+            return ClientMemory()
+
     def mesh(self) -> Sequence[bytes]:
         """The last snapshot and the deltas after it, as they came."""
         frames, torn = disk.read_frames(self._path / "mesh.log")
@@ -284,6 +314,9 @@ class DiskState:
     async def save_keyd(self, keyd: Keyd) -> None:
         data = msgspec.json.format(msgspec.json.encode(keyd))
         await asyncio.to_thread(write_private, self._path / "keyd.json", data)
+
+    async def save_clients(self, clients: ClientMemory) -> None:
+        await asyncio.to_thread(write_private, self._path / "clients.json", msgspec.json.encode(clients))
 
     async def save_snapshot(self, data: bytes) -> None:
         """Start the log anew with a snapshot."""
@@ -319,6 +352,7 @@ class MemoryState:
         self._enrolment = enrolment
         self._owned = Owned()
         self._keyd = Keyd()
+        self._clients = ClientMemory()
         self._mesh: list[bytes] = []
         self._document: bytes | None = None
 
@@ -334,6 +368,9 @@ class MemoryState:
     def keyd(self) -> Keyd:
         return self._keyd
 
+    def clients(self) -> ClientMemory:
+        return self._clients
+
     def mesh(self) -> Sequence[bytes]:
         return tuple(self._mesh)
 
@@ -348,6 +385,9 @@ class MemoryState:
 
     async def save_keyd(self, keyd: Keyd) -> None:
         self._keyd = keyd
+
+    async def save_clients(self, clients: ClientMemory) -> None:
+        self._clients = clients
 
     async def save_snapshot(self, data: bytes) -> None:
         self._mesh = [data]

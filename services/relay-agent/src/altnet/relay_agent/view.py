@@ -4,7 +4,7 @@ Each *owner* (another relay, a client, the host itself) wants a few *pieces*: a 
 Pieces of different owners never share a key, so one changed relay among thousands concerns its own pieces alone.
 
     relay      peer with the locator /128 · route to the locator · link · its addresses and neighbour · routes over it
-    client     access peer with exact /128s · routes to addresses from elsewhere
+    client     access peer with exact /128s · routes to its addresses from elsewhere, while it is here
     host       forwarding · firewall · devices · own addresses · the unreachable route that keeps leaks in
 
 With BIRD, routes over a link are a session's business, and what this relay originates lies in a table of its own.
@@ -42,7 +42,7 @@ from altnet.common.kernel.links import (
     RouteKind,
     Vxlan,
 )
-from altnet.common.kernel.wireguard import Endpoint
+from altnet.common.kernel.wireguard import Endpoint, canonical
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan, Prefix, link_local, link_mac, link_number, parse_prefix
 from altnet.relay_agent.bird.pieces import HOST_KEY, LearnedRule, RoutingHost, RoutingRelay, peering_key, relay_key
@@ -177,6 +177,7 @@ class Place(NamedTuple):
     address_host: IPv6Network
     client_prefix: IPv6Network
     access_address: IPv6Address
+    attach_address: IPv6Address
     link_local: IPv6Address
     mac: str
 
@@ -193,6 +194,7 @@ def _place(network: int, slot: int) -> Place:
         address_host=IPv6Network((int(address), 128)),
         client_prefix=plan.client_prefix(slot),
         access_address=plan.access_address(slot),
+        attach_address=plan.attach_address(slot),
         link_local=link_local(slot),
         mac=link_mac(slot),
     )
@@ -209,12 +211,13 @@ class Pools(NamedTuple):
     locators: IPv6Network
     relays: IPv6Network
     clients: IPv6Network
+    services: IPv6Network
 
 
 @lru_cache(maxsize=64)
 def _pools(network: int) -> Pools:
     plan = AddressPlan(IPv6Network((network, 48)))
-    return Pools(plan.locators, plan.relays, plan.clients)
+    return Pools(plan.locators, plan.relays, plan.clients, plan.services)
 
 
 def pools(plan: AddressPlan) -> Pools:
@@ -268,7 +271,8 @@ def host_pieces(context: Context, ruleset: Ruleset | None, own: Originated | Non
         _address(LOOPBACK, here.locator),
         _address(LOOPBACK, here.address),
         _address(names.access, here.access_address),
-        _route(Route(prefix=here.client_prefix, device=names.access)),
+        _address(names.access, here.attach_address),
+        _route(Route(prefix=here.client_prefix, device=names.access, source=here.access_address)),
         _route(Route(prefix=context.plan.prefix, kind=RouteKind.UNREACHABLE, metric=LAST_METRIC)),
     ]
     return pieces if own is None else [*pieces, *_routing_pieces(context, own)]
@@ -314,10 +318,13 @@ def routing_piece(context: Context, entry: RelayEntry, *, linked: bool) -> Piece
     """
     if entry.slot == context.slot:
         raise Invalid("bad_entry", f"{entry.id} has this relay's own slot.", field=f"/relays/{entry.id}")
+    prefixes = dict.fromkeys((*entry.origins, *entry.roaming))
     relay = RoutingRelay(
         slot=entry.slot,
         session=linked and _encapsulation(context, entry) is not None and runs_bgp(context, entry),
-        origins=tuple(check_origin(context.plan, entry, text) for text in dict.fromkeys(entry.origins)),
+        origins=tuple(
+            check_origin(context.plan, entry, text) for text in dict.fromkeys((*entry.origins, *entry.roaming))
+        ),
         learned=tuple(check_learned(entry, rule) for rule in entry.learned),
         endpoints=endpoint_addresses(entry),
     )
@@ -397,22 +404,42 @@ def relay_pieces(context: Context, entry: RelayEntry) -> list[Piece]:
     return pieces
 
 
-def client_pieces(context: Context, client: AccessClient) -> list[Piece]:
-    """What one attached client needs. Raises `Invalid`."""
+def client_pieces(context: Context, client: AccessClient, *, attached: bool = False) -> list[Piece]:
+    """What one client needs: a peer always, routes where it is here. Raises `Invalid`.
+
+    One that can move is here if it is `attached`; else it is at its own relay, whatever it says.
+    """
     where = f"/clients/{client.id}"
     key = PublicKey.parse(client.key, field=f"{where}/key")
     home = context.plan.client_prefix(context.slot)
     allowed: list[Prefix] = []
     pieces = []
+    present = attached if client.movable else not client.standby
+    reserved = pools(context.plan)
     for text in client.addresses:
         prefix = parse_prefix(text, field=f"{where}/addresses")
-        if not isinstance(prefix, IPv6Network) or not prefix.subnet_of(context.plan.clients):
-            raise Invalid("bad_client_address", f"{prefix} is not in the clients' pool.", field=f"{where}/addresses")
+        if not isinstance(prefix, IPv6Network) or not any(map(prefix.subnet_of, (reserved.clients, reserved.services))):
+            reason = f"{prefix} is neither in the clients' pool nor in the services'."
+            raise Invalid("bad_client_address", reason, field=f"{where}/addresses")
         allowed.append(prefix)
-        if not prefix.subnet_of(home):
-            pieces.append(_route(Route(prefix=prefix, device=context.names.access)))
-    peer = Peer(device=context.names.access, key=key, allowed=tuple(allowed))
+        if present and not prefix.subnet_of(home):
+            pieces += origin_pieces(context, prefix, announced=client.movable)
+        if client.movable and prefix.subnet_of(reserved.clients):
+            allowed.append(IPv6Network(context.plan.guest_address(context.slot, prefix.network_address)))
+    peer = Peer(device=context.names.access, key=key, allowed=canonical(allowed))
     return [Piece(PEERS, (peer.device, key), peer), *pieces]
+
+
+def origin_pieces(context: Context, prefix: Prefix, *, announced: bool) -> list[Piece]:
+    """What makes a client's prefix from elsewhere ours to deliver.
+
+    `announced`: by the client's own presence; otherwise it is among the origins of this relay's entry, or of nobody's.
+    """
+    source = place(context.plan, context.slot).access_address
+    pieces = [_route(Route(prefix=prefix, device=context.names.access, source=source))]
+    if announced and context.bird:
+        pieces.append(_route(Route(prefix=prefix, kind=RouteKind.BLACKHOLE, table=context.origin_table)))
+    return pieces
 
 
 def check_origin(plan: AddressPlan, entry: RelayEntry, text: str) -> Prefix:

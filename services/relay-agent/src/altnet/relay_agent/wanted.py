@@ -11,7 +11,7 @@ Invariant: `changes()` leads from what was last told to the present documents, w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv6Address
@@ -66,6 +66,7 @@ class Self:
     names: Names
     link_port: int
     probe_port: int
+    attach_port: int
     firewall: bool
     encapsulations: tuple[Encapsulation, ...]
     engine: Engine = Engine.STATIC
@@ -98,6 +99,8 @@ class _Basis:
     originated: Originated | None
     generation: int
     clients: Mapping[str, AccessClient] = field(compare=False)
+    attached: frozenset[str] = frozenset()
+    """The clients that are here by their own word."""
 
     @property
     def revoked(self) -> bool:
@@ -107,10 +110,14 @@ class _Basis:
 class Wanted:
     """The owners of one relay."""
 
-    def __init__(self, desired: Desired, me: Self) -> None:
+    def __init__(
+        self, desired: Desired, me: Self, *, attached: Callable[[], frozenset[str]] = lambda: frozenset()
+    ) -> None:
+        """`attached` gives the clients that say that they are here."""
         self._desired = desired
         self._me = me
         self._engine = me.engine
+        self._attached = attached
         self._plan = AddressPlan(desired.prefix)
         self._basis: _Basis | None = None
         self._outside: Counter[Prefix] = Counter()
@@ -130,7 +137,9 @@ class Wanted:
         if basis is None:
             return desired.complete
         told = basis.generation == desired.generation and basis.document is desired.document
-        return not told or basis.context.bird != (self._engine is Engine.BIRD)
+        if not told or basis.attached != self._attached():
+            return True
+        return basis.context.bird != (self._engine is Engine.BIRD)
 
     def set_engine(self, engine: Engine) -> None:
         """Another engine decides paths from now on: BIRD failed for good, or is back."""
@@ -218,6 +227,9 @@ class Wanted:
         if old.document is not new.document or old.context != new.context:
             for client in {**old.clients, **new.clients}:
                 self._client_change(found, client, old, new)
+        else:
+            for client in (old.attached ^ new.attached) & new.clients.keys():
+                self._client_change(found, client, old, new)
         return found
 
     def _affected(self, old: _Basis, new: _Basis, touched: Mapping[str, RelayEntry | None]) -> set[str]:
@@ -258,7 +270,8 @@ class Wanted:
 
     def _client_change(self, found: list[Change], client: str, old: _Basis, new: _Basis) -> None:
         was, now = old.clients.get(client), new.clients.get(client)
-        if was == now and old.context == new.context and old.revoked == new.revoked:
+        moved = (client in old.attached) != (client in new.attached)
+        if was == now and old.context == new.context and old.revoked == new.revoked and not moved:
             return
         had = self._client(old, was)[0] if was is not None else []
         want, error = self._client(new, now) if now is not None else ([], None)
@@ -308,7 +321,7 @@ class Wanted:
         if basis.revoked:
             return [], None
         try:
-            return client_pieces(basis.context, client), None
+            return client_pieces(basis.context, client, attached=client.id in basis.attached), None
         except Invalid as error:
             return [], error
 
@@ -360,6 +373,7 @@ class Wanted:
             originated=_originated(context, own, document),
             generation=desired.generation,
             clients=old.clients if old is not None and same_document else {c.id: c for c in document.clients},
+            attached=self._attached(),
         )
 
     def _vxlan_pairs(
@@ -385,7 +399,14 @@ class Wanted:
             return old.ruleset  # a thousand changes of others need no new text
         self._outside_changed = False
         mine = _own_prefixes(self._plan, own) if own is not None else []
-        return render(context, probe_port=self._me.probe_port, outside=self._outside, own=mine, pairs=pairs)
+        return render(
+            context,
+            probe_port=self._me.probe_port,
+            attach_port=self._me.attach_port,
+            outside=self._outside,
+            own=mine,
+            pairs=pairs,
+        )
 
     def _now(self) -> _Basis:
         assert self._basis is not None, "begin() comes first"
@@ -397,14 +418,13 @@ def _links(document: RelayDocument) -> frozenset[str] | None:
 
 
 def _originated(context: Context, own: RelayEntry | None, document: RelayDocument) -> Originated | None:
-    """What the routing engine announces. A client that only keeps this relay ready is announced where it is."""
+    """What the routing engine announces, but for clients that say themselves where they are."""
     if not context.bird:
         return Originated(peerings=document.peerings) if document.peerings else None
     if own is None:
         return Originated(peerings=document.peerings)
-    ready = {text for client in document.clients if client.standby for text in client.addresses}
     return Originated(
-        prefixes=tuple(prefix for prefix in _own_prefixes(context.plan, own) if str(prefix) not in ready),
+        prefixes=tuple(_own_prefixes(context.plan, own)),
         draining=own.state is RelayState.DRAINING,
         endpoints=endpoint_addresses(own),
         peerings=document.peerings,

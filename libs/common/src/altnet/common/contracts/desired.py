@@ -83,6 +83,9 @@ class RelayEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What its kernel can do; a link uses the best that both ends have."""
     origins: tuple[str, ...] = ()
     """Prefixes it originates beyond its own address and client /64: roaming clients, services, sites. Sorted."""
+    roaming: tuple[str, ...] = ()
+    """The /128s of clients that may attach to it, from outside its own /64: it announces one while that client is
+    attached here, and others take it then. Sorted."""
     learned: tuple[PrefixRule, ...] = ()
     """What its peerings with the outside may bring in, and it may then announce. Sorted."""
     routing: Engine = Engine.STATIC
@@ -98,6 +101,8 @@ class AccessClient(msgspec.Struct, frozen=True, kw_only=True):
     """Its /128s; WireGuard's AllowedIPs on the access interface, hence the anti-spoofing rule."""
     standby: bool = False
     """This relay is its second one: it may attach here, and only then is it announced from here."""
+    movable: bool = False
+    """It says itself where it is attached (contracts.attach); else it is where the registry put it."""
 
 
 class MeshSnapshot(msgspec.Struct, frozen=True, kw_only=True):

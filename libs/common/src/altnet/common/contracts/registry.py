@@ -74,9 +74,12 @@ class ClientSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     relay: str | None
     labels: dict[str, str]
-    movable: bool = False
     expires_at: datetime | None
     version: int
+    standby: str | None = None
+    """The relay that it goes to when its own is away."""
+    movable: bool = False
+    """It can follow to another relay by itself."""
 
 
 class ServiceSnapshot(msgspec.Struct, frozen=True, kw_only=True):

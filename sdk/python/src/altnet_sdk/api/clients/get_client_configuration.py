@@ -114,7 +114,7 @@ def sync_detailed(
 ) -> Response[ClientConfiguration | Problem]:
     """ Get Client Configuration
 
-     The same, field by field.
+     The same, field by field, with every relay that the client may attach to.
 
     Args:
         client_path (str):
@@ -147,7 +147,7 @@ def sync(
 ) -> ClientConfiguration | Problem | None:
     """ Get Client Configuration
 
-     The same, field by field.
+     The same, field by field, with every relay that the client may attach to.
 
     Args:
         client_path (str):
@@ -175,7 +175,7 @@ async def asyncio_detailed(
 ) -> Response[ClientConfiguration | Problem]:
     """ Get Client Configuration
 
-     The same, field by field.
+     The same, field by field, with every relay that the client may attach to.
 
     Args:
         client_path (str):
@@ -208,7 +208,7 @@ async def asyncio(
 ) -> ClientConfiguration | Problem | None:
     """ Get Client Configuration
 
-     The same, field by field.
+     The same, field by field, with every relay that the client may attach to.
 
     Args:
         client_path (str):

@@ -27,7 +27,7 @@ from altnet.registry.api.schemas.join import ClientConfiguration
 from altnet.registry.domain.wgquick import render
 from altnet.registry.handlers import clients as handlers
 from altnet.registry.handlers import placement
-from altnet.registry.handlers.tunnels import tunnel_of
+from altnet.registry.handlers.tunnels import config_of, tunnel_of
 from altnet.registry.store import clients, networks
 from altnet.registry.tables import ClientRow
 from fastapi import APIRouter, Depends, Query, Response
@@ -86,9 +86,10 @@ async def create_client(registry: Registry, who: RequireAdmin, response: Respons
         key=private.public().base64 if private else body.key or "",
         network=body.network,
         relay=body.relay,
+        movable=body.movable,
+        standby=body.standby,
         region=body.region,
         labels=body.labels,
-        movable=body.movable,
         expires_at=body.expires_at,
     )
     async with registry.work(who) as uow:
@@ -192,10 +193,11 @@ async def get_client_config(registry: Registry, _: MayRead, client: str) -> Resp
 
 @router.get("/v1/clients/{client}/configuration", responses=responses(401, 403, 404, 409, 422, 503))
 async def get_client_configuration(registry: Registry, _: MayRead, client: str) -> ClientConfiguration:
-    """The same, field by field."""
+    """The same, field by field, with every relay that the client may attach to."""
     async with registry.db.read() as session:
         row = await clients.find(session, client)
-        return ClientConfiguration.of(await tunnel_of(session, row, domain=registry.settings.network.domain))
+        tunnel = await tunnel_of(session, row, domain=registry.settings.network.domain)
+        return ClientConfiguration.of(tunnel, await config_of(session, row))
 
 
 @router.get(

@@ -13,7 +13,7 @@ from altnet.registry.api.schemas.clients import NetworkClient
 from altnet.registry.api.schemas.join import ClientConfiguration, Join, JoinAnswer
 from altnet.registry.domain.tokens import read_token
 from altnet.registry.handlers import join
-from altnet.registry.handlers.tunnels import tunnel_of
+from altnet.registry.handlers.tunnels import config_of, tunnel_of
 from fastapi import APIRouter, Request, Response
 
 router = APIRouter(tags=["enrolment"])
@@ -39,10 +39,12 @@ async def join_client(registry: Registry, request: Request, response: Response, 
         region=body.region,
         labels=body.labels,
         latencies=body.latencies,
+        movable=body.movable,
     )
     async with registry.work(read_token(body.token).id) as uow:  # nothing is written unless the token proves itself
         found = await join.join_client(uow, asked, clock=registry.clock, randomness=registry.randomness)
         tunnel = await tunnel_of(uow.session, found.client, domain=registry.settings.network.domain)
+        config = await config_of(uow.session, found.client)
     if not found.created:
         response.status_code = 200
     response.headers["Cache-Control"] = "no-store"
@@ -50,7 +52,7 @@ async def join_client(registry: Registry, request: Request, response: Response, 
     return JoinAnswer(
         client=NetworkClient.of(found.client, change=found.change),
         created=found.created,
-        configuration=ClientConfiguration.of(tunnel),
+        configuration=ClientConfiguration.of(tunnel, config),
         secret=found.secret.reveal(),
         change=found.change,
     )

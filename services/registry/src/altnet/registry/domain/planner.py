@@ -249,6 +249,7 @@ def _entry(world: World, relay: Relay) -> RelayEntry:
         encapsulations=relay.encapsulations,
         origins=world.origins(relay),
         learned=world.learned(relay.id),
+        roaming=world.roaming(relay),
         routing=relay.routing,
     )
 

@@ -96,12 +96,33 @@ def choose(
         if there is not None and there.parts["bound"] <= 1:
             first = replace(there, reasons=("the client's standby, where it is already", *there.reasons))
             ranked = [first, *(one for one in ranked if one.relay != standby)]
-    others = [one for one in usable if one.relay != first.relay]
-    if all(one.relay != standby for one in others):
-        known = {candidate.relay: candidate for candidate in everybody}
-        others.sort(key=lambda one: (*_shared(known[first.relay], known[one.relay]), one.parts["bound"], one.score))
-        standby = others[0].relay if others else None
+    if all(one.relay != standby or standby == first.relay for one in usable):
+        standby = _standby(first.relay, usable, everybody)
     return Ranking(ranked=tuple(ranked), relay=first.relay, standby=standby)
+
+
+def standby_for(
+    primary: str,
+    candidates: Iterable[Candidate],
+    *,
+    region: str = "",
+    latencies: Mapping[str, float] | None = None,
+) -> str | None:
+    """The relay that stands by for a client of `primary`, by the same rule; None where there is no other usable one."""
+    everybody = list(candidates)
+    usable = [one for one in rank(everybody, region=region, latencies=latencies) if one.usable]
+    return _standby(primary, usable, everybody)
+
+
+def _standby(primary: str, usable: Iterable[Ranked], everybody: Iterable[Candidate]) -> str | None:
+    known = {candidate.relay: candidate for candidate in everybody}
+
+    def order(one: Ranked) -> tuple[int, bool, float, float]:
+        shared = _shared(known[primary], known[one.relay]) if primary in known else (0, False)
+        return (*shared, one.parts["bound"], one.score)
+
+    best = min((one for one in usable if one.relay != primary), key=order, default=None)
+    return None if best is None else best.relay
 
 
 def _shared(one: Candidate, other: Candidate) -> tuple[int, bool]:

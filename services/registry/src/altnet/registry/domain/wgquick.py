@@ -34,10 +34,13 @@ class Tunnel:
 
 def access_endpoint(mesh_endpoints: Sequence[str], access_port: int) -> str | None:
     """Where clients reach a relay: the host of its first endpoint with the access port; None if it has none."""
-    if not mesh_endpoints:
-        return None
-    host, _ = split_endpoint(mesh_endpoints[0])
-    return join_endpoint(host, access_port)
+    return next(iter(access_endpoints(mesh_endpoints, access_port)), None)
+
+
+def access_endpoints(mesh_endpoints: Sequence[str], access_port: int) -> tuple[str, ...]:
+    """Everywhere clients may reach a relay, preferred first."""
+    hosts = dict.fromkeys(split_endpoint(endpoint)[0] for endpoint in mesh_endpoints)
+    return tuple(join_endpoint(host, access_port) for host in hosts)
 
 
 def render(tunnel: Tunnel, private_key: PrivateKey | None = None) -> str:

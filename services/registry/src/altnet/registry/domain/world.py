@@ -56,6 +56,15 @@ class Client:
     relay: str | None
     key: str
     address: IPv6Address
+    standby: str | None = None
+    """The relay that it may attach to when its own is away."""
+    movable: bool = False
+    """It says itself where it is attached; else it is at `relay`."""
+
+    @property
+    def at(self) -> tuple[str, ...]:
+        """The relays that let it in."""
+        return tuple(relay for relay in (self.relay, self.standby) if relay is not None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +141,7 @@ class World:
         self.peerings_of: defaultdict[str, set[str]] = defaultdict(set)
         self.roamers_of: defaultdict[str, set[str]] = defaultdict(set)
         self.serving_clients_of: defaultdict[str, set[str]] = defaultdict(set)
-        self._access: dict[str, AccessClient] = {}
+        self._access: dict[tuple[str, bool], AccessClient] = {}
         self._homes: dict[tuple[str, int], int] = {}
         for item in items:
             self.put(item)
@@ -175,10 +184,15 @@ class World:
                 return Affected()
 
     def origins(self, relay: Relay) -> tuple[str, ...]:
-        """The prefixes that a relay originates beyond its own address and client /64, sorted."""
-        found = {_host(self.clients[client].address) for client in self.roamers_of[relay.id]}
-        for owner in (relay.id, *self.serving_clients_of[relay.id]):
-            found.update(map(_host, self.service_addresses(owner)))
+        """The prefixes that a relay originates beyond its own address and client /64, sorted.
+
+        Those of a movable client are not among them: it is announced from where it is attached. Only a relay without
+        routing engine, which could not announce it, keeps the clients that belong to it.
+        """
+        found = set(map(_host, self.service_addresses(relay.id)))
+        for client in self._from_elsewhere(relay):
+            if client.relay == relay.id and not (client.movable and relay.routing is not Engine.STATIC):
+                found.update(self._foreign_addresses(relay, client))
         for site in self.sites_of[relay.id]:
             found.update(self.sites[site].prefixes)
         return tuple(sorted(found))
@@ -192,6 +206,21 @@ class World:
         rules = {rule for told in self.sessions(relay) if told.enabled for rule in told.imports}
         return tuple(sorted(rules, key=lambda rule: (rule.prefix, rule.shortest, rule.longest)))
 
+    def roaming(self, relay: Relay) -> tuple[str, ...]:
+        """The /128s that a relay may announce while their client is attached to it, sorted."""
+        if relay.routing is Engine.STATIC:
+            return ()
+        movable = (client for client in self._from_elsewhere(relay) if client.movable)
+        return tuple(sorted(prefix for client in movable for prefix in self._foreign_addresses(relay, client)))
+
+    def _from_elsewhere(self, relay: Relay) -> list[Client]:
+        """The relay's clients with addresses outside its /64."""
+        return [self.clients[it] for it in self.roamers_of[relay.id] | self.serving_clients_of[relay.id]]
+
+    def _foreign_addresses(self, relay: Relay, client: Client) -> list[str]:
+        own = [client.address] if client.id in self.roamers_of[relay.id] else []
+        return list(map(_host, (*own, *self.service_addresses(client.id))))
+
     def service_addresses(self, owner: str) -> list[IPv6Address]:
         """The addresses of the services of a relay or client."""
         addresses = (self.services[service].address for service in self.services_of[owner])
@@ -201,12 +230,19 @@ class World:
         """The clients that may attach to a relay. Made once each, since a relay's document is planned as a whole."""
         found = {}
         for identifier in self.clients_of[relay.id]:
-            access = self._access.get(identifier)
+            client = self.clients[identifier]
+            standby = client.relay != relay.id
+            access = self._access.get((identifier, standby))
             if access is None:
-                client = self.clients[identifier]
                 addresses = (client.address, *self.service_addresses(identifier))
-                access = AccessClient(id=identifier, key=client.key, addresses=tuple(map(_host, addresses)))
-                self._access[identifier] = access
+                access = AccessClient(
+                    id=identifier,
+                    key=client.key,
+                    addresses=tuple(map(_host, addresses)),
+                    standby=standby,
+                    movable=client.movable,
+                )
+                self._access[identifier, standby] = access
             found[identifier] = access
         return found
 
@@ -241,7 +277,7 @@ class World:
                 affected.documents |= self.links.enter(item)
         if before is None or item is None or before.slot != item.slot or before.network != item.network:
             for client in self.clients_of[identifier]:
-                self._index_roaming(self.clients[client])
+                self._index_roaming_at(self.clients[client], identifier)
         affected.entries.add(identifier)
         affected.documents.add(identifier)
         return affected
@@ -251,38 +287,43 @@ class World:
         affected = Affected()
         if before == item:
             return affected
-        self._access.pop(identifier, None)
+        self._forget_access(identifier)
         if before is not None:
             affected.update(self._touched_by_client(before))
             self._unindex_client(before)
             del self.clients[identifier]
         if item is not None:
             self.clients[identifier] = item
-            if item.relay is not None:
-                self.clients_of[item.relay].add(identifier)
+            for relay in item.at:
+                self.clients_of[relay].add(identifier)
                 if self.services_of[identifier]:
-                    self.serving_clients_of[item.relay].add(identifier)
+                    self.serving_clients_of[relay].add(identifier)
             self._index_roaming(item)
             affected.update(self._touched_by_client(item))
         return affected
 
     def _touched_by_client(self, client: Client) -> Affected:
-        affected = Affected()
-        if client.relay is not None:
-            affected.documents.add(client.relay)
-            if client.id in self.roamers_of[client.relay] or self.services_of[client.id]:
-                affected.entries.add(client.relay)
+        affected = Affected(documents=set(client.at))
+        for relay in client.at:
+            if client.id in self.roamers_of[relay] or self.services_of[client.id]:
+                affected.entries.add(relay)
         return affected
 
     def _unindex_client(self, client: Client) -> None:
-        if client.relay is not None:
+        for relay in client.at:
             for index in (self.clients_of, self.roamers_of, self.serving_clients_of):
-                index[client.relay].discard(client.id)
+                index[relay].discard(client.id)
+
+    def _forget_access(self, client: str) -> None:
+        for standby in (False, True):
+            self._access.pop((client, standby), None)
 
     def _index_roaming(self, client: Client) -> None:
-        if client.relay is None:
-            return
-        relay = self.relays.get(client.relay)
+        for relay in client.at:
+            self._index_roaming_at(client, relay)
+
+    def _index_roaming_at(self, client: Client, at: str) -> None:
+        relay = self.relays.get(at)
         network = self.networks.get(client.network)
         if relay is None or network is None:
             return
@@ -312,20 +353,19 @@ class World:
             affected.update(self._touched_by_service(item))
         for service in (before, item):
             if service is not None and service.owner in self.clients:
-                self._access.pop(service.owner, None)
+                self._forget_access(service.owner)
                 client = self.clients[service.owner]
-                if client.relay is not None:
-                    serving = self.serving_clients_of[client.relay]
+                for relay in client.at:
+                    serving = self.serving_clients_of[relay]
                     (serving.add if self.services_of[client.id] else serving.discard)(client.id)
         return affected
 
     def _touched_by_service(self, service: Service) -> Affected:
         affected = Affected()
         if service.owner in self.clients:
-            relay = self.clients[service.owner].relay
-            if relay is not None:
-                affected.entries.add(relay)
-                affected.documents.add(relay)
+            at = self.clients[service.owner].at
+            affected.entries.update(at)
+            affected.documents.update(at)
         elif service.owner is not None:
             affected.entries.add(service.owner)
         return affected

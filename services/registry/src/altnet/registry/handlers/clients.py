@@ -19,6 +19,7 @@ from altnet.registry.store.conflicts import CONFLICTS
 from altnet.registry.tables import ClientRow, JoinTokenRow
 
 AUTO = "auto"
+NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +29,14 @@ class NewClient:
     network: str | None = None
     relay: str = AUTO
     """An identifier, or `auto`."""
+    movable: bool = False
+    """Its program follows to another relay by itself."""
+    standby: str | None = None
+    """An identifier, `auto` or `none`; None: `auto` where the client is movable."""
     region: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     latencies: Mapping[str, float] = field(default_factory=dict)
     """What it measured, milliseconds by relay."""
-    movable: bool = False
-    """Whether it can follow when the registry moves it to another relay."""
     expires_at: datetime | None = None
 
 
@@ -58,6 +61,15 @@ async def create_client(
     else:
         chosen = command.relay
     slot = await _usable_slot(uow, chosen, network.id)
+    standby = await _standby(
+        uow,
+        command.standby or (AUTO if command.movable else NONE),
+        network=network.id,
+        primary=chosen,
+        movable=command.movable,
+        region=command.region,
+        latencies=command.latencies,
+    )
     client_id = new_id(CLIENT, uow.now, randomness)
     keys = {"client": (command.key, "/key")}
     await named.claim(uow, network=network.id, name=command.name, kind="client", owner=client_id, keys=keys)
@@ -72,9 +84,10 @@ async def create_client(
         name=command.name,
         key=command.key,
         address=address,
+        standby_id=standby,
+        movable=command.movable,
         labels=labels,
         latencies=await _measured(uow, network.id, command.latencies),
-        movable=command.movable,
         expires_at=command.expires_at,
         created_at=uow.now,
         updated_at=uow.now,
@@ -96,7 +109,7 @@ async def create_client(
 
 
 async def change_client(uow: UnitOfWork, row: ClientRow, patch: Mapping[str, object]) -> int | None:
-    """Apply a checked patch (`name`, `key`, `relay`, `labels`, `movable`, `expires_at`) to a locked row.
+    """Apply a checked patch (`name`, `key`, `relay`, `standby`, `movable`, `labels`, `expires_at`) to a locked row.
 
     None where nothing changes that has to be planned or told. Raises `Invalid`, `Conflict`, `NotFound`, `Exhausted`.
     """
@@ -112,8 +125,6 @@ async def change_client(uow: UnitOfWork, row: ClientRow, patch: Mapping[str, obj
         row.key = key
     if "labels" in patch:
         row.labels = check_labels(patch["labels"])  # type: ignore[arg-type]  # the schema has made it a mapping of texts
-    if "movable" in patch:
-        row.movable = bool(patch["movable"])
     if "expires_at" in patch:
         row.expires_at = patch["expires_at"]  # type: ignore[assignment]  # the schema has made it a time or None
         _check_expiry(row.expires_at, uow.now)
@@ -126,6 +137,11 @@ async def change_client(uow: UnitOfWork, row: ClientRow, patch: Mapping[str, obj
         if wanted != row.relay_id:
             await _usable_slot(uow, wanted, row.network_id)
             row.relay_id = wanted
+    if "movable" in patch:
+        row.movable = bool(patch["movable"])
+    # Never left as Postgres would refuse it: any query from here on writes the row.
+    had, row.standby_id = row.standby_id, None
+    row.standby_id = await _next_standby(uow, row, patch, had)
     after = snapshots.of_client(row)
     if after == before:
         return None
@@ -145,7 +161,9 @@ async def move_client(uow: UnitOfWork, row: ClientRow, relay: str, *, reason: st
     """Move a locked client because the registry wants it. Raises `Conflict`, `NotFound`."""
     before = snapshots.of_client(row)
     await _usable_slot(uow, relay, row.network_id)
+    had, row.standby_id = row.standby_id, None  # never left as Postgres would refuse it
     row.relay_id = relay
+    row.standby_id = await _next_standby(uow, row, {}, had)
     row.version += 1
     row.updated_at = uow.now
     after = snapshots.of_client(row)
@@ -201,16 +219,73 @@ async def _measured(uow: UnitOfWork, network: str, latencies: Mapping[str, float
     return {relay: round(value, 3) for relay, value in latencies.items() if relay in known}
 
 
-async def _usable_slot(uow: UnitOfWork, relay: str, network: str) -> int:
-    row = await relays.find(uow.session, relay, lock=True, field="/relay")
+async def _usable_slot(uow: UnitOfWork, relay: str, network: str, *, field: str = "/relay") -> int:
+    row = await relays.find(uow.session, relay, lock=True, field=field)
     if row.revoked_at is not None or row.network_id != network:
         raise Conflict(
             "relay_unusable",
             "the relay is revoked." if row.revoked_at is not None else "the relay is in another network.",
-            field="/relay",
+            field=field,
             mend="Choose another, or `auto`.",
         )
     return row.slot
+
+
+async def _next_standby(uow: UnitOfWork, row: ClientRow, patch: Mapping[str, object], had: str | None) -> str | None:
+    """The standby relay that the patch asks for, or the one that goes with the client's relay and movability."""
+    if "standby" in patch:
+        wanted = str(patch["standby"]) if patch["standby"] is not None else NONE
+    elif not row.movable or row.relay_id is None:
+        wanted = NONE
+    elif had is not None and had != row.relay_id:
+        return had
+    elif had is not None or "movable" in patch:
+        wanted = AUTO
+    else:
+        return None
+    return await _standby(
+        uow,
+        wanted,
+        network=row.network_id,
+        primary=row.relay_id,
+        movable=row.movable,
+        latencies=row.latencies,
+    )
+
+
+async def _standby(
+    uow: UnitOfWork,
+    wanted: str,
+    *,
+    network: str,
+    primary: str | None,
+    movable: bool,
+    region: str = "",
+    latencies: Mapping[str, float] | None = None,
+) -> str | None:
+    """The standby relay that is meant by an identifier, `auto` or `none`. Raises `Invalid`, `Conflict`, `NotFound`."""
+    if wanted == NONE:
+        return None
+    if not movable:
+        raise Invalid(
+            "client_not_movable",
+            "a client that cannot move by itself has no use for a standby relay.",
+            field="/standby",
+            mend="Run altnetd on it and set movable, or leave out standby.",
+        )
+    if wanted == AUTO:
+        if primary is None:
+            return None
+        return await placement.choose_standby(uow.session, network, primary=primary, region=region, latencies=latencies)
+    if wanted == primary:
+        raise Invalid(
+            "standby_is_primary",
+            "the standby relay is the client's own.",
+            field="/standby",
+            mend="Choose another, or `auto`.",
+        )
+    await _usable_slot(uow, wanted, network, field="/standby")
+    return wanted
 
 
 def _check_expiry(expires_at: datetime | None, now: datetime) -> None:

@@ -36,6 +36,7 @@ class JoinRequest:
     region: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     latencies: Mapping[str, float] = field(default_factory=dict)
+    movable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,7 @@ async def join_client(uow: UnitOfWork, request: JoinRequest, *, clock: Clock, ra
         region=region or token.labels.get("region", ""),
         labels={**check_labels(request.labels), **token.labels},
         latencies=request.latencies,
+        movable=request.movable,
     )
     row, change = await create_client(uow, command, randomness=randomness, token=token)
     secret = await _issue(uow, row, token, clock=clock, randomness=randomness)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from altnet.common.errors import Exhausted
+from altnet.registry.domain.endpoints import split_endpoint
 from altnet.registry.domain.liveness import Health
-from altnet.registry.domain.selection import Candidate, Ranking, choose
+from altnet.registry.domain.selection import Candidate, Ranking, choose, standby_for
 from altnet.registry.store import relays
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -44,7 +45,7 @@ async def candidates(session: AsyncSession, network: str, *, without: str | None
             clients=counts.get(row.id, 0) - (1 if row.id == without else 0),
             weight=row.weight,
             load=status[row.id].load if row.id in status else 0.0,
-            labels=row.labels,
+            labels={"host": _host(row.endpoints), **row.labels} if row.endpoints else row.labels,
         )
         for row in rows
     ]
@@ -64,3 +65,15 @@ async def choose_relay(
             mend="Enrol a relay with an endpoint, or see GET /v1/relays.",
         )
     return ranking.relay
+
+
+async def choose_standby(
+    session: AsyncSession, network: str, *, primary: str, region: str = "", latencies: Mapping[str, float] | None = None
+) -> str | None:
+    """The relay that a client of `primary` goes to when that is away. None where there is no other usable one."""
+    known = await candidates(session, network)
+    return standby_for(primary, known, region=region, latencies=latencies)
+
+
+def _host(endpoints: Sequence[str]) -> str:
+    return split_endpoint(endpoints[0])[0]

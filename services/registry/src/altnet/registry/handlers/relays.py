@@ -64,8 +64,9 @@ async def change_relay(uow: UnitOfWork, row: RelayRow, patch: Mapping[str, objec
 async def revoke_relay(uow: UnitOfWork, row: RelayRow) -> int:
     """Put a locked relay out for good.
 
-    Its clients stay without a relay until somebody moves them, its services and peerings go, it announces no site, its
-    name is free, its slot rests. The bus is told by the leader, after the relay's last document. Raises `Conflict`.
+    Its clients go to their standby relay, or stay without one until somebody moves them; its services and peerings go,
+    it announces no site, its name is free, its slot rests. The bus is told by the leader, after the relay's last
+    document. Raises `Conflict`.
     """
     _refuse_revoked(row)
     network = await networks.find(uow.session, row.network_id)
@@ -74,7 +75,13 @@ async def revoke_relay(uow: UnitOfWork, row: RelayRow) -> int:
     moved = []
     for client in await clients.of_relay(uow.session, row.id):
         was = snapshots.of_client(client)
-        client.relay_id = None
+        client.relay_id, client.standby_id = client.standby_id, None
+        client.version += 1
+        client.updated_at = uow.now
+        moved.append((was, snapshots.of_client(client)))
+    for client in await clients.standing_by(uow.session, row.id):
+        was = snapshots.of_client(client)
+        client.standby_id = None
         client.version += 1
         client.updated_at = uow.now
         moved.append((was, snapshots.of_client(client)))

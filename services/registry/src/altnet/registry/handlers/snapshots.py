@@ -68,9 +68,10 @@ def of_client(row: ClientRow) -> ClientSnapshot:
         address=str(row.address),
         relay=row.relay_id,
         labels=dict(row.labels),
-        movable=row.movable,
         expires_at=row.expires_at,
         version=row.version,
+        standby=row.standby_id,
+        movable=row.movable,
     )
 
 

@@ -1,11 +1,13 @@
-"""A client's own configuration file, from what is known of it and its relay."""
+"""A client's own configuration, as a file for wg-quick and as fields for altnetd, from what is known of it and its
+relays."""
 
 from __future__ import annotations
 
+from altnet.common.contracts.client import AccessPoint, ClientConfig
 from altnet.common.errors import Conflict
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan
-from altnet.registry.domain.wgquick import Tunnel, access_endpoint, routes_of
+from altnet.registry.domain.wgquick import Tunnel, access_endpoint, access_endpoints, routes_of
 from altnet.registry.store import networks, relays, services, sites
 from altnet.registry.store.networks import settings_of
 from altnet.registry.tables import ClientRow
@@ -39,3 +41,39 @@ async def tunnel_of(session: AsyncSession, row: ClientRow, *, domain: str) -> Tu
         keepalive=settings.keepalive,
         routes=routes_of(network.prefix, [str(prefix) for prefix in await sites.of_network(session, network.id)]),
     )
+
+
+async def config_of(session: AsyncSession, row: ClientRow) -> ClientConfig:
+    """What altnetd follows: its own relay, then its standby. A relay without endpoint is left out."""
+    network = await networks.find(session, row.network_id)
+    settings, plan = settings_of(network), AddressPlan(network.prefix)
+    known = {relay.id: relay for relay in await relays.many(session, [it for it in _relays(row) if it is not None])}
+    own = sorted(service.address for service in await services.owned(session, row.id))
+    return ClientConfig(
+        client=row.id,
+        name=row.name,
+        network=network.name,
+        prefix=str(network.prefix),
+        addresses=tuple(f"{address}/128" for address in (row.address, *own)),
+        routes=routes_of(network.prefix, [str(prefix) for prefix in await sites.of_network(session, network.id)]),
+        mtu=settings.access_mtu,
+        keepalive=settings.keepalive,
+        relays=tuple(
+            AccessPoint(
+                relay=relay.id,
+                name=relay.name,
+                key=relay.access_key,
+                endpoints=endpoints,
+                address=str(plan.attach_address(relay.slot)),
+                priority=priority,
+            )
+            for priority, identifier in enumerate(_relays(row))
+            if (relay := known.get(identifier or "")) is not None
+            and (endpoints := access_endpoints(relay.endpoints, relay.access_port))
+        ),
+        movable=row.movable,
+    )
+
+
+def _relays(row: ClientRow) -> tuple[str | None, str | None]:
+    return row.relay_id, row.standby_id

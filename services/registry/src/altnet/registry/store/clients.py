@@ -74,6 +74,12 @@ async def movable(session: AsyncSession, network: str) -> Sequence[ClientRow]:
     return (await session.execute(query.order_by(col(ClientRow.id)))).scalars().all()
 
 
+async def standing_by(session: AsyncSession, relay: str) -> Sequence[ClientRow]:
+    """Those whose second relay this is: locked, by identifier."""
+    query = select(ClientRow).where(col(ClientRow.standby_id) == relay).order_by(col(ClientRow.id)).with_for_update()
+    return (await session.execute(query)).scalars().all()
+
+
 async def expired(session: AsyncSession, now: datetime, *, limit: int) -> Sequence[ClientRow]:
     """Locked; what somebody else has locked is left for the next time."""
     query = select(ClientRow).where(col(ClientRow.expires_at) <= now).order_by(col(ClientRow.expires_at)).limit(limit)

@@ -71,6 +71,7 @@ CONFLICTS: Final[Mapping[str, Callable[[], AltnetError]]] = {
     "site_prefixes_outside_network": _inside_network,
     "site_relays_relay_id_fkey": lambda: NotFound("no_such_relay", "there is no such relay.", field="/relays"),
     "clients_relay_id_fkey": lambda: NotFound("no_such_relay", "there is no such relay.", field="/relay"),
+    "clients_standby_id_fkey": lambda: NotFound("no_such_relay", "there is no such relay.", field="/standby"),
     "allocations_overlap": lambda: Conflict("address_taken", "the address was given to another at this moment."),
     "allocations_slot": lambda: Conflict("address_taken", "the slot was given to another at this moment."),
 }

@@ -60,7 +60,7 @@ SELECT id, network_id, name, slot, key, endpoints, state, region, encapsulations
        access_port,
        revoked_at IS NOT NULL AS revoked FROM registry.relays
 """
-_CLIENTS = "SELECT id, network_id, relay_id, key, address FROM registry.clients"
+_CLIENTS = "SELECT id, network_id, relay_id, standby_id, movable, key, address FROM registry.clients"
 _SERVICES = "SELECT id, network_id, owner_kind, owner_id, address FROM registry.services"
 _SITES = """
 SELECT id, network_id,
@@ -147,6 +147,8 @@ def _client(row: Any) -> Client:
         relay=row["relay_id"],
         key=row["key"],
         address=row["address"],
+        standby=row["standby_id"],
+        movable=row["movable"],
     )
 
 

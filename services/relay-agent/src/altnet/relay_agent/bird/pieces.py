@@ -57,7 +57,7 @@ class RoutingRelay(msgspec.Struct, frozen=True, kw_only=True):
     slot: int
     session: bool
     origins: tuple[Prefix, ...] = ()
-    """Beyond its own address and its clients' /64."""
+    """Beyond its own address and its clients' /64, guests that may attach to it included."""
     learned: tuple[LearnedRule, ...] = ()
     endpoints: tuple[Address, ...] = ()
     """Where its tunnels end: no route from the mesh may cover them, or tunnels would run in themselves."""

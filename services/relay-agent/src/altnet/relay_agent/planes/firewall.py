@@ -39,6 +39,7 @@ def render(
     context: Context,
     *,
     probe_port: int,
+    attach_port: int,
     outside: Iterable[Prefix],
     own: Iterable[Prefix],
     pairs: Iterable[tuple[IPv6Address, int]],
@@ -51,8 +52,9 @@ def render(
     whose hosts may send from them through any interface.
     """
     plan, start = context.plan, context.names.prefix
-    locators, _, clients = pools(plan)
-    own_locator = place(plan, context.slot).locator
+    locators, _, clients, services = pools(plan)
+    here = place(plan, context.slot)
+    own_locator = here.locator
     mesh = f'{{ "{start}m0", "{start}m1" }}'
     access = f'{{ "{start}a0", "{start}a1" }}'
     links = f'"{start}l*"'
@@ -101,7 +103,7 @@ def render(
 	}}
 	chain from_client {{
 		ip6 daddr {locators} counter drop
-		ip6 saddr {clients} accept
+		ip6 saddr {{ {clients}, {services} }} accept
 		counter drop
 	}}
 	chain from_link {{
@@ -115,7 +117,10 @@ def render(
 	chain local {{
 		type filter hook input priority filter - 10; policy accept;
 		udp dport {context.link_port} iifname != {mesh} counter drop
-		udp dport {probe_port} iifname != {links} counter drop{bgp}
+		udp dport {probe_port} iifname != {links} counter drop
+		udp dport {attach_port} iifname {access} accept
+		udp dport {attach_port} iifname {links} ip6 daddr {here.address} accept
+		udp dport {attach_port} counter drop{bgp}
 	}}
 	chain pass {{
 		type filter hook forward priority filter - 10; policy accept;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
 from altnet.common.errors import AltnetError, NotFound
 from altnet.common.kernel.links import Links
 from altnet.common.kernel.wireguard import (
@@ -25,7 +26,7 @@ from altnet.common.kernel.wireguard import (
 from altnet.common.keys import PrivateKey, PublicKey
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.planes import Failures
-from altnet.relay_agent.poke import Poker, literal
+from altnet.relay_agent.poke import KICK, Poker, literal
 from altnet.relay_agent.view import DEVICES, PEERS, Device, Key, Names, Peer
 
 
@@ -105,10 +106,19 @@ class PeersPlane:
 
     name = PEERS
 
-    def __init__(self, wireguard: WireGuard, names: Names, poker: Poker) -> None:
+    def __init__(
+        self,
+        wireguard: WireGuard,
+        names: Names,
+        poker: Poker,
+        *,
+        last_endpoint: Callable[[PublicKey], Endpoint | None] = lambda _key: None,
+    ) -> None:
+        """`last_endpoint` tells where a client was before its peer was lost with the device."""
         self._wireguard = wireguard
         self._names = names
         self._poker = poker
+        self._last_endpoint = last_endpoint
 
     async def read(self) -> Mapping[Key, PeerState]:
         found: dict[Key, PeerState] = {}
@@ -130,7 +140,10 @@ class PeersPlane:
         for device in dict.fromkeys(operation.want.device for operation in operations):
             mine = [operation for operation in operations if operation.want.device == device]
             changes = [_change(operation) for operation in mine]
+            changes, greeted = await self._greeting(device, changes)
             refused = await apply_each(self._wireguard, device, changes)
+            if greeted:  # the word is said; without keepalive a session may sleep
+                await self._wireguard.apply(device, [PeerChange.update(key, keepalive=0) for key in greeted])
             for operation in mine:
                 error = refused.get(operation.want.key)
                 if error is not None:
@@ -138,6 +151,24 @@ class PeersPlane:
                 elif _may_need_a_poke(operation):
                     self._poker.watch(operation.want)
         return failures
+
+    async def _greeting(self, device: str, changes: list[PeerChange]) -> tuple[list[PeerChange], list[PublicKey]]:
+        """The changes with a first word to clients whose sessions were lost, and who they are.
+
+        A client hears nothing of our power loss and would wait out WireGuard's 15 s (whitepaper §6.5).
+        """
+        if device != self._names.access or not any(self._last_endpoint(change.key) for change in changes):
+            return changes, []
+        there = (await self._wireguard.read(device)).peers
+        greeted: list[PublicKey] = []
+        made: list[PeerChange] = []
+        for change in changes:
+            endpoint = self._last_endpoint(change.key)
+            if endpoint is not None and change.key not in there:
+                greeted.append(change.key)
+                change = msgspec.structs.replace(change, endpoint=endpoint, keepalive=KICK)
+            made.append(change)
+        return made, greeted
 
     async def delete(self, operations: Sequence[Delete]) -> Failures:
         failures: Failures = {}

@@ -26,12 +26,13 @@ class ClientNew(Model):
     network: Id | None = None
     relay: RelayChoice = "auto"
     """A relay, or `auto`."""
+    movable: bool = False
+    """It runs altnetd, which follows to another relay by itself."""
+    standby: RelayChoice | None = None
+    """The relay that it goes to when its own is away: a relay, `auto` or `none`. Left out: `auto` if it is movable."""
     region: Region = ""
     """Where the client is, for `auto`."""
     labels: Labels = Field(default_factory=dict)
-    movable: bool = False
-    """Whether the registry may move it to another relay: only for clients that can follow by themselves, which a
-    plain wg-quick file cannot."""
     expires_at: TimeIn | None = None
 
     @model_validator(mode="after")
@@ -44,15 +45,17 @@ class ClientNew(Model):
 class ClientPatch(Patch):
     """What of a client is to change."""
 
-    nullable: ClassVar[frozenset[str]] = frozenset({"expires_at"})
+    nullable: ClassVar[frozenset[str]] = frozenset({"expires_at", "standby"})
 
     name: Name | None = None
     key: Key | None = None
     relay: RelayChoice | None = None
     """Moves the client, `auto` to the best relay. It keeps its address."""
+    movable: bool | None = None
+    standby: RelayChoice | None = None
+    """A relay or `auto`. Null: none."""
     labels: Labels | None = None
     """Replaces all labels."""
-    movable: bool | None = None
     expires_at: TimeIn | None = None
     """Null: never."""
 
@@ -67,6 +70,8 @@ class NetworkClient(Model):
     address: str
     relay: str | None
     """Null when its relay was revoked and it has no other yet."""
+    standby: str | None
+    """The relay that it goes to when its own is away."""
     labels: dict[str, str]
     movable: bool
     """Whether the registry may move it to another relay when load or failures ask for it."""
@@ -96,6 +101,21 @@ class ClientMade(NetworkClient):
         cls, row: ClientRow, *, change: int, private_key: str | None, config: str | None, config_svg: str | None
     ) -> ClientMade:
         return cls(**_fields(row), change=change, private_key=private_key, config=config, config_svg=config_svg)
+
+
+class AccessPoint(Model):
+    """A relay, as its client sees it."""
+
+    relay: str
+    name: str
+    key: str
+    """Public key of its access interface."""
+    endpoints: list[str]
+    """Where its access interface is reached, preferred first."""
+    address: str
+    """Its address inside the tunnel for probes and for attaching."""
+    priority: int
+    """0 is the client's own relay; the next one stands by."""
 
 
 class Latencies(Model):
@@ -147,8 +167,9 @@ def _fields(row: ClientRow) -> dict[str, object]:
         "key": row.key,
         "address": str(row.address),
         "relay": row.relay_id,
-        "labels": row.labels,
+        "standby": row.standby_id,
         "movable": row.movable,
+        "labels": row.labels,
         "expires_at": row.expires_at,
         "version": row.version,
         "created_at": row.created_at,

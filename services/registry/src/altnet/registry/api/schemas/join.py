@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from altnet.common.contracts.client import ClientConfig
 from altnet.common.http.schema import Model
-from altnet.registry.api.schemas.clients import MeasuredLatencies, NetworkClient
+from altnet.registry.api.schemas.clients import AccessPoint, MeasuredLatencies, NetworkClient
 from altnet.registry.api.schemas.common import Key, Labels, Name, Region
 from altnet.registry.domain.wgquick import Tunnel, render
+from msgspec import to_builtins
 from pydantic import Field
 
 
@@ -23,13 +25,21 @@ class Join(Model):
     """Where the client is; without it, the label `region` of the token."""
     labels: Labels = Field(default_factory=dict)
     """Labels of the token count before these."""
+    movable: bool = False
+    """It runs altnetd, which follows to another relay by itself; so it gets a standby relay too."""
     latencies: MeasuredLatencies = Field(default_factory=dict)
     """Milliseconds by relay, if it has measured any; the choice of its relay uses them."""
 
 
 class ClientConfiguration(Model):
-    """What the wg-quick file says, without the private key."""
+    """What a client's program needs, without the private key: `relays` for one that can move, else what the wg-quick
+    file says."""
 
+    client: str
+    name: str
+    network: str
+    prefix: str
+    """The network's /48."""
     addresses: list[str]
     """Of the interface, each a /128."""
     dns: str | None
@@ -46,12 +56,24 @@ class ClientConfiguration(Model):
     """What goes through the tunnel: the peer's allowed IPs."""
     keepalive: int
     """Seconds."""
+    relays: list[AccessPoint]
+    """Its own relay, then the one that stands by."""
+    attach_port: int
+    """UDP port at that address of a relay, where a client that can move says that it is attached."""
+    movable: bool
     text: str
     """All of it as a wg-quick file, with a placeholder for the private key."""
 
     @classmethod
-    def of(cls, tunnel: Tunnel) -> ClientConfiguration:
+    def of(cls, tunnel: Tunnel, config: ClientConfig) -> ClientConfiguration:
         return cls(
+            client=config.client,
+            name=config.name,
+            network=config.network,
+            prefix=config.prefix,
+            relays=[AccessPoint.model_validate(to_builtins(one)) for one in config.relays],
+            attach_port=config.attach_port,
+            movable=config.movable,
             addresses=[f"{address}/128" for address in tunnel.addresses],
             dns=None if tunnel.dns is None else str(tunnel.dns),
             search=tunnel.search,
