@@ -29,6 +29,9 @@ from support.reach import Reach
 
 WITHIN: Final = 60.0
 """Seconds that a busy machine may take for what an idle one does in one. What is asserted is that it happens."""
+STALE: Final = 10
+"""Seconds for which a relay keeps its last route to somebody to whom it has no other. The shortest that can be set: the
+tests wait for it to end, and BIRD is back in less."""
 SETTLE: Final = 0.5
 """Seconds left to packets on their way before they are counted as lost."""
 
@@ -172,6 +175,8 @@ def mesh(spec: Spec) -> Iterator[Mesh]:
     directory.chmod(0o755)  # reachable for the user that Postgres runs as, which pytest's own directories are not
     lab = Lab(LabSettings(prefix=spec.prefix, run_dir=str(directory), api_port=0, enrol_timeout=180.0))
     try:
+        lab.up(spec, until="control")
+        enrol.open_api(lab.control_plane()).change_settings(restart_time=STALE)
         lab.up(spec)
         relays = enrol.open_api(lab.control_plane()).relays()
         by_name = {str(relay.name): str(relay.address) for relay in relays}
