@@ -233,11 +233,14 @@ async def test_a_relay_that_is_revoked_leaves_its_clients_without_one(registry: 
 async def test_a_networks_settings_reach_every_relay_and_its_prefix_is_its_own(registry: RunningRegistry) -> None:
     relay = await registry.enrol("one")
     changed = await registry.api.patch(
-        "/v1/networks/default", json={"settings": {"heartbeat": 1.5}}, headers={"If-Match": '"1"'}
+        "/v1/networks/default",
+        json={"settings": {"heartbeat": 1.5, "bfd_interval": 0.2, "restart_time": 30}},
+        headers={"If-Match": '"1"'},
     )
     assert changed.status_code == 200, changed.text
     mesh, _ = await relay.until(mesh=changed.json()["change"])
     assert (mesh.settings.heartbeat, mesh.settings.mtu) == (1.5, 1420)
+    assert (mesh.settings.bfd_interval, mesh.settings.bfd_multiplier, mesh.settings.restart_time) == (0.2, 3, 30)
     other = await made(registry, "/v1/networks", name="other")
     assert other["prefix"].startswith("fd")
     same = await registry.api.post("/v1/networks", json={"name": "third", "prefix": other["prefix"]})

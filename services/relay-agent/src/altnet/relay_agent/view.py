@@ -318,7 +318,6 @@ def routing_piece(context: Context, entry: RelayEntry, *, linked: bool) -> Piece
     """
     if entry.slot == context.slot:
         raise Invalid("bad_entry", f"{entry.id} has this relay's own slot.", field=f"/relays/{entry.id}")
-    prefixes = dict.fromkeys((*entry.origins, *entry.roaming))
     relay = RoutingRelay(
         slot=entry.slot,
         session=linked and _encapsulation(context, entry) is not None and runs_bgp(context, entry),
