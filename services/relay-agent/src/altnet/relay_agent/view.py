@@ -322,9 +322,7 @@ def routing_piece(context: Context, entry: RelayEntry, *, linked: bool) -> Piece
     relay = RoutingRelay(
         slot=entry.slot,
         session=linked and _encapsulation(context, entry) is not None and runs_bgp(context, entry),
-        origins=tuple(
-            check_origin(context.plan, entry, text) for text in dict.fromkeys((*entry.origins, *entry.roaming))
-        ),
+        origins=tuple(check_origin(context.plan, entry, text) for text in prefixes),
         learned=tuple(check_learned(entry, rule) for rule in entry.learned),
         endpoints=endpoint_addresses(entry),
     )
