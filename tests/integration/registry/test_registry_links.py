@@ -48,8 +48,12 @@ async def links(registry: RunningRegistry, **query: Any) -> list[dict[str, Any]]
             return found
 
 
+def ends_of(link: dict[str, Any]) -> frozenset[str]:
+    return frozenset((link["one"]["relay"], link["other"]["relay"]))
+
+
 async def pairs(registry: RunningRegistry) -> set[frozenset[str]]:
-    return {frozenset(end["relay"] for end in link["ends"]) for link in await links(registry)}
+    return {ends_of(link) for link in await links(registry)}
 
 
 async def documented(relays: list[Relay]) -> set[frozenset[str]]:
@@ -154,10 +158,7 @@ async def test_latencies_are_kept_and_a_link_moves_only_for_a_large_gain(sparse:
     async def report(relay: Relay) -> None:
         document = await relay.document()
         assert document is not None
-        rtt = {
-            other: 0.3 if {relay.id, other} == {end["relay"] for end in slow["ends"]} else 0.01
-            for other in document.links or ()
-        }
+        rtt = {other: 0.3 if {relay.id, other} == ends_of(slow) else 0.01 for other in document.links or ()}
         await relay.beat(links=tuple(LinkStatus(neighbour=other, up=True, rtt=value) for other, value in rtt.items()))
 
     async def has_moved() -> bool:
