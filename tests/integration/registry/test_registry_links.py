@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -12,9 +13,11 @@ from altnet.common.bus.jwt import BusIdentity
 from altnet.common.contracts.agent import LinkStatus
 from altnet.common.contracts.registry import LinksChanged
 from altnet.common.db.settings import DatabaseSettings
+from altnet.registry.domain.latency import pair_of
 from altnet.registry.domain.planner import plan
 from altnet.registry.domain.world import World
 from altnet.registry.store import worlds
+from altnet.registry.store.links import forget_latencies, load_latencies, write_latencies
 from integration.registry.running import FAST, Relay, RunningRegistry, eventually, running
 
 BOUND = 4
@@ -205,3 +208,31 @@ async def test_chosen_links_survive_a_registry_that_starts_anew_and_a_small_netw
             return all(document is not None and document.links is None for document in documents)
 
         await eventually(nobody_spells_links_out)
+
+
+async def test_latencies_of_revoked_relays_and_of_pairs_without_a_link_are_forgotten(
+    registry_database: DatabaseSettings, bus_settings: BusSettings, bus_identity: BusIdentity
+) -> None:
+    calm = SPARSE | {"ALTNET_REGISTRY_LINKS__REVIEW_EVERY": "3600"}  # or the leader forgets them before we do
+    async with running(registry_database, bus_settings, bus_identity, env=calm) as sparse:
+        await check_forgetting(sparse)
+
+
+async def check_forgetting(sparse: RunningRegistry) -> None:
+    relays = await enrolled(sparse, BOUND + 8)
+    await settled(sparse, relays)
+    linked = await pairs(sparse)
+    every = [pair_of(one.id, other.id) for at, one in enumerate(relays) for other in relays[at + 1 :]]
+    now = datetime.now(UTC)
+    await write_latencies(sparse.db, dict.fromkeys(every, 10.0), at=now - timedelta(days=40))
+    without = {pair for pair in every if frozenset(pair) not in linked}
+    assert without
+    gone = await forget_latencies(sparse.db, before=now - timedelta(days=30))
+    assert set(gone) == without
+    assert set(await load_latencies(sparse.db)) == set(every) - without
+    revoked = relays[0].id
+    assert (await sparse.api.delete(f"/v1/relays/{revoked}", headers={"If-Match": "*"})).status_code == 200
+    assert not any(revoked in pair for pair in await load_latencies(sparse.db))
+    await forget_latencies(sparse.db, before=now - timedelta(days=100))
+    async with sparse.db.raw() as sql:
+        assert await sql.fetchval("SELECT count(*) FROM registry.latencies WHERE $1 IN (one, other)", revoked) == 0
