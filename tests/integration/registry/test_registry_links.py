@@ -10,14 +10,18 @@ import msgspec
 import pytest_asyncio
 from altnet.common.bus.connect import BusSettings
 from altnet.common.bus.jwt import BusIdentity
+from altnet.common.clock import SystemClock
 from altnet.common.contracts.agent import LinkStatus
 from altnet.common.contracts.registry import LinksChanged
+from altnet.common.db.engine import Database
 from altnet.common.db.settings import DatabaseSettings
 from altnet.registry.domain.latency import pair_of
+from altnet.registry.domain.linkindex import link_id
 from altnet.registry.domain.planner import plan
 from altnet.registry.domain.world import World
 from altnet.registry.store import worlds
-from altnet.registry.store.links import forget_latencies, load_latencies, write_latencies
+from altnet.registry.store.changes import record
+from altnet.registry.store.links import forget_latencies, load_latencies, write_latencies, write_links
 from integration.registry.running import FAST, Relay, RunningRegistry, eventually, running
 
 BOUND = 4
@@ -236,3 +240,33 @@ async def check_forgetting(sparse: RunningRegistry) -> None:
     await forget_latencies(sparse.db, before=now - timedelta(days=100))
     async with sparse.db.raw() as sql:
         assert await sql.fetchval("SELECT count(*) FROM registry.latencies WHERE $1 IN (one, other)", revoked) == 0
+
+
+async def test_a_choice_whose_leader_died_before_it_was_planned_is_taken_up_by_the_next(
+    registry_database: DatabaseSettings, bus_settings: BusSettings, bus_identity: BusIdentity
+) -> None:
+    async with running(registry_database, bus_settings, bus_identity, env=SPARSE) as first:
+        relays = await enrolled(first, BOUND + 5)
+        await settled(first, relays)
+        link = (await links(first))[0]
+    pair = pair_of(*ends_of(link))
+    async with (
+        Database(registry_database, schema="registry", clock=SystemClock()) as database,
+        database.transaction(actor="registry") as uow,
+    ):
+        await write_links(uow, network=relays[0].network, removed=[pair], put={})
+        change = await record(
+            uow,
+            lambda number: LinksChanged(
+                network=relays[0].network, reason="relays", added=(), removed=(), added_count=0, removed_count=1,
+                change=number,
+            ),
+            touched=[("link", link_id(pair))],
+            summary="the last words of a leader",
+            network=relays[0].network,
+        )  # fmt: skip
+    async with running(registry_database, bus_settings, bus_identity, env=SPARSE) as second:
+        for relay in relays:
+            relay.registry, relay.bus = second, None
+        await settled(second, relays)
+        assert (await second.api.get(f"/v1/changes/{change}")).json()["planned"] is True
