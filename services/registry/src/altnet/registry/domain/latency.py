@@ -13,7 +13,7 @@ function of the measured pairs alone: no clock, no randomness. Milliseconds ever
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import cos, pi, sin, sqrt
 from typing import Final
@@ -101,8 +101,12 @@ class LatencyBook:
         Of the two ends the higher one counts: a relay that claims to be near cannot draw links to itself.
         """
         found = {}
-        for pair, ends in self._windows.items():
+        latest = max((one.last for ends in self._windows.values() for one in ends.values()), default=0.0)
+        for pair, ends in list(self._windows.items()):
             newest = max(windows.last for windows in ends.values())
+            if latest - newest >= 4 * self._rule.window:  # the link is gone; what is known of it stays
+                del self._windows[pair]
+                continue
             heard = [windows for windows in ends.values() if newest - windows.last < self._rule.window]
             now = round(max(windows.lowest() for windows in heard), 2)
             known = self.known.get(pair)
@@ -117,12 +121,15 @@ class LatencyBook:
         """These are written now."""
         self.known.update(written)
 
+    def drop(self, pairs: Iterable[Pair]) -> None:
+        """Nothing is known of these any more."""
+        for pair in pairs:
+            self._windows.pop(pair, None)
+            self.known.pop(pair, None)
+
     def forget(self, relay: str) -> None:
         """The relay is gone."""
-        for pair in [pair for pair in self._windows if relay in pair]:
-            del self._windows[pair]
-        for pair in [pair for pair in self.known if relay in pair]:
-            del self.known[pair]
+        self.drop([pair for pair in {*self._windows, *self.known} if relay in pair])
 
 
 @dataclass(frozen=True, slots=True)
