@@ -123,7 +123,10 @@ class Routing:
         views = await self._from_kernel(target)
         if self._watch.engine is Engine.BIRD and self._plane.daemon is not None:
             async with await self._plane.daemon.connect() as control:
-                views += self._from_bird(await _ask(control, "", target))
+                known = self._from_bird(await _ask(control, target))
+            # What the host itself delivers is told once, with the interface that it is delivered to.
+            delivered = {view.prefix for view in views if view.source == "own"}
+            views += [view for view in known if view.source != "own" or view.prefix not in delivered]
         views.sort(key=lambda view: (_order(view.prefix), not view.used))
         if target is not None:
             views = _taken_by(target, views)
@@ -242,12 +245,12 @@ def learned_digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:32]
 
 
-async def _ask(control: Control, what: str, target: Prefix | None) -> list[KnownRoute]:
+async def _ask(control: Control, target: Prefix | None) -> list[KnownRoute]:
     found: list[KnownRoute] = []
     for table, version in (("master6", 6), ("master4", 4)):
         if target is not None and target.version != version:
             continue
-        found += state.routes(await control.ask(f"show route table {table} all{what}"))
+        found += state.routes(await control.ask(f"show route table {table} all"))
     return found if target is None else [route for route in found if _concerns(ip_network(route.prefix), target)]
 
 

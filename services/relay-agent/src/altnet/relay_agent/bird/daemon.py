@@ -161,7 +161,7 @@ class Daemon:
         if status != 0:
             if _ERROR.search(said.strip()):
                 raise _refused(said)
-            raise bird_unavailable(f"BIRD does not start: {said.strip() or f'exit status {status}'}", mend=INSTALL)
+            raise bird_unavailable(f"BIRD does not start: {said.strip() or f'exit status {status}'}.", mend=INSTALL)
         async with await self.connect():
             pass
 
