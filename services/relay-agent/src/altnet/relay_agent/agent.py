@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from altnet.common import log
 from altnet.common.bus.connect import Bus
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import HostStatus, Versions
-from altnet.common.contracts.routing import Engine
+from altnet.common.contracts.routing import Engine, Peering
 from altnet.common.kernel.wireguard import PeerState
 from altnet.relay_agent.bird.answers import Routing
 from altnet.relay_agent.bird.daemon import STATIC, Daemon, Found, Times
 from altnet.relay_agent.bird.kernel import BirdRoutes
+from altnet.relay_agent.bird.peerings import open_password
 from altnet.relay_agent.bird.watch import Watch
 from altnet.relay_agent.desired import Decode, Desired
 from altnet.relay_agent.enrol import Registry
@@ -105,7 +107,8 @@ class Agent:
         me = own_self(settings, identity, slot=enrolment.relay.slot, versions=versions, engine=found.engine)
         self.wanted = Wanted(self.desired, me)
         self._found = found
-        self.routing_plane = make_routing_plane(settings, host, found)
+        password = partial(open_password, relay=enrolment.relay.id, key=identity.sealed_for)
+        self.routing_plane = make_routing_plane(settings, host, found, password=password)
         self.poker = Poker(host.wireguard, clock=clock, random=random, timers=timers, enabled=poke)
         self._restarted = False
         self.reconciler = Reconciler(
@@ -310,7 +313,14 @@ def own_self(
     )
 
 
-def make_routing_plane(settings: AgentSettings, host: Host, found: Found, *, trust: bool = False) -> RoutingPlane:
+def make_routing_plane(
+    settings: AgentSettings,
+    host: Host,
+    found: Found,
+    *,
+    trust: bool = False,
+    password: Callable[[Peering], str] = lambda _peering: "",
+) -> RoutingPlane:
     """The plane of BIRD. One that this host had before it was unwanted, or uninstalled, is still ended by it."""
     timers = settings.timers
     times = Times(ask=timers.bird_timeout, start=timers.bird_start, confirm=timers.bird_confirm)
@@ -322,6 +332,7 @@ def make_routing_plane(settings: AgentSettings, host: Host, found: Found, *, tru
         flush=host.bird_routes.flush,
         has_routes=host.bird_routes.there,
         trust=trust,
+        password=password,
     )
 
 

@@ -346,21 +346,26 @@ class Wanted:
             context=context,
             document=document,
             links=old.links if old is not None and same_document else _links(document),
-            ruleset=self._ruleset(context, own, old),
+            ruleset=self._ruleset(context, own, document, old),
             own=own,
             originated=_originated(context, own, document),
             generation=desired.generation,
             clients=old.clients if old is not None and same_document else {c.id: c for c in document.clients},
         )
 
-    def _ruleset(self, context: Context, own: RelayEntry | None, old: _Basis | None) -> Ruleset | None:
+    def _ruleset(
+        self, context: Context, own: RelayEntry | None, document: RelayDocument, old: _Basis | None
+    ) -> Ruleset | None:
         if not self._me.firewall:
             return None
-        if old is not None and not self._outside_changed and (old.context, old.own) == (context, own):
+        same = old is not None and (old.context, old.own, old.document.peerings) == (context, own, document.peerings)
+        if old is not None and same and not self._outside_changed:
             return old.ruleset  # a thousand changes of others need no new text
         self._outside_changed = False
         mine = _own_prefixes(self._plan, own) if own is not None else []
-        return render(context, probe_port=self._me.probe_port, outside=self._outside, own=mine)
+        return render(
+            context, probe_port=self._me.probe_port, outside=self._outside, own=mine, peerings=document.peerings
+        )
 
     def _now(self) -> _Basis:
         assert self._basis is not None, "begin() comes first"
