@@ -12,8 +12,7 @@ _HEARD = re.compile(r"^(\S+/\d+)\s", re.MULTILINE)
 
 
 class OutsideBird(Outside):
-    """In a prefix's place `tell` takes one with a path after it too: `fd77:1::/48 64999 64998`; what is written in braces goes
-    to BIRD as it is."""
+    """`tell` takes a path after a prefix, and in braces what goes to BIRD as it is: `fd77:1::/48 64999 64998 { … }`."""
 
     kind = "bird"
 

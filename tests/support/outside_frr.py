@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import time
 from collections.abc import Iterable
 from ipaddress import ip_network
@@ -31,9 +32,7 @@ class Frr(Outside):
 
     def kill(self) -> None:
         """Of its programs bgpd dies: zebra keeps forwarding, as it does on a real router."""
-        from signal import SIGKILL
-
-        self.end("bgpd", SIGKILL)
+        self.end("bgpd", signal.SIGKILL)
 
     def tell(self, prefixes: Iterable[str]) -> None:
         before, self._told = self._told, tuple(prefixes)

@@ -6,6 +6,7 @@ What a relay's agent starts (wireguard-go, BIRD) lives in its namespace and ends
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -145,6 +146,23 @@ class Site:
     def all_reach(self) -> bool:
         relays = self.relays.values()
         return all(one.reaches(other.address) for one in relays for other in relays if one is not other)
+
+
+def empty(namespace: Namespace) -> None:
+    """What a reboot leaves: nothing."""
+    for pid in namespace.run("ip", "netns", "pids", namespace.name).split():
+        if int(pid) != os.getpid():
+            with contextlib.suppress(ProcessLookupError):  # the lister itself
+                os.kill(int(pid), signal.SIGKILL)
+    for link in json.loads(namespace.run("ip", "-j", "link")):
+        if link["ifname"] != "lo":
+            namespace.run("ip", "link", "del", link["ifname"], check=False)
+    namespace.run("ip", "addr", "flush", "dev", "lo")
+    namespace.run("ip", "-6", "route", "flush", "table", "main", check=False)
+    namespace.run("nft", "flush", "ruleset")
+    namespace.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
+    for sock in namespace.sockets.iterdir():
+        sock.unlink()
 
 
 @pytest.fixture

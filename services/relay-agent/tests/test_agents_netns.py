@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
-import os
 import re
 import signal
 import socket
@@ -21,7 +19,7 @@ from altnet.common.net import link_mac, link_number
 from support.netns import Namespace
 from support.prober import Prober, Spot
 from support.relays import PLAN, client, document, key_of
-from support.sites import Relay, Site, eventually
+from support.sites import Relay, Site, empty, eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
@@ -79,23 +77,6 @@ def test_a_host_that_was_rebooted_is_back_from_its_cache(site: Site) -> None:
     a.start()
     eventually(lambda: b.reaches(a.address) and a.reaches(b.address), "a did not come back")
     print(f"back {time.monotonic() - began:.2f} s after the start of the agent, interpreter included")
-
-
-def empty(namespace: Namespace) -> None:
-    """What a reboot leaves: nothing."""
-    for pid in namespace.run("ip", "netns", "pids", namespace.name).split():
-        if int(pid) != os.getpid():
-            with contextlib.suppress(ProcessLookupError):  # the lister itself
-                os.kill(int(pid), signal.SIGKILL)
-    for link in json.loads(namespace.run("ip", "-j", "link")):
-        if link["ifname"] != "lo":
-            namespace.run("ip", "link", "del", link["ifname"], check=False)
-    namespace.run("ip", "addr", "flush", "dev", "lo")
-    namespace.run("ip", "-6", "route", "flush", "table", "main", check=False)
-    namespace.run("nft", "flush", "ruleset")
-    namespace.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
-    for sock in namespace.sockets.iterdir():
-        sock.unlink()
 
 
 def test_down_removes_what_is_the_agents_and_nothing_of_the_operators(site: Site) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
+from altnet.common.contracts.desired import RelayDocument, RelayState
 from altnet.common.contracts.routing import Engine
-from support.netns import Namespace
+from altnet.relay_agent.settings import AgentSettings
+from support.netns import Namespace, processes
 from support.prober import Prober, Spot
-from support.sites import Relay, Site, eventually
+from support.relays import PLAN, document, entry, relay_id
+from support.sites import Relay, Site, empty, eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
@@ -97,3 +102,220 @@ def test_bird_is_killed_and_is_back_without_a_packet_lost(site: Site) -> None:
         verdicts = to_it.finish(), past_it.finish()
     assert [verdict.lost for verdict in verdicts] == [0, 0], verdicts
     assert bird_of(b) != pid
+
+
+def test_the_host_is_rebooted_and_routes_come_from_the_cache(site: Site) -> None:
+    a, b, _ = triangle(site)
+    a.kill()
+    empty(a.namespace)
+    site.attach(a.namespace, "a", "fd00:99::1")
+    a.start()
+    eventually(lambda: established(a, 2) and a.reaches(b.address) and b.reaches(a.address), "a did not come back")
+
+
+def test_a_relay_that_announces_anothers_prefix_is_refused_by_all(site: Site) -> None:
+    a, b, c = triangle(site)
+    other, mine = str(PLAN.client_prefix(3)), "fd77::/48"
+    table = str(AgentSettings().origin_table)
+    # b was taken over: it says that it has c's clients, c itself, a default route, locators, and a site of nobody's.
+    b.kill()
+    rogue = b.state_dir / "rogue.conf"
+    text = (b.state_dir / "bird" / "bird.conf").read_text()
+    rogue.write_text(re.sub(r"filter mesh_out6 {.*?\n}", "filter mesh_out6 { accept; }", text, flags=re.DOTALL))
+    b.namespace.run("birdc", "-s", str(b.state_dir / "bird" / "bird.ctl"), f'configure "{rogue}"')
+    stolen = [other, f"{c.address}/128", "::/0", f"{PLAN.locator(1)}/128", mine, f"{PLAN.client_prefix(3)[9]}/128"]
+    for prefix in stolen:
+        b.namespace.run("ip", "-6", "route", "add", "blackhole", prefix, "table", table, "proto", "186")
+    eventually(lambda: refused(a, "b") >= 6 and refused(c, "b") >= 6, "nobody refused anything")
+    assert next_hop(a, c.address) == "altl3"
+    assert next_hop(a, str(PLAN.client_prefix(3)[9])) == "altl3"
+    assert a.namespace.run("ip", "-6", "route", "show", mine).strip() == ""
+    code, said = a.ask("show", "routes", "--to", str(PLAN.client_prefix(3)[9]))
+    assert code == 0
+    first = said["routes"][0]
+    assert (first["used"], first["next_hops"][0]["relay"], first["why"]) == (True, relay_id("c"), "the only route")
+    assert a.reaches(c.address)
+
+
+def refused(relay: Relay, neighbour: str) -> int:
+    status = relay.status()
+    if status is None or status.routing is None:
+        return 0
+    return sum(one.refused for one in status.routing.sessions if one.neighbour == relay_id(neighbour))
+
+
+def test_a_drained_relay_carries_no_transit_and_no_packet_is_lost(site: Site) -> None:
+    """a - b - d and a - c - d, with b the cheaper way until it is drained."""
+    names = {name: site.add(name, slot, routing=Engine.BIRD) for slot, name in enumerate("abcd", 1)}
+    a, b, _, d = names.values()
+    cheap, dear = '{"b": 2000}', '{"c": 9000}'
+    a.settings["LINK_COSTS"] = d.settings["LINK_COSTS"] = json.dumps(json.loads(cheap) | json.loads(dear))
+    ring = {"a": ("b", "c"), "b": ("a", "d"), "c": ("a", "d"), "d": ("b", "c")}
+    documents = {name: linked(name, 1, *ring[name]) for name in names}
+    site.start(**documents)
+    eventually(lambda: all(established(one, 2) for one in names.values()), "no sessions")
+    eventually(lambda: next_hop(a, d.address) == "altl2" and next_hop(d, a.address) == "altl2", "not over b")
+    eventually(site.all_reach, "not everybody reaches everybody")
+    with Prober(Spot(a.namespace, a.address), Spot(d.namespace, d.address), interval=0.01) as prober:
+        drained = entry("b", 2, endpoints=("[fd00:99::2]:51820",), routing=Engine.BIRD, state=RelayState.DRAINING)
+        site.paper.put(drained)
+        for relay in names.values():
+            relay.kill(signal.SIGTERM)
+            relay.write(site.paper, documents[relay.name])
+            relay.start()
+        eventually(lambda: next_hop(a, d.address) == "altl3" and next_hop(d, a.address) == "altl3", "not over c")
+        time.sleep(0.5)
+        verdict = prober.finish()
+    assert verdict.lost == 0, verdict
+    assert a.reaches(b.address), "what is its own is still reached"
+    assert d.reaches(str(PLAN.access_address(2)))
+
+
+def linked(name: str, generation: int, *others: str) -> RelayDocument:
+    return document(name, generation, links=tuple(sorted(relay_id(other) for other in others)))
+
+
+def test_two_cheap_hops_beat_one_dear_hop_and_load_is_shared_over_equal_paths(site: Site) -> None:
+    """a and d: a direct link of 100 ms, and two ways of 10 + 10 ms, over b and over c."""
+    names = {name: site.add(name, slot, routing=Engine.BIRD) for slot, name in enumerate("abcd", 1)}
+    a, _, _, d = names.values()
+    for relay in names.values():
+        dear = {"a": "d", "d": "a"}.get(relay.name, "")
+        costs = {other: 100_000 if other == dear else 10_000 for other in names if other != relay.name}
+        relay.settings["LINK_COSTS"] = json.dumps(costs)
+    site.start()
+    eventually(lambda: all(established(one, 3) for one in names.values()), "no sessions")
+
+    def over_both() -> bool:
+        shown = a.namespace.run("ip", "-6", "route", "show", d.address)
+        return "altl2" in shown and "altl3" in shown and "altl4" not in shown
+
+    eventually(over_both, "a does not share load over b and c")
+    _, said = a.ask("show", "routes", "--to", d.address)
+    used = [view for view in said["routes"] if view["used"]]
+    assert sorted(view["next_hops"][0]["relay"] for view in used) == [relay_id("b"), relay_id("c")]
+    assert {view["cost"] for view in said["routes"]} > {100_000}
+    eventually(lambda: a.reaches(d.address) and d.reaches(a.address), "a and d do not reach each other")
+
+
+def test_what_a_relay_originates_comes_and_goes_without_a_new_configuration(site: Site) -> None:
+    site_prefixes = ("10.7.0.0/16", "fd77::/48")
+    a, b = (site.add(name, slot, routing=Engine.BIRD) for slot, name in enumerate("ab", 1))
+    site.paper.put(
+        entry("b", 2, endpoints=("[fd00:99::2]:51820",), routing=Engine.BIRD, origins=site_prefixes),
+    )
+    site.start()
+    eventually(lambda: established(a, 1), "no session")
+
+    def has(prefix: str) -> bool:
+        family = "-4" if "." in prefix else "-6"
+        return "altl2" in a.namespace.run("ip", family, "route", "show", prefix)
+
+    eventually(lambda: all(has(prefix) for prefix in site_prefixes), "the site's prefixes are not there")
+    b.namespace.run("ip", "addr", "add", "10.7.0.1/32", "dev", "lo")
+    b.namespace.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    mark = configuration(b)
+    table = str(AgentSettings().origin_table)
+    b.namespace.run("ip", "-6", "route", "del", "blackhole", "fd77::/48", "table", table)
+    eventually(lambda: not has("fd77::/48"), "a withdrawn prefix stays")
+    b.namespace.run("ip", "-6", "route", "add", "blackhole", "fd77::/48", "table", table, "proto", "186")
+    eventually(lambda: has("fd77::/48"), "a prefix that is back is not told")
+    assert configuration(b) == mark
+
+
+def configuration(relay: Relay) -> str:
+    code, said = relay.ask("show", "bird")
+    assert code == 0
+    return str(said["mark"])
+
+
+def test_without_bird_static_routes_stand_in_and_it_is_said(site: Site) -> None:
+    a, b = site.add("a", 1), site.add("b", 2, routing=Engine.BIRD)
+    a.settings["BIRD_PROGRAM"] = "/nowhere/bird"
+    site.start()
+    eventually(site.all_reach, "a and b do not reach each other")
+    status = a.status()
+    assert status is not None
+    assert status.routing is not None
+    assert status.routing.engine is Engine.STATIC
+    assert "not installed" in status.health
+    assert not status.routing.healthy
+    assert "metric 512" in a.namespace.run("ip", "-6", "route", "show", b.address)
+
+
+def test_a_bird_that_cannot_be_started_any_more_gives_way_to_static_routes_and_comes_back(site: Site) -> None:
+    broken = site.directory / "broken"
+    program = site.directory / "bird"
+    program.write_text(f'#!/bin/sh\n[ -e {broken} ] && [ "$1" != --version ] && exit 1\nexec /usr/sbin/bird "$@"\n')
+    program.chmod(0o755)
+    a, b, c = (site.add(name, slot, routing=Engine.BIRD) for slot, name in enumerate("abc", 1))
+    a.settings |= {"BIRD_PROGRAM": str(program), "TIMERS__BIRD_RETRY_MOST": "1"}
+    site.start()
+    eventually(lambda: established(a, 2) and established(b, 2), "no sessions")
+    eventually(site.all_reach, "not everybody reaches everybody")
+
+    with Prober(Spot(a.namespace, a.address), Spot(b.namespace, b.address), interval=0.01) as prober:
+        broken.touch()
+        os.kill(bird_of(a), signal.SIGKILL)
+        eventually(lambda: "metric 512" in a.namespace.run("ip", "-6", "route", "show", b.address), "no static routes")
+        eventually(lambda: a.namespace.run("ip", "-6", "route", "show", "proto", "bird").strip() == "", "left-overs")
+        status = a.status()
+        assert status is not None
+        assert status.routing is not None
+        assert status.routing.engine is Engine.STATIC
+        assert "cannot be kept running" in status.health
+        assert a.reaches(c.address)
+        broken.unlink()
+        eventually(lambda: established(a, 2), "BIRD does not come back")
+        time.sleep(0.5)
+        verdict = prober.finish()
+    assert a.ask("status")[0] == 0
+    assert "metric 512" not in a.namespace.run("ip", "-6", "route", "show", b.address)
+    print(verdict)
+
+
+def test_a_configuration_that_bird_refuses_leaves_the_running_one_and_the_reason_is_told(site: Site) -> None:
+    program, refusing = site.directory / "bird", site.directory / "refusing"
+    script = (
+        f'if [ "$1" = -p ] && [ -e {refusing} ]; then\n  echo "$3:7:1 something that BIRD does not know"; exit 1\nfi\n'
+    )
+    program.write_text(f'#!/bin/sh\n{script}exec /usr/sbin/bird "$@"\n')
+    program.chmod(0o755)
+    a, b = (site.add(name, slot, routing=Engine.BIRD) for slot, name in enumerate("ab", 1))
+    a.settings["BIRD_PROGRAM"] = str(program)
+    site.start()
+    eventually(lambda: established(a, 1), "no session")
+    before = configuration(a)
+    a.kill(signal.SIGTERM)
+    refusing.touch()
+    site.paper.put(entry("z", 9, routing=Engine.BIRD))
+    a.write(site.paper, document("a"))
+    a.start()
+
+    def told() -> bool:
+        status = a.status()
+        return status is not None and "something that BIRD does not know" in status.health
+
+    eventually(told, "nobody says why")
+    status = a.status()
+    assert status is not None
+    assert status.routing is not None
+    assert "line 7" in status.routing.problem
+    assert any(failed["plane"] == "routing" for failed in status.failed)
+    assert configuration(a) == before
+    assert a.reaches(b.address), "the running configuration goes on"
+    refusing.unlink()
+    eventually(lambda: a.settled() and configuration(a) != before, "it was not tried again")
+
+
+def test_down_ends_bird_and_leaves_nothing_of_it(site: Site) -> None:
+    a, _, _ = triangle(site)
+    pid = bird_of(a)
+    a.kill(signal.SIGTERM)
+    assert Path(f"/proc/{pid}").exists()
+    code, said = a.ask("down")
+    assert (code, said["failed"]) == (0, [])
+    assert pid not in processes(a.namespace.name)
+    assert a.namespace.run("ip", "-6", "route", "show", "proto", "bird").strip() == ""
+    assert a.namespace.run("ip", "-6", "route", "show", "table", str(AgentSettings().origin_table), check=False) == ""
+    assert a.ask("down") == (0, {"removed": [], "failed": []}), "twice is once"

@@ -17,10 +17,11 @@ from typing import Any
 
 import msgspec
 from altnet.common import log
+from altnet.common.bus import rpc
 from altnet.common.bus.connect import Bus
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import HostStatus, Versions
-from altnet.common.contracts.routing import Engine, Peering
+from altnet.common.contracts.routing import LEARNED, ROUTES, Engine, Peering, RouteQuery
 from altnet.common.kernel.wireguard import PeerState
 from altnet.relay_agent.bird.answers import Routing
 from altnet.relay_agent.bird.daemon import STATIC, Daemon, Found, Times
@@ -182,6 +183,9 @@ class Agent:
         await self.feed.start()
         if self._bus is not None:
             self._bus.on_connect(self.reporter.on_connect)
+            relay = self.desired.relay
+            await rpc.answer_asks(self._bus, relay, ROUTES, RouteQuery, self.routing.routes)
+            await rpc.answer_asks(self._bus, relay, LEARNED, RouteQuery, self.routing.learned)
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Be the relay until cancelled. `ready` is called when the cache is applied."""
@@ -331,6 +335,7 @@ def make_routing_plane(
         usable=found.engine is Engine.BIRD,
         flush=host.bird_routes.flush,
         has_routes=host.bird_routes.there,
+        settle=timers.bird_settle,
         trust=trust,
         password=password,
     )

@@ -1,4 +1,4 @@
-"""`altnet-agent`: run, enrol, status, plan, down, version.
+"""`altnet-agent`: run, enrol, status, show, plan, down, version.
 
 Never asks a question. Prints for people, or JSON with `--json`; errors go to standard error with field, reason and
 mend. Exit codes: 0 done (for `status`: well), 1 failed, 2 wrong use or settings, 3 no agent runs, 4 the agent runs
@@ -18,10 +18,11 @@ from typing import Final
 import msgspec
 from altnet.common import log
 from altnet.common.clock import SystemClock
+from altnet.common.contracts.routing import RouteQuery, RouteView, SessionStatus
 from altnet.common.errors import AltnetError, Conflict, Invalid, NotFound
 from altnet.common.settings import load
 from altnet.relay_agent import VERSION
-from altnet.relay_agent.control import ask_status
+from altnet.relay_agent.control import ask_learned, ask_routes, ask_status
 from altnet.relay_agent.settings import ENV_PREFIX, AgentSettings
 from altnet.relay_agent.state import DiskState, not_enrolled
 from altnet.relay_agent.status import AgentStatus
@@ -120,6 +121,93 @@ async def _status(settings: AgentSettings, options: argparse.Namespace, _env: Ma
     return OK if status.health == "ok" else UNWELL
 
 
+async def _show(settings: AgentSettings, options: argparse.Namespace, _env: Mapping[str, str]) -> int:
+    match options.what:
+        case "bird":
+            return _show_bird(settings, json=options.json)
+        case "sessions":
+            status = await ask_status(settings.control_path, timeout=settings.timers.control_timeout)
+            routing = status.routing
+            sessions = (*routing.sessions, *routing.peerings) if routing is not None else ()
+            if options.json:
+                _print_json(msgspec.to_builtins(routing))
+            else:
+                print("\n".join(_session_lines(sessions)) or "No sessions: " + _why_none(status))
+        case "learned":
+            await _show_learned(settings, json=options.json)
+        case _:
+            await _show_routes(settings, options)
+    return OK
+
+
+def _show_bird(settings: AgentSettings, *, json: bool) -> int:
+    from altnet.relay_agent.bird.config import mark_of, shown
+
+    path = Path(settings.bird_dir) / "bird.conf"
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise NotFound(
+            "no_bird_config",
+            f"{path}: {error.strerror}.",
+            mend="There is one while an agent with BIRD runs, or was killed: see `altnet-agent status`.",
+        ) from None
+    if json:
+        _print_json({"path": str(path), "mark": mark_of(text), "text": shown(text)})
+    else:
+        print(shown(text), end="")
+    return OK
+
+
+async def _show_routes(settings: AgentSettings, options: argparse.Namespace) -> None:
+    found: list[RouteView] = []
+    query = RouteQuery(to=options.to or "")
+    while True:
+        table = await ask_routes(settings.control_path, query, timeout=settings.timers.control_timeout)
+        found += table.routes
+        if not table.more or not table.routes:
+            break
+        query = msgspec.structs.replace(query, after=table.routes[-1].prefix)
+    if options.json:
+        _print_json({"engine": table.engine, "routes": msgspec.to_builtins(found)})
+        return
+    for route in found:
+        hops = ", ".join(hop.relay or hop.peering or hop.device for hop in route.next_hops) or "-"
+        cost = "-" if route.cost is None else str(route.cost)
+        print(f"{'*' if route.used else ' '} {route.prefix:<36}{hops:<24}{route.source:<12}{cost:>9}  {route.why}")
+
+
+async def _show_learned(settings: AgentSettings, *, json: bool) -> None:
+    table = await ask_learned(settings.control_path, timeout=settings.timers.control_timeout)
+    if json:
+        _print_json(msgspec.to_builtins(table))
+        return
+    for route in table.learned:
+        path = " ".join(map(str, route.as_path))
+        rest = " ".join((f"via {route.next_hop}", *route.communities))
+        print(f"+ {route.prefix:<36}{route.peering:<24}{path}  {rest}")
+    for refused in table.refused:
+        path = " ".join(map(str, refused.as_path))
+        print(f"- {refused.prefix:<36}{refused.peering:<24}{path}  {refused.reason}")
+    if (unnamed := table.refused_count - len(table.refused)) > 0:
+        print(f"- and {unnamed} more that are refused")
+    if not table.digest:
+        print("Routers outside have told nothing.")
+
+
+def _why_none(status: AgentStatus) -> str:
+    routing = status.routing
+    return "no routing status." if routing is None else routing.problem or f"the engine is {routing.engine}."
+
+
+def _session_lines(sessions: Sequence[SessionStatus]) -> list[str]:
+    return [
+        f"{one.neighbour}  {one.state}  bfd {one.bfd or '-'}  {one.received} received, {one.refused} refused, "
+        f"{one.sent} sent  cost {one.cost if one.cost is not None else '-'}  {one.problem}".rstrip()
+        for one in sessions
+    ]
+
+
 async def _plan(settings: AgentSettings, options: argparse.Namespace, _env: Mapping[str, str]) -> int:
     from altnet.relay_agent.diff import Update, describe
     from altnet.relay_agent.host import open_host
@@ -170,7 +258,7 @@ async def _down(settings: AgentSettings, options: argparse.Namespace, _env: Mapp
     return FAILED if failed else OK
 
 
-_COMMANDS: Final = {"run": _run, "enrol": _enrol, "status": _status, "plan": _plan, "down": _down}
+_COMMANDS: Final = {"run": _run, "enrol": _enrol, "status": _status, "show": _show, "plan": _plan, "down": _down}
 
 
 def _stopped(settings: AgentSettings) -> AgentStatus:
@@ -215,6 +303,16 @@ def render_status(status: AgentStatus) -> str:
         state = "up" if link.up else "DOWN"
         where = link.endpoint or "no endpoint"
         lines.append(f"  {link.neighbour}  {state}  handshake {age}  rtt {rtt}  loss {loss}  {where}")
+    if (routing := status.routing) is not None:
+        by = f"{routing.engine} {routing.version}".strip()
+        well = "" if routing.healthy else f": {routing.problem}"
+        up = sum(one.state == "established" for one in routing.sessions)
+        lines.append(f"routing   by {by}, {up} of {len(routing.sessions)} sessions, {routing.routes} routes{well}")
+        lines += [f"  {line}" for line in _session_lines(routing.sessions)]
+        if routing.peerings:
+            up = sum(one.state == "established" for one in routing.peerings)
+            lines.append(f"outside   {up} of {len(routing.peerings)} peerings")
+            lines += [f"  {line}" for line in _session_lines(routing.peerings)]
     lines += [f"failed    {it['plane']} {it['object']}: {it['reason']}" for it in status.failed]
     return "\n".join(lines)
 
@@ -260,6 +358,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", parents=[common, joining], help="be this host's agent; enrols first if it has a token")
     commands.add_parser("enrol", parents=[common, joining], help="join a network, once")
     commands.add_parser("status", parents=[common], help="how the running agent is")
+    show = commands.add_parser("show", parents=[common], help="the routing engine: configuration, sessions, routes")
+    show.add_argument("what", choices=("bird", "sessions", "routes", "learned"))
+    show.add_argument("--to", metavar="ADDRESS", help="only routes that packets to it can take")
     commands.add_parser("plan", parents=[common], help="what would be changed on the host now")
     commands.add_parser("down", parents=[common], help="undo everything that the agent did to the host")
     commands.add_parser("version", parents=[common], help="the agent's version")

@@ -118,7 +118,12 @@ async def _live(settings: AgentSettings, *, state: DiskState, host: Host, clock:
         systemd.tell("READY=1", f"STATUS=relay {enrolment.relay.name} ({enrolment.relay.id}), {agent.health()}")
         _log.info("ready", relay=enrolment.relay.id, name=enrolment.relay.name, health=agent.health())
 
-    async with bus, serve(settings.control_path, agent.status, timeout=settings.timers.control_timeout):
+    timeout = settings.timers.control_timeout
+    routing = agent.routing
+    answers = serve(
+        settings.control_path, agent.status, timeout=timeout, routes=routing.routes, learned=routing.learned
+    )
+    async with bus, answers:
         watchdog = asyncio.create_task(systemd.run_watchdog())
         try:
             await agent.run(ready)

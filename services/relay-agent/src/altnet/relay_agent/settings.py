@@ -84,6 +84,8 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     """Before the second try to start a BIRD that died: its neighbours keep its routes meanwhile."""
     bird_retry_most: Seconds = 30.0
     """The longest wait between two tries to start it, and between two tries to leave static routes."""
+    bird_settle: Seconds = 3.0
+    """How long static routes to a neighbour stay while the session that replaces them comes up: twice what it takes."""
     bird_stable: Seconds = 10.0
     """For how long it has to live before an earlier death is forgotten."""
 

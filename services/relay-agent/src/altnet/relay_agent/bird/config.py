@@ -55,6 +55,7 @@ SHORTEST: Final = {4: 8, 6: 16}
 
 _LEDGER: Final = "#= "
 _MARK: Final = re.compile(r'^define ALTNET_MARK = "([0-9a-f]{32})";$', re.MULTILINE)
+_COST: Final = re.compile(r"^protocol bgp m(\d+) \{.*?; cost (\d+);", re.MULTILINE | re.DOTALL)
 _PASSWORD: Final = re.compile(r'(password\s+)"[^"]*"')
 
 
@@ -99,6 +100,11 @@ def pieces_in(text: str) -> dict[Hashable, str]:
             key, digest = json.loads(line.removeprefix(_LEDGER))
             found[tuple(key) if isinstance(key, list) else key] = digest
     return found
+
+
+def costs_in(text: str) -> dict[int, int]:
+    """The costs of links in a configuration, by slot."""
+    return {int(slot): int(cost) for slot, cost in _COST.findall(text)}
 
 
 def piece_hash(piece: object) -> str:

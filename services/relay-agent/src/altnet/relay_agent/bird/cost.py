@@ -20,6 +20,7 @@ FIRST: Final = 1000
 """Microseconds; links below it are all equal: a rack's worth of differences is not worth a detour."""
 LAST_STEP: Final = 50
 """About 70 s: beyond it nothing is told apart."""
+_STEPS: Final = range(LAST_STEP + 1)
 HOP: Final = 500
 """Microseconds that a relay adds by decrypting and encrypting; it makes the shorter of two equal ways win."""
 HOLD: Final = 10.0
@@ -61,6 +62,12 @@ def _step(rtt: float) -> int:
 
 
 UNKNOWN_COST: Final = LinkCost().cost
+
+
+def remembered(cost: int | None) -> LinkCost:
+    """What gave a cost before this process began, so that a restart of the agent moves no traffic."""
+    every = (LinkCost(step=step, loss_class=number) for number in range(len(LOSS_CLASSES) + 1) for step in _STEPS)
+    return next((known for known in every if known.cost == cost), LinkCost())
 
 
 def observe(known: LinkCost, *, rtt: float | None, loss: float | None, now: float) -> LinkCost:

@@ -147,12 +147,15 @@ class Daemon:
         if status != 0:
             raise _refused(said)
 
-    async def start(self, *, recover: bool) -> None:
-        """Start it with the checked candidate, or with the one in use. `recover` keeps the kernel's routes until the
-        neighbours have told theirs. Raises `ConfigRefused`, `Unavailable` (`bird_unavailable`).
+    async def start(self, *, recover: bool, candidate: bool = True) -> None:
+        """Start it with the checked candidate, or with the configuration in use where there is, or shall be, none.
+
+        `recover` keeps the kernel's routes until the neighbours have told theirs. Raises `ConfigRefused`,
+        `Unavailable` (`bird_unavailable`).
         """
         self.prepare()
-        self.keep()
+        if candidate:
+            self.keep()
         options = ["-c", str(self.config), "-s", str(self.socket), "-P", str(self._pid), *(["-R"] if recover else [])]
         status, said = await _run(self._program, *options, deadline=self._times.start)
         if status != 0:
@@ -177,12 +180,25 @@ class Daemon:
                 await control.ask("configure undo")
                 raise bird_unavailable(f"BIRD runs another configuration than it was given ({told or 'no mark'}).")
             await control.ask("configure confirm")
-            self.candidate.replace(self.config)
+            self.keep()
             if reload_routes:
                 await control.ask('reload in "m*"')
 
+    def text(self) -> str:
+        """The configuration in use, as it was written; empty if there is none."""
+        try:
+            return self.config.read_text()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    async def adopt(self) -> None:
+        """The checked candidate is what runs already. If whoever gave it died before the look, it stays now."""
+        async with await self.connect() as control:
+            await control.ask("configure confirm")
+        self.keep()
+
     def keep(self) -> None:
-        """The checked candidate is what runs already."""
+        """The checked candidate is what runs."""
         if self.candidate.exists():
             self.candidate.replace(self.config)
 

@@ -98,7 +98,10 @@ def _reason(route: KnownRoute) -> str:
 
 def _rank(route: KnownRoute) -> int:
     code = _code(route)
-    return _WORST.index(Refusal(code)) if code in _WORST else len(_WORST)
+    if code in _WORST:
+        return _WORST.index(Refusal(code))
+    # Last what is our own word: many routers send it back.
+    return len(_WORST) + (code == Refusal.PATH_LOOP)
 
 
 def _communities(attributes: Mapping[str, str]) -> tuple[str, ...]:

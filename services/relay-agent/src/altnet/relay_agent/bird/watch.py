@@ -18,8 +18,9 @@ from altnet.common import log
 from altnet.common.clock import Clock
 from altnet.common.contracts.routing import Engine, Peering
 from altnet.common.errors import AltnetError
-from altnet.relay_agent.bird.cost import LinkCost, observe
+from altnet.relay_agent.bird.cost import LinkCost, observe, remembered
 from altnet.relay_agent.bird.daemon import Daemon
+from altnet.relay_agent.bird.pieces import RoutingHost
 from altnet.relay_agent.probe import Quality
 from altnet.relay_agent.settings import Timers
 
@@ -35,8 +36,12 @@ class Plane(Protocol):
     problem: str
     failed_starts: int
     changed: asyncio.Event
+    costs: dict[int, int]
     daemon: Daemon | None
     usable: bool
+
+    @property
+    def host(self) -> RoutingHost | None: ...
 
     @property
     def sessions(self) -> Mapping[int, str]: ...
@@ -122,8 +127,11 @@ class Watch:
                 return
         except AltnetError as error:
             _log.warning("BIRD was not started", reason=str(error))
-        # Not wanted yet, or it would not start: whoever wants or mends it says so.
         self._plane.changed.clear()
+        if self._plane.host is None:
+            self._deaths = 0  # it was ended, not lost
+            await self._plane.changed.wait()
+            return
         wait = min(self._timers.bird_retry_most, self._timers.bird_retry_first * 2**self._failures)
         try:
             async with asyncio.timeout(wait):
@@ -158,9 +166,9 @@ class Watch:
         if not sessions:
             return
         known: dict[str, LinkCost] = {}
-        for relay in sessions.values():
+        for slot, relay in sessions.items():
             quality = self._quality(relay)
-            known[relay] = self._known.get(relay, LinkCost())
+            known[relay] = self._known.get(relay) or remembered(self._plane.costs.get(slot))
             if quality is not None:
                 known[relay] = observe(known[relay], rtt=quality.rtt, loss=quality.loss, now=now)
         self._known = known

@@ -11,21 +11,26 @@ the BIRD that runs tells the mark of a configuration with that piece in it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, Final
 
 from altnet.common import log
 from altnet.common.contracts.routing import Peering
 from altnet.common.errors import AltnetError, Invalid
-from altnet.relay_agent.bird.config import Config, mark_of, piece_hash, pieces_in, render
+from altnet.relay_agent.bird.config import Config, costs_in, mark_of, piece_hash, pieces_in, render, session_name
 from altnet.relay_agent.bird.control import bird_unavailable
 from altnet.relay_agent.bird.daemon import INSTALL, ConfigRefused, Daemon
 from altnet.relay_agent.bird.pieces import HOST_KEY, RoutingHost, RoutingRelay
+from altnet.relay_agent.bird.state import protocols
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.planes import Failures
 from altnet.relay_agent.view import ROUTING, Key
 
 _log = log.get(__name__)
+
+_SETTLE_PACE: Final = 0.05
+"""Seconds between two looks whether a session is up."""
 
 _UNKNOWN: Final = "unknown"
 """Of a BIRD that runs and that this process has told nothing yet."""
@@ -35,8 +40,8 @@ class RoutingPlane:
     """One BIRD. `usable` off: this host has none that can be started, and pieces for it fail. `daemon` None: a host
     without a directory, where there is never one to be ended either.
 
-    `flush` takes BIRD's routes off the kernel. `trust` believes the configuration file's word of what it holds: for
-    looking, not for doing.
+    `flush` takes BIRD's routes off the kernel. `settle`: seconds that a session may take to stand in for static routes.
+    `trust` believes the configuration file's word of what it holds: for looking, not for doing.
     """
 
     name = ROUTING
@@ -48,6 +53,7 @@ class RoutingPlane:
         usable: bool,
         flush: Callable[[], Awaitable[int]],
         has_routes: Callable[[], Awaitable[bool]],
+        settle: float = 0.0,
         trust: bool = False,
         password: Callable[[Peering], str] = lambda _peering: "",
     ) -> None:
@@ -56,6 +62,7 @@ class RoutingPlane:
         self.usable = usable and daemon is not None
         self._flush = flush
         self._has_routes = has_routes
+        self._settle_time = settle
         self._trust = trust
         self._password = password
         self._turn = asyncio.Lock()
@@ -65,7 +72,8 @@ class RoutingPlane:
         self._applied: Config | None = None
         self._holds: dict[Key, Any] = {}
         """The pieces of `_applied`."""
-        self._costs: dict[int, int] = {}
+        self.costs: dict[int, int] = {}
+        """Of links by slot, microseconds; those of a BIRD that was adopted are kept until they are measured."""
         self.problem = ""
         """Why BIRD is not as it should be."""
         self.failed_starts = 0
@@ -117,6 +125,7 @@ class RoutingPlane:
         return bool(have == (piece_hash(want) if self._trust else want))
 
     async def update(self, operations: Sequence[Update]) -> Failures:
+        """Make BIRD so. Where static routes to a relay are about to go, wait a little for its session."""
         async with self._turn:
             for operation in operations:
                 self._refused.pop(operation.key, None)
@@ -127,6 +136,7 @@ class RoutingPlane:
                 self._say(str(error))
                 return dict.fromkeys((operation.key for operation in operations), error)
             asked = {operation.key for operation in operations}
+            await self._settle([it.want.slot for it in operations if _takes_over(it) and it.key not in self._refused])
             return {key: error for key, error in self._refused.items() if key in asked}
 
     async def delete(self, operations: Sequence[Delete]) -> Failures:
@@ -144,9 +154,9 @@ class RoutingPlane:
     async def set_costs(self, costs: Mapping[int, int]) -> None:
         """Costs of links by slot, microseconds. Raises what BIRD says."""
         async with self._turn:
-            if self._costs == dict(costs):
+            if self.costs == dict(costs):
                 return
-            self._costs = dict(costs)
+            self.costs = dict(costs)
             if self._applied is not None and HOST_KEY in self._wanted:
                 await self._apply()
 
@@ -180,6 +190,20 @@ class RoutingPlane:
             self.failed_starts = 0
             return True
 
+    async def _settle(self, slots: Sequence[int]) -> None:
+        """Return once the sessions are up and their routes are in, or after `settle` seconds."""
+        daemon = self.daemon
+        if not slots or daemon is None:
+            return
+        with contextlib.suppress(TimeoutError, AltnetError):
+            async with asyncio.timeout(self._settle_time), await daemon.connect() as control:
+                while True:
+                    known = protocols(await control.ask('show protocols all "m*"'))
+                    up = [known.get(session_name(slot)) for slot in slots]
+                    if all(one is not None and one.info.startswith("Established") and one.imported for one in up):
+                        return
+                    await asyncio.sleep(_SETTLE_PACE)
+
     def _replace(self, key: Key, piece: Any) -> None:
         if isinstance(piece, RoutingRelay):
             # A slot that went to another relay: the old one's piece is deleted later, and must not be in the way.
@@ -198,27 +222,33 @@ class RoutingPlane:
             return
         if daemon is None or not self.usable:
             raise bird_unavailable("this host has no BIRD.", mend=INSTALL)
-        config = await self._checked(daemon)
         running = await daemon.mark()
+        if self._applied is None and running and not self.costs:
+            self.costs = costs_in(daemon.text())
+        try:
+            config = await self._checked(daemon, running)
+        except AltnetError:
+            if running is None:
+                await self._start(daemon, candidate=False)  # with what it had: better than none at all
+            raise
         if running is None:
             await self._start(daemon)
         elif running != config.mark:
             before = self._applied
             await daemon.configure(config.mark, reload_routes=before is None or before.rights != config.rights)
         else:
-            daemon.keep()
+            await daemon.adopt()
         self._applied = config
         self._holds = {key: piece for key, piece in self._wanted.items() if key not in self._refused}
         reasons = [f"{key}: {error}" for key, error in self._refused.items()]
         self._say("; ".join(reasons))
-        if running is None:
-            self.changed.set()
 
-    async def _checked(self, daemon: Daemon) -> Config:
+    async def _checked(self, daemon: Daemon, running: str | None) -> Config:
         """The configuration of all pieces that BIRD takes; those that it does not are in `_refused`."""
         while True:
             config = self._render(daemon)
-            if self._applied is not None and self._applied.mark == config.mark and not daemon.candidate.exists():
+            known = self._applied is not None and self._applied.mark == config.mark == mark_of(daemon.text())
+            if known and running in (None, config.mark):
                 return config
             try:
                 await daemon.check(config.text)
@@ -248,16 +278,18 @@ class RoutingPlane:
             relays=relays,
             peerings=peerings,
             passwords=passwords,
-            costs=self._costs,
+            costs=self.costs,
             log_file=str(daemon.log),
         )
 
-    async def _start(self, daemon: Daemon) -> None:
+    async def _start(self, daemon: Daemon, *, candidate: bool = True) -> None:
         try:
-            await daemon.start(recover=await self._has_routes())
+            await daemon.start(recover=await self._has_routes(), candidate=candidate)
         except AltnetError:
             self.failed_starts += 1
             raise
+        self.failed_starts = 0
+        self.changed.set()
 
     async def _remove(self) -> None:
         """End BIRD and take away what it left."""
@@ -278,8 +310,13 @@ class RoutingPlane:
 
 def _told(daemon: Daemon, running: str) -> Mapping[Key, Any]:
     """What the configuration file says that it holds, if it is the one that runs."""
-    try:
-        text = daemon.config.read_text()
-    except OSError:
-        return {HOST_KEY: _UNKNOWN}
-    return pieces_in(text) if mark_of(text) == running else {HOST_KEY: _UNKNOWN}
+    text = daemon.text()
+    return pieces_in(text) if running and mark_of(text) == running else {HOST_KEY: _UNKNOWN}
+
+
+def _takes_over(operation: Update) -> bool:
+    """Whether a session takes the place of static routes."""
+    had, want = operation.have, operation.want
+    if not isinstance(had, RoutingRelay) or not isinstance(want, RoutingRelay):
+        return False
+    return want.session and not had.session
