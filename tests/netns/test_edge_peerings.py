@@ -328,12 +328,17 @@ def test_ipv4_goes_over_an_ipv6_session(edge: Making, kind: str) -> None:
 
 def test_paths_are_looked_at_and_the_mesh_keeps_its_numbers_to_itself(edge: Making) -> None:
     long = " ".join(str(number) for number in range(1, 65))
+    tags = (
+        "bgp_community.add((65535, 65281))",
+        "bgp_community.add((65010, 7))",
+        "bgp_large_community.add((4200000000, 1, 1))",
+        "bgp_large_community.add((64999, 8, 9))",
+    )
     told = [
         f"fd77:1::/48 {asn(7)}",
         f"fd77:2::/48 {long}",
         "fd77:3::/48 23456 64999",
-        "fd77:4::/48 64999 64998 { bgp_community.add((65535, 65281)); bgp_community.add((65010, 7));"
-        " bgp_large_community.add((4200000000, 1, 1)); bgp_large_community.add((64999, 8, 9)); }",
+        "fd77:4::/48 64999 64998 { " + "".join(f"{one}; " for one in tags) + "}",
         "fd77:5::/48 { bgp_community.add((65535, 65282)); }",
     ]
 

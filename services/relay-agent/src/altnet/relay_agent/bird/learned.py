@@ -148,9 +148,7 @@ def _problem(peering: Peering, known: ProtocolState, state: str, trouble: str, b
     said = [trouble] if trouble else []
     if "Route limit" in trouble or known.limits & {"import", "receive"}:
         most = peering.import_limit
-        said = [
-            f"of one family over {most} routes were accepted or {most + MOST_REFUSED} sent: taken down, tried later"
-        ]
+        said = [f"over {most} routes of one family accepted, or {most + MOST_REFUSED} sent: taken down, tried later"]
     if state == "established":
         if "export" in known.limits:
             said.append(f"more than {peering.export_limit} routes are to be announced: the rest is left out")
