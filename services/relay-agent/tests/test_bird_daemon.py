@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -208,6 +209,8 @@ async def test_who_wants_no_bird_is_not_told_of_one() -> None:
 async def test_whatever_comes_over_the_socket_is_an_answer_or_an_error(
     tmp_path: Path, says: bytes, error: type[Exception]
 ) -> None:
+    over = asyncio.Event()
+
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         greeting, newline, rest = says.partition(b"\n")
         writer.write(greeting + newline)
@@ -215,9 +218,13 @@ async def test_whatever_comes_over_the_socket_is_an_answer_or_an_error(
             await reader.readline()
         writer.write(rest)
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        over.set()
 
     path = tmp_path / "ctl"
     async with await asyncio.start_unix_server(talk, path):
         with pytest.raises(error):
             async with await connect(path, deadline=1.0) as control:
                 await control.ask("show status")
+        await over.wait()

@@ -100,11 +100,13 @@ async def test_bgp_and_bfd_are_for_links_alone_where_bird_runs_and_the_operators
     await rig.fetch()
     context = rig.agent.wanted.context
     assert context is not None
-    without = render(context, probe_port=51898, outside=(), own=()).text
-    with_bird = render(dataclasses.replace(context, bird=True), probe_port=51898, outside=(), own=()).text
+    without = render(context, probe_port=51898, attach_port=51897, outside=(), own=(), pairs=()).text
+    with_bird = render(
+        dataclasses.replace(context, bird=True), probe_port=51898, attach_port=51897, outside=(), own=(), pairs=()
+    ).text
     assert "179" not in without
     assert 'tcp dport 179 iifname != { "lo" } iifname != "altl*" counter drop' in with_bird
-    assert 'udp dport { 3784, 3785 } iifname != "altl*" counter drop' in with_bird
+    assert 'udp dport { 3784, 3785, 4784 } iifname != "altl*" counter drop' in with_bird
 
 
 def test_what_a_relay_may_learn_outside_is_let_in_from_links_too() -> None:
@@ -124,6 +126,8 @@ async def test_nft_takes_the_rules_for_bird(inside_netns: Namespace) -> None:
     await rig.fetch()
     context = rig.agent.wanted.context
     assert context is not None
-    text = render(dataclasses.replace(context, bird=True), probe_port=51898, outside=SITES, own=())
+    text = render(
+        dataclasses.replace(context, bird=True), probe_port=51898, attach_port=51897, outside=SITES, own=(), pairs=()
+    )
     await NftTables(timeout=10).replace("altnet", text)
     assert "179" in inside_netns.run("nft", "-n", "list", "chain", "inet", "altnet", "local")

@@ -116,8 +116,11 @@ def test_a_relay_without_a_link_still_has_its_rights() -> None:
 def test_what_is_originated_is_own_address_clients_and_origins_but_no_client_that_is_only_expected() -> None:
     world = World()
     roaming, expected = "fd42:1337:beef:1009::5/128", "fd42:1337:beef:1009::6/128"
-    world.tell(entry("me", 1, routing=Engine.BIRD, origins=(roaming, expected, "10.1.0.0/16", "::/0")))
-    world.give(clients=(client("x", roaming), msgspec.structs.replace(client("y", expected), standby=True)))
+    world.tell(
+        entry("me", 1, routing=Engine.BIRD, origins=(roaming, "10.1.0.0/16", "::/0"), roaming=(expected,)),
+    )
+    standing_by = msgspec.structs.replace(client("y", expected), standby=True, movable=True)
+    world.give(clients=(client("x", roaming), standing_by))
     world.follow()
     assert world.originated == {"fd42:1337:beef::1/128", "fd42:1337:beef:1001::/64", roaming, "10.1.0.0/16"}
 
