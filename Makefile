@@ -22,7 +22,7 @@ define install_packages
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" != 0 ]; then echo "missing Debian packages:" $$missing; echo "as root: apt-get install --no-install-recommends" $$missing; exit 1; fi; \
 	  echo "installing Debian packages:" $$missing; \
-	  apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing >/dev/null; \
+	  deploy/packages/install.sh $$missing; \
 	fi
 endef
 
@@ -127,6 +127,10 @@ sdk: $(VENV)/.dev openapi ## Generate the Python client from docs/openapi
 .PHONY: bench
 bench: setup-dev ## Measure against named alternatives (ONLY=name,… picks some, OUT=file.json keeps them)
 	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
+
+.PHONY: bench-routing
+bench-routing: setup-dev ## Failures, throughput and convergence in the lab, against babeld, yggdrasil, wireguard-go (root)
+	$(BIN)/python -m tests.bench --suite routing $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
 
 .PHONY: clean
 clean: ## Remove what was built (not data)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import inspect
 import json
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from types import FrameType
+from typing import Final, NoReturn
 
 from bench.report import Measure, table
 
@@ -45,10 +48,28 @@ BENCHES: Final[dict[str, tuple[str, ...]]] = {
 }
 """Module `bench_<key>` and what it measures with 1,000 agents."""
 
+ROUTING: Final[dict[str, tuple[str, ...]]] = {
+    "routing_failover": (
+        "failover_dead_relay_gap",
+        "failover_silent_link_gap",
+        "failover_one_way_gap",
+        "drain_lost",
+        "agent_restart_lost",
+        "bird_restart_lost",
+        "control_plane_dead_lost",
+        "high_loss_lost",
+    ),
+    "routing_throughput": ("throughput_1_hop", "throughput_3_hops"),
+    "routing_converge": ("converge_8_relays", "converge_16_relays", "converge_32_relays", "memory_32_relays"),
+}
+"""The same for routing: minutes on namespaces, so it is a suite of its own (`--suite routing`)."""
+SUITES: Final = {"main": BENCHES, "routing": ROUTING}
+
 
 def main() -> None:
     arguments = _parse()
-    chosen = _chosen(arguments.only)
+    signal.signal(signal.SIGTERM, _end)  # so that what a bench has built is removed
+    chosen = _chosen(arguments.only, SUITES[arguments.suite])
     measures: dict[str, Measure] = {}
     failed = []
     for name in chosen:
@@ -56,7 +77,8 @@ def main() -> None:
         module = importlib.import_module(f"bench.bench_{name}")
         begin = time.monotonic()
         try:
-            measures |= asyncio.run(module.run(_say, scale=arguments.scale))
+            found = module.run(_say, scale=arguments.scale)
+            measures |= asyncio.run(found) if inspect.iscoroutine(found) else found
         except Exception as error:
             failed.append(name)
             _say(f"   failed: {error!r}")
@@ -72,7 +94,8 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure Altnet.")
-    every = ", ".join(BENCHES)
+    every = ", ".join(group for suite in SUITES.values() for group in suite)
+    parser.add_argument("--suite", choices=SUITES, default="main", help="what is measured without --only")
     parser.add_argument("--only", default="", help=f"groups ({every}) or names of measures, with commas")
     parser.add_argument("--out", type=Path, help="write the measures as JSON")
     parser.add_argument("--scale", type=int, default=1000, help="simulated agents, where a bench has some")
@@ -80,15 +103,20 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _chosen(only: str) -> Sequence[str]:
+def _chosen(only: str, suite: Mapping[str, Sequence[str]]) -> Sequence[str]:
     wanted = [word.strip() for word in only.split(",") if word.strip()]
     if not wanted:
-        return list(BENCHES)
+        return list(suite)
+    benches = BENCHES | ROUTING
     for word in wanted:
-        if not any(word == group or word in names for group, names in BENCHES.items()):
-            known = ", ".join(name for group, names in BENCHES.items() for name in (group, *names))
+        if not any(word == group or word in names for group, names in benches.items()):
+            known = ", ".join(name for group, names in benches.items() for name in (group, *names))
             raise SystemExit(f"there is no bench {word}; there are: {known}")
-    return [group for group, names in BENCHES.items() if any(word == group or word in names for word in wanted)]
+    return [group for group, names in benches.items() if any(word == group or word in names for word in wanted)]
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _say(text: str) -> None:

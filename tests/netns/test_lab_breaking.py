@@ -167,6 +167,8 @@ def test_killing_what_does_not_run_is_said(lab: Lab) -> None:
         lab.kill("relay1", Target.AGENT)
     with pytest.raises(Conflict, match="no WireGuard process"):
         lab.kill("relay1", Target.WIREGUARD)
+    with pytest.raises(Conflict, match="no BIRD runs on relay1"):
+        lab.kill("relay1", Target.BIRD)
 
 
 def test_killing_wireguard_hits_only_that_hosts_userspace_tunnels(lab: Lab) -> None:

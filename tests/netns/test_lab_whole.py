@@ -131,14 +131,14 @@ def test_a_killed_control_plane_comes_back_at_the_same_address_with_what_it_knew
     assert {relay.name for relay in enrol.open_api(after).relays()} >= {"relay1", "relay2", "relay3"}
 
 
-def test_a_cut_between_two_relays_stops_their_clients_until_it_is_healed(lab: Lab) -> None:
+def test_a_relay_that_is_cut_off_from_all_others_leaves_its_clients_alone_until_it_is_healed(lab: Lab) -> None:
     assert reaches(lab, "client1", "client2", within=30)
 
-    lab.partition(["relay1"], ["relay2"])
+    lab.partition(["relay1"], ["relay2", "relay3"])
     cut_off = not reaches(lab, "client1", "client2", within=3)
     lab.heal()
 
-    assert cut_off, "there is no way round yet: routing comes with BIRD"
+    assert cut_off
     assert reaches(lab, "client1", "client2", within=60)
 
 

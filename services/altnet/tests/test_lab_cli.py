@@ -12,7 +12,8 @@ from altnet.host.lab.cli import app
 from typer.testing import CliRunner
 
 VERBS = (["up"], ["status"], ["exec", "relay1", "--", "true"], ["kill", "relay1"], ["heal"], ["down"],
-         ["partition", "relay1", "relay2"])  # fmt: skip
+         ["partition", "relay1", "relay2"], ["impair", "relay1", "relay2", "--cut"], ["shape", "ring"],
+         ["drain", "relay1"], ["undrain", "relay1"])  # fmt: skip
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_an_error_is_json_when_json_was_asked_for(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    "line", [["up", "--relays", "many"], ["no-such-verb"], ["kill"], ["kill", "x", "--process", "y"]]
+    "line", [["up", "--relays", "many"], ["no-such-verb"], ["kill"], ["kill", "x", "--process", "y"], ["shape", "star"]]
 )
 def test_a_wrong_command_line_ends_with_2(line: list[str]) -> None:
     assert CliRunner().invoke(app, line).exit_code == 2
@@ -58,6 +59,15 @@ def test_a_size_that_cannot_be_ends_with_2_and_names_the_field() -> None:
 
     assert result.exit_code == 2
     assert json.loads(result.stdout)["error"]["field"] == "/routers"
+
+
+@pytest.mark.usefixtures("as_root")
+@pytest.mark.parametrize(("flag", "value"), [("loss", "many"), ("delay", "20")])
+def test_an_impairment_that_cannot_be_read_ends_with_2_and_names_the_field(flag: str, value: str) -> None:
+    result = CliRunner().invoke(app, ["impair", "relay1", "relay2", f"--{flag}", value, "--json"])
+
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["error"]["field"] == f"/{flag}"
 
 
 @pytest.mark.usefixtures("as_root")
@@ -75,7 +85,7 @@ def test_a_lab_larger_than_the_hosts_limits_is_refused_with_the_line_that_mends_
 
 @pytest.mark.usefixtures("as_root")
 def test_there_is_no_lab_to_break_or_heal() -> None:
-    for verb in (["kill", "relay1"], ["heal"], ["partition", "relay1", "relay2"]):
+    for verb in VERBS[3:5] + VERBS[6:]:
         result = CliRunner().invoke(app, verb)
         assert (result.exit_code, "there is no lab nolab" in result.stderr) == (1, True)
 

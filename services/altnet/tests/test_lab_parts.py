@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 import pytest
 from altnet.common.errors import Forbidden, Invalid, Unavailable
 from altnet.common.keys import PrivateKey
 from altnet.host.lab import commands, launcher, render, tuning, tunnel
+from altnet.host.lab.delay import Held, Line, decode, encode
+from altnet.host.lab.delay import commands as delay_commands
 from altnet.host.lab.enrol import with_private_key
-from altnet.host.lab.render import Cut
+from altnet.host.lab.faults import NONE, Cut, Faults, Impairment, Shape, impair, parse_seconds, parse_share, unreached
 from altnet.host.lab.topology import Kind, Spec, plan
+from hypothesis import given
+from hypothesis import strategies as st
 
 KEY = base64.b64encode(b"k" * 32).decode()
 FILE = f"""\
@@ -32,17 +37,115 @@ PersistentKeepalive = 25
 def test_a_cut_drops_both_families_from_the_first_to_the_second_only() -> None:
     topology = plan(Spec())
 
-    text = render.cut_ruleset(topology, [Cut(sources=("relay1", "relay2"), targets=("client1",))])
+    cut = Faults(cuts=(Cut(sources=("relay1", "relay4", "relay2"), targets=("client1",)),))
+    text = render.fault_ruleset(topology, "router1", cut)
 
-    assert (
-        "ip6 saddr { 2001:db8:100:2::/64, 2001:db8:101:2::/64 } ip6 daddr { 2001:db8:101:1::/64 } counter drop" in text
-    )
-    assert "ip saddr { 198.18.0.8/30, 198.18.8.8/30 } ip daddr { 198.18.8.4/30 } counter drop" in text
+    assert 'iifname { "to-relay1", "to-relay4" } ip6 daddr { 2001:db8:101:1::/64 } counter drop' in text
+    assert 'iifname { "to-relay1", "to-relay4" } ip daddr { 198.18.8.4/30 } counter drop' in text
     assert text.count("drop") == 2
+    assert "drop" not in render.fault_ruleset(topology, "router3", cut)
+
+
+def test_loss_is_judged_once_in_the_router_of_the_source() -> None:
+    topology = plan(Spec())
+    faults = Faults(impairments=(Impairment(source="relay1", target="relay2", loss=0.3, delay=0.02),))
+
+    texts = {router: render.fault_ruleset(topology, router, faults) for router in ("router1", "router2", "router3")}
+
+    assert texts["router1"].count("numgen random mod 10000 < 3000 counter drop") == 2
+    assert "drop" not in texts["router2"] + texts["router3"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "first", "third"),
+    [(Shape.FULL, (), ()), (Shape.CHAIN, ("relay3", "relay4"), ("relay1",)), (Shape.RING, ("relay3",), ("relay1",))],
+)
+def test_in_a_chain_or_ring_a_relay_reaches_only_its_neighbours(
+    shape: Shape, first: tuple[str, ...], third: tuple[str, ...]
+) -> None:
+    found = unreached(plan(Spec()), shape)
+
+    assert found.get("relay1", ()) == first
+    assert found.get("relay3", ()) == third
+    assert all(one in found[other] for one, others in found.items() for other in others)
+
+
+@pytest.mark.parametrize("shape", list(Shape))
+@pytest.mark.parametrize("relays", [0, 1, 2, 3])
+def test_three_relays_and_fewer_are_neighbours_in_a_ring(shape: Shape, relays: int) -> None:
+    found = unreached(plan(Spec(relays=relays)), shape)
+
+    assert found == ({"relay1": ("relay3",), "relay3": ("relay1",)} if (shape, relays) == (Shape.CHAIN, 3) else {})
+
+
+def test_a_path_has_one_impairment_and_one_that_does_nothing_takes_it_away() -> None:
+    slow = Impairment(source="relay1", target="relay2", delay=0.02)
+    other = Impairment(source="relay2", target="relay1", loss=0.5)
+
+    both = impair(impair((), [slow]), [other])
+
+    assert both == (slow, other)
+    assert impair(both, [Impairment(source="relay1", target="relay2", cut=True)])[1].cut
+    assert impair(both, [Impairment(source="relay1", target="relay2")]) == (other,)
+
+
+@pytest.mark.parametrize(
+    ("code", "attempt"),
+    [
+        ("bad_loss", lambda: parse_share("30")),
+        ("bad_loss", lambda: parse_share("-3%")),
+        ("bad_loss", lambda: Impairment(source="a", target="b", loss=parse_share("101%"))),
+        ("bad_delay", lambda: parse_seconds("20")),
+        ("bad_delay", lambda: parse_seconds("1h")),
+        ("bad_delay", lambda: Impairment(source="a", target="b", delay=11)),
+        ("cut_and_more", lambda: Impairment(source="a", target="b", cut=True, delay=1)),
+    ],
+)
+def test_an_impairment_that_cannot_be_is_refused_with_its_field(code: str, attempt: Callable[[], object]) -> None:
+    with pytest.raises(Invalid) as refused:
+        attempt()
+
+    assert (refused.value.code, bool(refused.value.field), bool(refused.value.mend)) == (code, True, True)
+
+
+def test_shares_and_times_are_read_as_people_write_them() -> None:
+    assert (parse_share("30%"), parse_share("0.5 %"), parse_seconds("20ms"), parse_seconds("1.5s")) == (
+        0.3,
+        0.005,
+        0.02,
+        1.5,
+    )
+
+
+@given(st.lists(st.tuples(st.binary(min_size=1, max_size=4), st.floats(0, 1))), st.integers(1, 8))
+def test_a_delay_line_gives_back_in_order_not_before_their_time_and_never_holds_more_than_its_bound(
+    arrivals: list[tuple[bytes, float]], most: int
+) -> None:
+    held, now, taken, given_back = Held(0.5, most=most), 0.0, [], []
+    for packet, pause in arrivals:
+        now += pause
+        given_back += held.give(now)
+        before = held.lost
+        held.take(packet, now)
+        if held.lost == before:
+            taken.append((now, packet))
+        assert len(taken) - len(given_back) <= most
+        assert all(at + 0.5 <= now for at, _ in taken[: len(given_back)])
+    given_back += held.give(now + 0.5)
+
+    assert given_back == [packet for _, packet in taken]
+    assert held.due() is None
+
+
+def test_a_delay_lines_command_line_reads_back_as_it_was_written() -> None:
+    lines = [Line(arrives="to-relay1", targets=("2001:db8::/64", "198.18.0.0/30"), delay=0.02)]
+
+    assert decode(encode(lines)) == lines
+    assert "rule add pref 1000 iif to-relay1 to 198.18.0.0/30 lookup 1000" in delay_commands(lines, 4)
 
 
 def test_a_ruleset_replaces_the_one_before_as_a_whole() -> None:
-    text = render.cut_ruleset(plan(Spec()), [])
+    text = render.fault_ruleset(plan(Spec()), "router1", NONE)
 
     assert text.startswith("table inet altnet_lab {}\ndelete table inet altnet_lab\ntable inet altnet_lab {")
     assert "drop" not in text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from altnet.common.errors import Conflict, Unavailable
-from altnet.host.lab.render import Cut
+from altnet.host.lab.faults import Cut, Impairment, Shape
 from altnet.host.lab.settings import LabSettings
 from altnet.host.lab.state import LabFiles, LabState, Tunnel, Wanted
 from altnet.host.lab.topology import Spec
@@ -23,6 +23,8 @@ def test_a_state_reads_back_as_it_was_written(files: LabFiles) -> None:
         spec=Spec(relays=7),
         absent=("relay2",),
         cuts=(Cut(sources=("relay1",), targets=("relay3",)),),
+        impairments=(Impairment(source="relay1", target="relay2", loss=0.3, delay=0.02),),
+        shape=Shape.RING,
         wanted=(Wanted(host="relay1", name="agent", argv=("x", "y"), env={"A": "b"}),),
         tunnels=(Tunnel(host="client1", config="client1/alt0.conf", client="cli_1"),),
     )

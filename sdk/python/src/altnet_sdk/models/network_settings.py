@@ -29,6 +29,9 @@ class NetworkSettings:
     keepalive: int
     heartbeat: float
     probe: float
+    bfd_interval: float
+    bfd_multiplier: int
+    restart_time: int
 
 
 
@@ -45,6 +48,12 @@ class NetworkSettings:
 
         probe = self.probe
 
+        bfd_interval = self.bfd_interval
+
+        bfd_multiplier = self.bfd_multiplier
+
+        restart_time = self.restart_time
+
 
         field_dict: dict[str, Any] = {}
 
@@ -54,6 +63,9 @@ class NetworkSettings:
             "keepalive": keepalive,
             "heartbeat": heartbeat,
             "probe": probe,
+            "bfd_interval": bfd_interval,
+            "bfd_multiplier": bfd_multiplier,
+            "restart_time": restart_time,
         })
 
         return field_dict
@@ -73,12 +85,21 @@ class NetworkSettings:
 
         probe = d.pop("probe")
 
+        bfd_interval = d.pop("bfd_interval")
+
+        bfd_multiplier = d.pop("bfd_multiplier")
+
+        restart_time = d.pop("restart_time")
+
         network_settings = cls(
             mtu=mtu,
             access_mtu=access_mtu,
             keepalive=keepalive,
             heartbeat=heartbeat,
             probe=probe,
+            bfd_interval=bfd_interval,
+            bfd_multiplier=bfd_multiplier,
+            restart_time=restart_time,
         )
 
         return network_settings

@@ -35,6 +35,13 @@ class NetworkSettingsPatch:
     """ Between two status messages of a relay. """
     probe: float | Unset = UNSET
     """ Between two probes of a link. """
+    bfd_interval: float | Unset = UNSET
+    """ Between two signs of life on a link (RFC 5880). A full mesh of n relays sends n(n-1) of them in this time.
+    """
+    bfd_multiplier: int | Unset = UNSET
+    """ How many of them have to be missing until a link counts as dead. """
+    restart_time: int | Unset = UNSET
+    """ For how long routes outlive a neighbour's routing engine. """
 
 
 
@@ -51,6 +58,12 @@ class NetworkSettingsPatch:
 
         probe = self.probe
 
+        bfd_interval = self.bfd_interval
+
+        bfd_multiplier = self.bfd_multiplier
+
+        restart_time = self.restart_time
+
 
         field_dict: dict[str, Any] = {}
 
@@ -66,6 +79,12 @@ class NetworkSettingsPatch:
             field_dict["heartbeat"] = heartbeat
         if probe is not UNSET:
             field_dict["probe"] = probe
+        if bfd_interval is not UNSET:
+            field_dict["bfd_interval"] = bfd_interval
+        if bfd_multiplier is not UNSET:
+            field_dict["bfd_multiplier"] = bfd_multiplier
+        if restart_time is not UNSET:
+            field_dict["restart_time"] = restart_time
 
         return field_dict
 
@@ -84,12 +103,21 @@ class NetworkSettingsPatch:
 
         probe = d.pop("probe", UNSET)
 
+        bfd_interval = d.pop("bfd_interval", UNSET)
+
+        bfd_multiplier = d.pop("bfd_multiplier", UNSET)
+
+        restart_time = d.pop("restart_time", UNSET)
+
         network_settings_patch = cls(
             mtu=mtu,
             access_mtu=access_mtu,
             keepalive=keepalive,
             heartbeat=heartbeat,
             probe=probe,
+            bfd_interval=bfd_interval,
+            bfd_multiplier=bfd_multiplier,
+            restart_time=restart_time,
         )
 
         return network_settings_patch

@@ -16,7 +16,8 @@ from altnet.host.operator import api as operator
 from altnet_sdk.api.changes import get_change
 from altnet_sdk.api.clients import create_client, get_client_config, list_clients
 from altnet_sdk.api.mesh import list_mesh
-from altnet_sdk.api.relays import list_relays
+from altnet_sdk.api.networks import change_network, list_networks
+from altnet_sdk.api.relays import change_relay, list_relays
 from altnet_sdk.api.tokens import create_join_token
 from altnet_sdk.models.change import Change
 from altnet_sdk.models.client_made import ClientMade
@@ -24,7 +25,9 @@ from altnet_sdk.models.client_new import ClientNew
 from altnet_sdk.models.join_token_new import JoinTokenNew
 from altnet_sdk.models.mesh_relay import MeshRelay
 from altnet_sdk.models.network_client import NetworkClient
+from altnet_sdk.models.network_patch import NetworkPatch
 from altnet_sdk.models.relay import Relay
+from altnet_sdk.models.relay_patch import RelayPatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,21 @@ class Api:
         """All relays, by name."""
         with self._open() as api:
             return sorted(api.each(list_relays.sync_detailed), key=lambda relay: str(relay.name))
+
+    def change_state(self, name: str, state: str) -> str:
+        """Give a relay another state, by its name; returns the state that it has then."""
+        with self._open() as api:
+            found = api.find(list_relays.sync_detailed, name, kind="relay")
+            body = RelayPatch.from_dict({"state": state})
+            changed = api.ask(change_relay.sync_detailed, found.id, body=body, if_match=operator.etag(found.version))
+            return str(changed.state)
+
+    def change_settings(self, **settings: float) -> None:
+        """Change what holds for every relay of the lab's network."""
+        with self._open() as api:
+            found = next(iter(api.each(list_networks.sync_detailed)))
+            body = NetworkPatch.from_dict({"settings": settings})
+            api.ask(change_network.sync_detailed, found.id, body=body, if_match=operator.etag(found.version))
 
     def mesh(self) -> list[MeshRelay]:
         """Desired and applied, for each relay."""

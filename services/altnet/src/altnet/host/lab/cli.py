@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
 import typer
 from altnet.common.errors import AltnetError, Invalid
 from altnet.common.settings import load
-from altnet.host.lab import commands, tuning
+from altnet.host.lab import commands, faults, tuning
+from altnet.host.lab.faults import Impairment, Shape
 from altnet.host.lab.lab import Lab, Target
 from altnet.host.lab.settings import LabSettings
 from altnet.host.lab.status import LabStatus
@@ -140,11 +141,13 @@ def kill(
 
 @app.command()
 def heal(
-    hosts: Annotated[list[str] | None, typer.Argument(help="Without any: everything, and all cuts.")] = None,
+    hosts: Annotated[
+        list[str] | None, typer.Argument(help="Without any: everything, all cuts, all impaired paths.")
+    ] = None,
     prefix: Prefix = None,
     json: Json = False,
 ) -> None:
-    """Bring back killed hosts and processes, and take away the cuts that concern them."""
+    """Bring back killed hosts and processes, and take away cuts and impairments that concern them."""
 
     def action() -> Any:
         lab = lab_of(prefix, json=json)
@@ -171,6 +174,56 @@ def partition(
         return {"cuts": cuts} if json else f"cut; to undo all: altnet lab heal ({len(cuts)} directions are cut)"
 
     run(json, action)
+
+
+@app.command()
+def impair(
+    one: Annotated[str, typer.Argument(help="Such as relay1.")],
+    other: Annotated[str, typer.Argument(help="Such as relay2.")],
+    cut: Annotated[bool, typer.Option("--cut", help="Drop everything; links stay up.")] = False,
+    loss: Annotated[str, typer.Option(help="Share of packets that is lost: 30%.")] = "0%",
+    delay: Annotated[str, typer.Option(help="How long each packet takes more: 20ms.")] = "0ms",
+    one_way: Annotated[bool, typer.Option(help="Only from the first to the second.")] = False,
+    prefix: Prefix = None,
+    json: Json = False,
+) -> None:
+    """Make the path between two hosts bad without anybody being told. With no option the path is mended."""
+
+    def action() -> Any:
+        share, seconds = faults.parse_share(loss), faults.parse_seconds(delay)
+        state = lab_of(prefix, json=json).impair(one, other, cut=cut, loss=share, delay=seconds, one_way=one_way)
+        if json:
+            return {"impairments": state.impairments}
+        return "\n".join(impairment_text(path) for path in state.impairments) or "no path is impaired"
+
+    run(json, action)
+
+
+@app.command()
+def shape(
+    form: Annotated[Shape, typer.Argument(help="Who reaches whom over the internet.")],
+    prefix: Prefix = None,
+    json: Json = False,
+) -> None:
+    """Cut the paths between relays so that only neighbours by number reach each other; `full` lets all again."""
+
+    def action() -> Any:
+        state = lab_of(prefix, json=json).shape(form)
+        return {"shape": state.shape} if json else f"the relays form: {state.shape}"
+
+    run(json, action)
+
+
+@app.command()
+def drain(relay: Annotated[str, typer.Argument()], prefix: Prefix = None, json: Json = False) -> None:
+    """Have the registry take a relay out of service: no new clients, no transit."""
+    run(json, lambda: _drained(lab_of(prefix, json=json).drain(relay), relay, json))
+
+
+@app.command()
+def undrain(relay: Annotated[str, typer.Argument()], prefix: Prefix = None, json: Json = False) -> None:
+    """Have the registry put a relay back into service."""
+    run(json, lambda: _drained(lab_of(prefix, json=json).drain(relay, draining=False), relay, json))
 
 
 @app.command()
@@ -206,10 +259,33 @@ def status_text(status: LabStatus) -> str:
     lines = [f"lab {status.prefix}: {status.state}" + (f", API at {status.api}" if status.api else "")]
     for host in status.hosts:
         running = ", ".join(f"{name} {'runs' if pid else 'does not run'}" for name, pid in host["processes"].items())
-        lines.append(f"  {host['name']:<10} {host['state']:<8} {host.get('ipv6', ''):<24} {running}".rstrip())
+        routing = routing_text(host["routing"])
+        lines.append(f"  {host['name']:<10} {host['state']:<8} {host.get('ipv6', ''):<24} {running}{routing}".rstrip())
     lines += [f"  cut: {','.join(cut.sources)} -> {','.join(cut.targets)}" for cut in status.cuts]
+    lines += [f"  {impairment_text(path)}" for path in status.impairments]
+    lines += [f"  shape: {status.shape}"] if status.shape is not Shape.FULL else []
     lines += [f"  missing: {what}" for what in status.missing]
     return "\n".join(lines)
+
+
+def routing_text(routing: Mapping[str, Any] | None) -> str:
+    """What a relay's agent says of its routing, for people."""
+    if routing is None:
+        return ""
+    problem = f" ({routing['problem']})" if routing["problem"] else ""
+    return f", {routing['engine']} {routing['established']} of {routing['sessions']} sessions{problem}"
+
+
+def impairment_text(path: Impairment) -> str:
+    """One impaired path, for people."""
+    what = ["cut"] if path.cut else []
+    what += [f"{path.loss:.4g} of the packets are lost"] if path.loss else []
+    what += [f"{path.delay * 1000:g} ms later"] if path.delay else []
+    return f"impaired: {path.source} -> {path.target}: {', '.join(what)}"
+
+
+def _drained(state: str, relay: str, json: bool) -> Any:
+    return {"relay": relay, "state": state} if json else f"{relay} is {state}"
 
 
 def exec_captured(action: Callable[[], Any]) -> None:

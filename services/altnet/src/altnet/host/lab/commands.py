@@ -17,6 +17,7 @@ PACKAGES = {
     "wg": "wireguard-tools",
     "wireguard-go": "wireguard-go",
     "ping": "iputils-ping",
+    "bird": "bird2",
 }
 """What has to be installed for a lab, by command: Debian's names."""
 

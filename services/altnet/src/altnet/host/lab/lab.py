@@ -1,4 +1,4 @@
-"""The verbs of the lab: up, status, kill, heal, partition, down.
+"""The verbs of the lab: up, status, kill, heal, partition, impair, shape, drain, down.
 
 Each verb reads the state, changes it, and makes the host agree. `up` and `heal` are one thing: converge to what is
 wanted. Whatever a killed command left half-made, the next one mends or removes.
@@ -18,10 +18,11 @@ from enum import StrEnum
 from typing import Final
 
 import msgspec
-from altnet.common.errors import AltnetError, Conflict, Invalid, NotFound
-from altnet.host.lab import commands, enrol, launcher, members, namespaces, network, tunnel
+from altnet.common.errors import AltnetError, Conflict, NotFound
+from altnet.host.lab import commands, delays, enrol, faults, killing, launcher, members, namespaces, network, tunnel
+from altnet.host.lab.delays import DELAY
+from altnet.host.lab.faults import Cut, Impairment, Shape
 from altnet.host.lab.members import AGENT, ALTNET, ControlPlane
-from altnet.host.lab.render import Cut
 from altnet.host.lab.settings import LabSettings
 from altnet.host.lab.state import LabFiles, LabState, Wanted
 from altnet.host.lab.status import LabStatus, look
@@ -37,6 +38,7 @@ class Target(StrEnum):
 
     AGENT = "agent"
     WIREGUARD = "wireguard"
+    BIRD = "bird"
     CONTROL = "control"
     HOST = "host"
 
@@ -63,6 +65,7 @@ class Lab:
             topology = plan(spec)
             self._save(msgspec.structs.replace(state, absent=()))
             self._make_network(topology)
+            self._apply_faults(topology, lock)
             self._restart_wanted(topology, lock)
             if stop == "network":
                 return self._state()
@@ -76,7 +79,10 @@ class Lab:
             return self._state()
 
     def heal(self, names: Sequence[str] = ()) -> LabState:
-        """Bring hosts back: their cables, their processes, no cuts. Without names: everything, and all cuts."""
+        """Bring hosts back: their cables, their processes, no cuts, no impaired paths. Without names: all of them.
+
+        The shape stays: it is how the lab is meant to be.
+        """
         with self.files.locked() as lock:
             state = self._state()
             topology = plan(state.spec)
@@ -85,10 +91,12 @@ class Lab:
                 msgspec.structs.replace(
                     state,
                     absent=tuple(name for name in state.absent if name not in healed),
-                    cuts=() if not names else tuple(cut for cut in state.cuts if not _touches(cut, healed)),
+                    cuts=faults.untouched_cuts(state.cuts, healed) if names else (),
+                    impairments=faults.untouched_paths(state.impairments, healed) if names else (),
                 )
             )
             self._make_network(topology)
+            self._apply_faults(topology, lock)
             self._restart_wanted(topology, lock, only=healed)
         return self._state()
 
@@ -119,39 +127,74 @@ class Lab:
                 raise Conflict("host_is_dead", f"{name} is dead already.", mend=f"`altnet lab heal {name}`")
             if target is None or target is Target.HOST:
                 self._save(msgspec.structs.replace(state, absent=(*state.absent, name)))
-                self._cut_power(host)
+                killing.cut_power(host, self.files)
                 return [name]
+            if target is Target.BIRD:
+                hit = killing.kill_programs(host, "bird", self.files)
+                if not hit:
+                    raise Conflict("not_running", f"no BIRD runs on {host.name}.")
+                return hit
             if target is Target.WIREGUARD:
-                return self._kill_wireguard(host)
-            return self._kill_process(host, AGENT if target is Target.AGENT else ALTNET)
+                hit = killing.kill_programs(host, "wireguard-go", self.files)
+                if not hit:
+                    raise Conflict(
+                        "not_running",
+                        f"no WireGuard process runs on {host.name}; the kernel's own cannot be killed.",
+                    )
+                return hit
+            return killing.kill_process(host, AGENT if target is Target.AGENT else ALTNET, self.files)
 
     def partition(self, one: Sequence[str], other: Sequence[str], *, one_way: bool = False) -> LabState:
         """Drop what goes between two sets of hosts; `one_way` drops only what goes from the first to the second."""
-        with self.files.locked():
+        with self.files.locked() as lock:
             state = self._state()
             topology = plan(state.spec)
-            for name in (*one, *other):
-                if not topology.edge(name):
-                    raise Invalid(
-                        "not_an_edge_host",
-                        f"{name} is a {topology.host(name).kind}; cuts are between relays, clients, homes and control.",
-                        mend="To take a router away: `altnet lab kill`.",
-                    )
-            if both := {str(net) for name in one for net in topology.edge(name)} & {
-                str(net) for name in other for net in topology.edge(name)
-            }:
-                raise Invalid(
-                    "same_side",
-                    f"both sides have {', '.join(sorted(both))}.",
-                    mend="Name each host (or home) on one side.",
-                )
+            faults.check_edges(topology, one, other)
             cuts = [Cut(sources=tuple(one), targets=tuple(other))]
             if not one_way:
                 cuts.append(Cut(sources=tuple(other), targets=tuple(one)))
             state = msgspec.structs.replace(state, cuts=(*state.cuts, *(cut for cut in cuts if cut not in state.cuts)))
             self._save(state)
-            network.apply_cuts(topology, state.cuts, timeout=self.settings.command_timeout)
+            self._apply_faults(topology, lock)
             return state
+
+    def impair(
+        self,
+        one: str,
+        other: str,
+        *,
+        cut: bool = False,
+        loss: float = 0.0,
+        delay: float = 0.0,
+        one_way: bool = False,
+    ) -> LabState:
+        """Make the path between two hosts bad, both ways or only from the first to the second; links stay up.
+
+        `loss` is a share, `delay` is in seconds. What the path had before is replaced; with nothing it is mended.
+        """
+        with self.files.locked() as lock:
+            state = self._state()
+            topology = plan(state.spec)
+            faults.check_edges(topology, [one], [other])
+            ways = [(one, other)] if one_way else [(one, other), (other, one)]
+            wanted = [Impairment(source=a, target=b, cut=cut, loss=loss, delay=delay) for a, b in ways]
+            self._save(msgspec.structs.replace(state, impairments=faults.impair(state.impairments, wanted)))
+            self._apply_faults(topology, lock)
+            return self._state()
+
+    def shape(self, shape: Shape) -> LabState:
+        """Let relays reach only their neighbours in a chain or a ring over the internet, or all of them again."""
+        with self.files.locked() as lock:
+            state = msgspec.structs.replace(self._state(), shape=shape)
+            self._save(state)
+            self._apply_faults(plan(state.spec), lock)
+            return self._state()
+
+    def drain(self, name: str, *, draining: bool = True) -> str:
+        """Ask the registry to take a relay out of service, or to put it back; returns its state."""
+        if self.topology().host(name).kind is not Kind.RELAY:
+            raise Conflict("not_a_relay", f"{name} is no relay.", mend="Only relays are drained.")
+        return enrol.open_api(self.control_plane()).change_state(name, "draining" if draining else "active")
 
     # --- asking -----------------------------------------------------------------------------------------------
 
@@ -199,7 +242,7 @@ class Lab:
             self.files.make_host(host.name)
         launcher.prepare()
         with self.steps.step(f"network of {len(topology.hosts)} hosts and {len(topology.links)} links"):
-            network.build(topology, cuts=state.cuts, absent=state.absent, timeout=self.settings.command_timeout)
+            network.build(topology, faults=state.faults, absent=state.absent, timeout=self.settings.command_timeout)
 
     def _make_control(self, topology: Topology, lock: int) -> ControlPlane:
         state = self._state()
@@ -248,8 +291,12 @@ class Lab:
         if host.name in self._state().absent:
             return
         env = members.environment(self._env)(wanted)
+        if wanted.name == DELAY:
+            delays.prepare(host, self.files)
         if not wanted.inherits_api:
             launcher.start(host, wanted.name, wanted.argv, files=self.files, lock=lock, env=env)
+            if wanted.name == DELAY:
+                delays.await_ready(self.files, host.name)
             return
         port = self._state().api_port or self.settings.api_port
         _, port = members.start_control(host, wanted, files=self.files, lock=lock, env=env, port=port)
@@ -265,35 +312,31 @@ class Lab:
         env = launcher.environment(self._env, {"LOG_LEVEL": "error"})
         tunnel.bring_up(host, config, files=self.files, lock=lock, env=env)
 
-    def _cut_power(self, host: Host) -> None:
-        """Everything of the host is gone but its disk."""
-        network.remove(
-            [host.namespace], command_timeout=self.settings.command_timeout, kill_timeout=self.settings.kill_timeout
-        )
-        for left in self.files.wireguard(host.name).iterdir():
-            left.unlink()
+    def _apply_faults(self, topology: Topology, lock: int) -> None:
+        """Make the internet as bad as the state says: rulesets and delay lines of the living routers."""
+        state = self._state()
+        network.apply_faults(topology, state.faults, timeout=self.settings.command_timeout)
+        lines = delays.wanted(topology, state.impairments, self.files)
+        for router in topology.of_kind(Kind.ROUTER):
+            present, wanted = state.process(router.name, DELAY), lines.get(router.name)
+            if present != wanted:
+                self._end_delay(router)
+            if wanted is not None:
+                self._want(wanted)
+                self._start(topology, wanted, lock)
+            elif present is not None:
+                self._save(
+                    msgspec.structs.replace(
+                        self._state(), wanted=tuple(one for one in self._state().wanted if one != present)
+                    )
+                )
 
-    def _kill_process(self, host: Host, name: str) -> list[str]:
-        process = launcher.find(self.files, host.name, name)
-        if process is None:
-            raise Conflict("not_running", f"no {name} runs on {host.name}.", mend=f"`altnet lab heal {host.name}`")
-        launcher.end(process, sign=signal.SIGKILL, timeout=self.settings.kill_timeout)
-        return [f"{name} ({process.pid})"]
-
-    def _kill_wireguard(self, host: Host) -> list[str]:
-        hit = []
-        for pid in namespaces.processes([host.namespace]):
-            started = launcher.start_time(pid)
-            if started is None or launcher.command_name(pid) != "wireguard-go":
-                continue
-            process = launcher.Process(pid, started)
-            if launcher.end(process, sign=signal.SIGKILL, timeout=self.settings.kill_timeout):
-                hit.append(f"wireguard-go ({pid})")
-        if not hit:
-            raise Conflict(
-                "not_running", f"no WireGuard process runs on {host.name}; the kernel's own cannot be killed."
-            )
-        return hit
+    def _end_delay(self, router: Host) -> None:
+        process = launcher.find(self.files, router.name, DELAY)
+        if process is not None:
+            launcher.end(process, sign=signal.SIGKILL, timeout=self.settings.kill_timeout)
+        if namespaces.is_live(router.namespace):
+            delays.remove_rules(router, timeout=self.settings.command_timeout)
 
     def _end_control(self) -> None:
         """Let Postgres end in good order: killed, it would leave shared memory behind."""
@@ -326,6 +369,7 @@ class Lab:
             wanted=tuple(one for one in state.wanted if one.host in hosts),
             tunnels=tuple(one for one in state.tunnels if one.host in hosts),
             cuts=tuple(cut for cut in state.cuts if {*cut.sources, *cut.targets} <= hosts),
+            impairments=tuple(one for one in state.impairments if {one.source, one.target} <= hosts),
         )
 
     def _want(self, *wanted: Wanted) -> None:
@@ -343,7 +387,3 @@ class Lab:
 
     def _save(self, state: LabState) -> None:
         self.files.write(state)
-
-
-def _touches(cut: Cut, names: set[str]) -> bool:
-    return bool({*cut.sources, *cut.targets} & names)

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Sequence
 from altnet.common.errors import Unavailable
 from altnet.host.lab import namespaces, render
 from altnet.host.lab.commands import ip_batch, nft, run
+from altnet.host.lab.faults import Faults
 from altnet.host.lab.topology import Host, Topology
 
 
-def build(topology: Topology, *, cuts: Sequence[render.Cut], absent: Iterable[str] = (), timeout: float) -> list[str]:
+def build(topology: Topology, *, faults: Faults, absent: Iterable[str] = (), timeout: float) -> list[str]:
     """Make the lab as planned, but for the hosts named in `absent`. Returns the names of the hosts made anew.
 
     Namespaces of the prefix that the plan does not have are left to `remove`.
@@ -35,15 +36,15 @@ def build(topology: Topology, *, cuts: Sequence[render.Cut], absent: Iterable[st
     for host in hosts:
         ip_batch(render.address_lines(present, host), namespace=host.namespace, timeout=timeout)
         if render.needs_ruleset(host):
-            nft(render.ruleset(topology, host, cuts), namespace=host.namespace, timeout=timeout)
+            nft(render.ruleset(topology, host, faults), namespace=host.namespace, timeout=timeout)
     return [host.name for host in new]
 
 
-def apply_cuts(topology: Topology, cuts: Sequence[render.Cut], *, timeout: float) -> None:
-    """Give every living router the ruleset of these cuts."""
+def apply_faults(topology: Topology, faults: Faults, *, timeout: float) -> None:
+    """Give every living router its ruleset for these faults."""
     for host in topology.hosts.values():
         if host.kind == "router" and namespaces.is_live(host.namespace):
-            nft(render.cut_ruleset(topology, cuts), namespace=host.namespace, timeout=timeout)
+            nft(render.ruleset(topology, host, faults), namespace=host.namespace, timeout=timeout)
 
 
 def remove(names: Iterable[str], *, command_timeout: float, kill_timeout: float) -> int:

@@ -106,6 +106,15 @@ class Prober:
             median_latency=latencies[len(latencies) // 2] if latencies else None,
         )
 
+    def timeline(self, since: float, until: float) -> list[tuple[float, bool]]:
+        """Each packet of this stretch: when it was sent, in seconds from `since`, and whether it came both ways."""
+        with self._changed:
+            return [
+                (at - since, all(number in way for way in self._arrived))
+                for number, at in enumerate(self._sent)
+                if since <= at < until
+            ]
+
     def flows(self, *, since: float, timeout: float) -> float | None:
         """Wait until a packet sent after `since` has arrived in each direction.
 

@@ -6,11 +6,11 @@ links are made with `add`, because a link that exists must not be made anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Final
 
-from altnet.host.lab.topology import LAN, UPLINK, Host, Kind, Link, Network, Topology
+from altnet.host.lab.faults import Faults, unreached
+from altnet.host.lab.topology import LAN, UPLINK, Host, Kind, Link, Topology
 
 TABLE: Final = "altnet_lab"
 
@@ -21,15 +21,13 @@ SYSCTLS: Final = {
     # Routes are planned too.
     "net/ipv6/conf/default/accept_ra": "0",
 }
-FORWARDING: Final = {"net/ipv6/conf/all/forwarding": "1", "net/ipv4/ip_forward": "1"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cut:
-    """Packets from the hosts in `sources` to the hosts in `targets` are dropped in the routers. One direction."""
-
-    sources: tuple[str, ...]
-    targets: tuple[str, ...]
+FORWARDING: Final = {
+    "net/ipv6/conf/all/forwarding": "1",
+    "net/ipv4/ip_forward": "1",
+    # What comes out of a delay line comes from the wrong side.
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/default/rp_filter": "0",
+}
 
 
 def sysctls(host: Host) -> dict[str, str]:
@@ -95,35 +93,49 @@ def nat_ruleset() -> str:
     )
 
 
-def cut_ruleset(topology: Topology, cuts: Iterable[Cut]) -> str:
-    """What every router drops for these cuts. The same text for all: a packet passes at least one of them."""
-    rules = []
-    for cut in cuts:
-        sources = [network for name in cut.sources for network in topology.edge(name)]
-        targets = [network for name in cut.targets for network in topology.edge(name)]
-        for version, family in ((6, "ip6"), (4, "ip")):
-            one, other = _set(sources, version), _set(targets, version)
-            if one and other:
-                rules.append(f"    {family} saddr {one} {family} daddr {other} counter drop")
+def fault_ruleset(topology: Topology, router: str, faults: Faults) -> str:
+    """What a router drops for these faults: of packets from hosts behind it, so that each is judged once."""
+    rules: list[str] = []
+    for cut in faults.cuts:
+        rules += _drops(topology, router, cut.sources, cut.targets)
+    for one in faults.impairments:
+        # One in ten thousand is as fine as anybody can measure here.
+        share = f"numgen random mod 10000 < {round(one.loss * 10000)} " if one.loss else ""
+        if one.cut or one.loss:
+            rules += _drops(topology, router, (one.source,), (one.target,), share)
+    for relay, others in unreached(topology, faults.shape).items():
+        rules += _drops(topology, router, (relay,), others)
     return _table(
         "  chain forward {\n"
         "    type filter hook forward priority filter; policy accept;\n"
-        + "".join(f"{rule}\n" for rule in rules)
+        + "".join(f"    {rule}\n" for rule in rules)
         + "  }\n"
     )
+
+
+def _drops(
+    topology: Topology, router: str, sources: Iterable[str], targets: Iterable[str], share: str = ""
+) -> list[str]:
+    """One rule a family, for the sources behind this router. By interface too: a delayed packet passes here twice."""
+    homes = [topology.home(name) for name in sources]
+    inputs = sorted({f'"to-{home.name}"' for home in homes if home.router == router})
+    if not inputs:
+        return []
+    rules = []
+    for version, family in ((6, "ip6"), (4, "ip")):
+        networks = {str(net) for name in targets for net in topology.edge(name) if net.version == version}
+        if networks:
+            from_here, to_there = f"{{ {', '.join(inputs)} }}", f"{{ {', '.join(sorted(networks))} }}"
+            rules.append(f"iifname {from_here} {family} daddr {to_there} {share}counter drop")
+    return rules
 
 
 def needs_ruleset(host: Host) -> bool:
     return host.kind in (Kind.NAT, Kind.ROUTER)
 
 
-def ruleset(topology: Topology, host: Host, cuts: Sequence[Cut]) -> str:
-    return nat_ruleset() if host.kind is Kind.NAT else cut_ruleset(topology, cuts)
-
-
-def _set(networks: Iterable[Network], version: int) -> str:
-    members = sorted({str(network) for network in networks if network.version == version})
-    return f"{{ {', '.join(members)} }}" if members else ""
+def ruleset(topology: Topology, host: Host, faults: Faults) -> str:
+    return nat_ruleset() if host.kind is Kind.NAT else fault_ruleset(topology, host.name, faults)
 
 
 def _table(body: str) -> str:

@@ -1,7 +1,7 @@
 """What a lab remembers between two commands, and the lock that keeps two commands apart.
 
     <run dir>/<prefix>.lock          held by whoever changes the lab
-    <run dir>/<prefix>/state.json    size, hosts that were killed, cuts, what runs where
+    <run dir>/<prefix>/state.json    size, hosts that were killed, cuts, impaired paths, what runs where
     <run dir>/<prefix>/<host>/       the host's disk: settings, state, logs, `wireguard` (its /run/wireguard)
 
 The state says what is *wanted*; what is there is asked of the kernel each time. Pids are not in it: a process
@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 from altnet.common.errors import Conflict, Unavailable
 from altnet.common.files import write_private
-from altnet.host.lab.render import Cut
+from altnet.host.lab.faults import Cut, Faults, Impairment, Shape
 from altnet.host.lab.settings import LabSettings, check_prefix
 from altnet.host.lab.topology import Spec
 
@@ -52,12 +52,18 @@ class LabState(msgspec.Struct, frozen=True, kw_only=True):
     absent: tuple[str, ...] = ()
     """Hosts that were killed as a whole and not healed since."""
     cuts: tuple[Cut, ...] = ()
+    impairments: tuple[Impairment, ...] = ()
+    shape: Shape = Shape.FULL
     wanted: tuple[Wanted, ...] = ()
     tunnels: tuple[Tunnel, ...] = ()
     api: str | None = None
     """The API's address outside the namespaces."""
     api_port: int = 0
     """Of `api`, kept over restarts."""
+
+    @property
+    def faults(self) -> Faults:
+        return Faults(cuts=self.cuts, impairments=self.impairments, shape=self.shape)
 
     def process(self, host: str, name: str) -> Wanted | None:
         return next((one for one in self.wanted if (one.host, one.name) == (host, name)), None)

@@ -72,6 +72,7 @@ class Story:
             self._prober = prober
             for step in (
                 self.steady,
+                self.link_dies,
                 self.agent_dies,
                 self.host_dies,
                 self.control_dies,
@@ -137,6 +138,27 @@ class Story:
         self.steps.say(f"From here on {ONE} and {OTHER} exchange {self.settings.rate:.0f} packets a second each way.")
         since = self.prober.now()
         return self._unharmed("traffic while nothing happens", since)
+
+    def link_dies(self) -> Outcome:
+        one, other = (relay.name for relay in enrol.open_api(self.lab.control_plane()).relays()[:2])
+        self.steps.say(
+            f"The path between {one} and {other} dies silently: what they send each other is dropped, and nobody is "
+            "told. BIRD on both misses the other's signs of life and takes a way over a third relay."
+        )
+        name, since = "link silently dead, then back", self.prober.now()
+        self.lab.impair(one, other, cut=True)
+        flows = self.prober.flows(since=self.prober.now(), timeout=self.settings.flow_timeout)
+        if flows is None:
+            return Outcome(step=name, measured=f"no way round after {self.settings.flow_timeout:g} s", held=False)
+        time.sleep(self.settings.settle)
+        loss = self.prober.window(since, self.prober.now() - self.settings.settle)
+        self.steps.say(f"Traffic went on after {loss.longest_gap * 1000:.0f} ms. Now the path comes back.")
+        healed = self.prober.now()
+        self.lab.impair(one, other)
+        back = self._unharmed(name, healed)
+        words = f"way round after {loss.longest_gap * 1000:.0f} ms, {loss.lost} packets lost; {back.measured} on return"
+        numbers = {"gap": loss.longest_gap, "lost": loss.lost, "lost_on_return": back.numbers["lost"]}
+        return Outcome(step=name, measured=words, held=back.held, numbers=numbers)
 
     def agent_dies(self) -> Outcome:
         self.steps.say(f"The agent of {self._relay} is killed (kill -9). WireGuard and the routes stay as they are.")

@@ -167,9 +167,13 @@ class Topology:
         host = self.host(name)
         if host.kind is Kind.ROUTER:
             return ()
-        if host.kind is Kind.CLIENT and host.router is not None:
-            return self.edge(host.router)
-        return tuple(address.network for port in self.ports(name) if port.name == UPLINK for address in port.addresses)
+        home = self.home(name).name
+        return tuple(address.network for port in self.ports(home) if port.name == UPLINK for address in port.addresses)
+
+    def home(self, name: str) -> Host:
+        """The host by which this one hangs on its router: a client's is its NAT router, any other's is itself."""
+        host = self.host(name)
+        return self.home(host.router) if host.kind is Kind.CLIENT and host.router is not None else host
 
     def without(self, absent: Iterable[str]) -> Topology:
         """The same lab while these hosts are away: no links to them, and no routes over those links."""

@@ -5,7 +5,7 @@ Both are global over all namespaces, so a lab cannot raise them for itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -64,6 +64,13 @@ def apply(limits: Sequence[Limit]) -> None:
     """Set them on this host."""
     for limit in limits:
         _path(limit.name).write_text(str(_round(limit.needed)))
+
+
+def restore(before: Mapping[str, int]) -> None:
+    """Set them to what they were."""
+    for name, value in before.items():
+        if read_sysctl(name) != value:
+            _path(name).write_text(str(value))
 
 
 def _path(name: str) -> Path:

@@ -156,12 +156,24 @@ def change_settings(
     keepalive: Annotated[int | None, typer.Option(help="Seconds")] = None,
     heartbeat: Annotated[float | None, typer.Option(help="Seconds between an agent's reports")] = None,
     probe: Annotated[float | None, typer.Option(help="Seconds between probes of a link")] = None,
+    bfd_interval: Annotated[float | None, typer.Option(help="Seconds between signs of life on a link")] = None,
+    bfd_multiplier: Annotated[int | None, typer.Option(help="Missing ones until a link counts as dead")] = None,
+    restart_time: Annotated[int | None, typer.Option(help="Seconds that routes outlive a routing engine")] = None,
     json_output: Json = False,
 ) -> None:
     """Change what holds for every relay of it."""
     api = api_of(context)
     found = api.find(list_networks.sync_detailed, network, kind="network")
-    settings = given(mtu=mtu, access_mtu=access_mtu, keepalive=keepalive, heartbeat=heartbeat, probe=probe)
+    settings = given(
+        mtu=mtu,
+        access_mtu=access_mtu,
+        keepalive=keepalive,
+        heartbeat=heartbeat,
+        probe=probe,
+        bfd_interval=bfd_interval,
+        bfd_multiplier=bfd_multiplier,
+        restart_time=restart_time,
+    )
     body = NetworkPatch.from_dict({"settings": settings})
     made = api.ask(change_network.sync_detailed, found.id, body=body, if_match=etag(found.version))
     show_one(made, as_json=json_output)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
 from typing import Final, Protocol
 
 from altnet.common import log
@@ -21,6 +22,7 @@ from altnet.common.errors import AltnetError
 from altnet.relay_agent.bird.cost import LinkCost, observe, remembered
 from altnet.relay_agent.bird.daemon import Daemon
 from altnet.relay_agent.bird.pieces import RoutingHost
+from altnet.relay_agent.bird.pulse import pulse
 from altnet.relay_agent.probe import Quality
 from altnet.relay_agent.settings import Timers
 
@@ -95,6 +97,10 @@ class Watch:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_alive(), name="bird")
             group.create_task(self._tell_costs(), name="bird costs")
+            group.create_task(pulse(self._socket, interval=self._timers.bird_pulse), name="bird pulse")
+
+    def _socket(self) -> Path | None:
+        return None if self._plane.daemon is None else self._plane.daemon.socket
 
     async def _keep_alive(self) -> None:
         while True:

@@ -21,6 +21,9 @@ class NetworkSettings(Model):
     keepalive: int
     heartbeat: float
     probe: float
+    bfd_interval: float
+    bfd_multiplier: int
+    restart_time: int
 
     @classmethod
     def of(cls, settings: MeshSettings) -> NetworkSettings:
@@ -30,6 +33,9 @@ class NetworkSettings(Model):
             keepalive=settings.keepalive,
             heartbeat=settings.heartbeat,
             probe=settings.probe,
+            bfd_interval=settings.bfd_interval,
+            bfd_multiplier=settings.bfd_multiplier,
+            restart_time=settings.restart_time,
         )
 
 
@@ -46,6 +52,12 @@ class NetworkSettingsPatch(Patch):
     """Between two status messages of a relay."""
     probe: Annotated[float, Field(ge=0.05, le=60)] | None = None
     """Between two probes of a link."""
+    bfd_interval: Annotated[float, Field(ge=0.01, le=10)] | None = None
+    """Between two signs of life on a link (RFC 5880). A full mesh of n relays sends n(n-1) of them in this time."""
+    bfd_multiplier: Annotated[int, Field(ge=2, le=50)] | None = None
+    """How many of them have to be missing until a link counts as dead."""
+    restart_time: Annotated[int, Field(ge=10, le=4095)] | None = None
+    """For how long routes outlive a neighbour's routing engine."""
 
 
 class NetworkNew(Model):
