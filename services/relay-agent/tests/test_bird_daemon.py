@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -208,16 +209,24 @@ async def test_who_wants_no_bird_is_not_told_of_one() -> None:
 async def test_whatever_comes_over_the_socket_is_an_answer_or_an_error(
     tmp_path: Path, says: bytes, error: type[Exception]
 ) -> None:
+    ended = asyncio.Event()
+
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         greeting, newline, rest = says.partition(b"\n")
-        writer.write(greeting + newline)
-        if rest:
-            await reader.readline()
-        writer.write(rest)
+        with contextlib.suppress(ConnectionError):
+            writer.write(greeting + newline)
+            if rest:
+                await reader.readline()
+            writer.write(rest)
+            await writer.drain()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        ended.set()
 
     path = tmp_path / "ctl"
     async with await asyncio.start_unix_server(talk, path):
         with pytest.raises(error):
             async with await connect(path, deadline=1.0) as control:
                 await control.ask("show status")
+        await asyncio.wait_for(ended.wait(), 5)
