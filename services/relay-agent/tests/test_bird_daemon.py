@@ -73,8 +73,14 @@ async def test_a_refused_configuration_is_named_by_line_and_the_running_one_stay
         await daemon.check("router id 192.0.2.1;\nprotocol bgp x {\n  neighbour fe80::1;\n}\n")
     assert error.value.line == 3
     assert "syntax error" in error.value.reason
-    with pytest.raises(ConfigRefused):
+    assert not daemon.candidate.exists(), "what was refused is never taken for what runs"
+    with pytest.raises(ConfigRefused, match="No such file"):
         await daemon.configure("x", reload_routes=False)
+    other = config(3)
+    await daemon.check(other.text)
+    with pytest.raises(Unavailable, match="another configuration"):
+        await daemon.configure("x", reload_routes=False)
+    await daemon.adopt()
     assert await daemon.mark() == good.mark
     assert daemon.text() == good.text
 
