@@ -158,11 +158,17 @@ class RoutingPlane:
     async def set_costs(self, costs: Mapping[int, int]) -> None:
         """Costs of links by slot, microseconds. Raises what BIRD says."""
         async with self._turn:
-            if self.costs == dict(costs):
+            before, self.costs = self.costs, dict(costs)
+            daemon = self.daemon
+            if before == self.costs or daemon is None or self._applied is None or HOST_KEY not in self._wanted:
                 return
-            self.costs = dict(costs)
-            if self._applied is not None and HOST_KEY in self._wanted:
+            if not await daemon.running():
+                return  # whoever starts it tells it
+            try:
                 await self._apply()
+            except BaseException:
+                self.costs = before  # so that it is told with the next look
+                raise
 
     async def restart(self) -> bool:
         """Start a BIRD that died, keeping its routes; False if there is nothing to do. Raises what BIRD says."""
