@@ -167,6 +167,9 @@ class Distances:
                 homes.setdefault(region, []).append(known.places[relay])
         homes.pop("", None)
         centres = {region: _centre(places) for region, places in homes.items()}
+        self._by_region = {
+            region: {other: by_region(region, other) for other in {*self._regions}} for region in {*self._regions}
+        }
         self._places = [known.places.get(relay, centres.get(region)) for relay, region in relays]
 
     def measured(self, one: int, other: int) -> float | None:
@@ -177,14 +180,17 @@ class Distances:
 
     def row(self, one: int, others: Sequence[int]) -> list[float]:
         """From one relay to each of these."""
-        known, here, region = self._measured[one], self._places[one], self._regions[one]
+        known, here = self._measured[one], self._places[one]
+        told, regions = self._by_region[self._regions[one]], self._regions
+        if not known and here is None:
+            return [told[regions[other]] for other in others]
         found = []
         for other in others:
             value = known.get(other)
             if value is None:
                 there = self._places[other]
                 if here is None or there is None:
-                    value = by_region(region, self._regions[other])
+                    value = told[regions[other]]
                 else:
                     across, up = here.x - there.x, here.y - there.y
                     value = max(_SHORTEST, sqrt(across * across + up * up) + (here.height + there.height))
