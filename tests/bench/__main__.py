@@ -84,7 +84,7 @@ def main() -> None:
             _say(f"   failed: {error!r}")
             if arguments.fail:
                 raise
-        _say(f"   {name} took {time.monotonic() - begin:.0f} s")
+        _say(f"   {name} took {time.monotonic() - begin:.0f} s{_pressure()}")
     print(table(measures))
     if arguments.out:
         arguments.out.write_text(json.dumps({name: one.facts() for name, one in measures.items()}, indent=2) + "\n")
@@ -117,6 +117,15 @@ def _chosen(only: str, suite: Mapping[str, Sequence[str]]) -> Sequence[str]:
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
+
+
+def _pressure() -> str:
+    """How long tasks had to wait for a processor of late, so that a number from a busy machine is known for one."""
+    try:
+        words = Path("/proc/pressure/cpu").read_text().split()
+    except OSError:
+        return ""
+    return f"; tasks waited for a processor {words[3].removeprefix('avg300=')} % of the last 5 minutes"
 
 
 def _say(text: str) -> None:

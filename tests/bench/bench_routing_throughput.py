@@ -1,12 +1,11 @@
 """TCP through the mesh over one hop and over three, against plain wireguard-go tunnels over the same path.
 
-Four relays in a chain, so that three tunnels lie between the first and the last. One iperf3 stream, in turns: each
-system is measured several times and the median counts. Needs root.
+Four relays in a chain, so that three tunnels lie between the first and the last. One iperf3 stream, the two in turn on
+the same relays, several times; the median counts. Needs root.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import statistics
@@ -20,8 +19,8 @@ from altnet.host.lab.faults import Shape
 
 from bench.report import Measure
 from bench.routing import tunnels
-from bench.routing.failures import CONVERGED, stream
-from bench.routing.place import TIMEOUT, Place, place, until
+from bench.routing.failures import stream
+from bench.routing.place import TIMEOUT, Place, place
 from bench.routing.systems import Altnet
 
 RELAYS: Final = 4
@@ -35,24 +34,14 @@ HOPS: Final = {"throughput_1_hop": "relay2", "throughput_3_hops": "relay4"}
 def run(say: Callable[[str], None], *, scale: int = 1000) -> dict[str, Measure]:
     """`scale` is not used. Values are Mbit/s."""
     del scale
-    plain: dict[str, list[float]] = {name: [] for name in HOPS}
-    ours: dict[str, list[float]] = {name: [] for name in HOPS}
-    with place(RELAYS) as where:
-        _plain_chain(where)
-        _measure(where, tunnels.address, plain, say, "wireguard-go")
     with place(RELAYS, until="relays") as where:
         where.lab.shape(Shape.CHAIN)
         system = Altnet()
         system.start(where)
+        _plain_chain(where)
         with stream(where, system, "relay1", "relay4"):
-            pass  # converged
-        _measure(where, lambda relay: system.address(where, relay), ours, say, "altnet")
-    found = {}
-    for name in HOPS:
-        own, other = statistics.median(ours[name]), statistics.median(plain[name])
-        note = f"wireguard-go: {other:.0f} Mbit/s"
-        found[name] = Measure(value=own, unit="Mbit/s", ratio=own / other, against="wireguard-go", note=note)
-    return found
+            pass  # it has converged
+        return {name: _measure(where, system, name, relay, say) for name, relay in HOPS.items()}
 
 
 def _plain_chain(where: Place) -> None:
@@ -69,33 +58,26 @@ def _plain_chain(where: Place) -> None:
         where.ip(relay, lines)
 
 
-def _measure(
-    where: Place,
-    address: Callable[[str], str],
-    found: dict[str, list[float]],
-    say: Callable[[str], None],
-    system: str,
-) -> None:
-    for name, relay in HOPS.items():
-        until(
-            lambda relay=relay: (
-                " 0% packet loss"
-                in where.run(  # type: ignore[misc]
-                    "relay1", ["ping", "-6", "-n", "-c", "2", "-i", "0.2", "-W", "1", address(relay)], check=False
-                )
-            ),
-            timeout=CONVERGED,
-            what=f"{system}: relay1 reaches {relay}",
-        )
-        server = where.start(relay, "iperf3", ["iperf3", "--server", "--bind", address(relay)])
-        try:
-            time.sleep(0.5)  # until it listens; it says so nowhere
-            for _ in range(REPETITIONS):
-                found[name].append(_iperf(where, address("relay1"), address(relay)))
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                launcher.end(server, sign=signal.SIGTERM, timeout=TIMEOUT)
-        say(f"     {system}: {name}: {', '.join(f'{rate:.0f}' for rate in found[name])} Mbit/s")
+def _measure(where: Place, system: Altnet, name: str, relay: str, say: Callable[[str], None]) -> Measure:
+    """The two in turn, so that both meet the same machine."""
+    ends = {
+        "altnet": (system.address(where, "relay1"), system.address(where, relay)),
+        "wireguard-go": (tunnels.address("relay1"), tunnels.address(relay)),
+    }
+    rates: dict[str, list[float]] = {one: [] for one in ends}
+    server = where.start(relay, f"iperf3-{name}", ["iperf3", "--server"])
+    try:
+        time.sleep(0.5)  # until it listens; it says so nowhere
+        for _ in range(REPETITIONS):
+            for one, (source, target) in ends.items():
+                rates[one].append(_iperf(where, source, target))
+    finally:
+        launcher.end(server, sign=signal.SIGTERM, timeout=TIMEOUT)
+    for one, found in rates.items():
+        say(f"     {name}: {one}: {', '.join(f'{rate:.0f}' for rate in found)} Mbit/s")
+    own, other = statistics.median(rates["altnet"]), statistics.median(rates["wireguard-go"])
+    note = f"wireguard-go: {other:.0f} Mbit/s"
+    return Measure(value=own, unit="Mbit/s", ratio=own / other, against="wireguard-go", note=note)
 
 
 def _iperf(where: Place, source: str, target: str) -> float:
