@@ -24,6 +24,12 @@ from support.relays import PLAN, PREFIX, client, document, key_of
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
 HOME = PLAN.client_prefix(1)[500]
+QUICKER = {
+    "ALTNET_CLIENT_TIMERS__STANDBY_PROBE": "0.2",
+    "ALTNET_CLIENT_TIMERS__SETTLE": "2",
+    "ALTNET_CLIENT_TIMERS__REPOKE_MOST": "2",
+}
+"""Going back takes some 20 s in earnest."""
 
 
 @pytest.fixture
@@ -81,7 +87,7 @@ def connected(net: Net) -> Connected:
     )
     file = net.directory / "config.json"
     file.write_bytes(msgspec.json.encode(config))
-    x.run("--config", str(file))
+    x.run("--config", str(file), **QUICKER)
     eventually(lambda: x.uses("a"), "the client is not attached to a")
     eventually(lambda: x.reaches(b.address), "the client does not reach b through a")
     return Connected(net, a, b, x, file)

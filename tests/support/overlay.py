@@ -147,8 +147,8 @@ class Machine(Host):
         flags = ["--state-dir", str(self.state_dir), "--backend", "wireguard-go"]
         return ["altnet.client", *command, *flags]
 
-    def run(self, *more: str) -> None:
-        self.start(*self.arguments("run", *more))
+    def run(self, *more: str, **env: str) -> None:
+        self.start(*self.arguments("run", *more), env=env)
 
     def ask(self, *command: str) -> tuple[int, Any]:
         argv = [*self.namespace.wg[:-1], sys.executable, "-m", *self.arguments(*command), "--json"]
