@@ -12,7 +12,7 @@ def test_each_invariant_names_tests_that_exist() -> None:
 
     existing = {
         name
-        for folder in ("libs", "services", "tests")
+        for folder in ("libs", "services", "client", "tests")
         for path in (ROOT / folder).rglob("test_*.py")
         for name in re.findall(r"(?:def |^)(test_[a-z0-9_]+|Test[A-Za-z]+)", path.read_text(), re.MULTILINE)
     }

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from altnet.common.http.openapi import complaints
-from altnet.host.admin.documents import openapi_documents, write_openapi
+from altnet.common.http.routes import documented_paths
+from altnet.host.admin.documents import openapi_documents, opened_nowhere, write_openapi
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +24,12 @@ async def test_the_published_openapi_documents_are_up_to_date(tmp_path: Path) ->
 async def test_the_merged_document_is_one_that_a_reader_and_a_generator_like() -> None:
     for name, document in (await openapi_documents()).items():
         assert complaints(document) == [], name
+
+
+async def test_the_front_of_all_services_knows_every_documented_path(tmp_path: Path) -> None:
+    async with opened_nowhere(tmp_path) as apps:
+        for name, app in apps.items():
+            assert documented_paths(app.routes) == set(app.openapi()["paths"]), name
 
 
 @pytest.mark.slow

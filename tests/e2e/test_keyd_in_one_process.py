@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from altnet.relay_agent.keyd import KeydContact, remember_token
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.state import DiskState, make_identity
-from support.control_plane import ControlPlane
+from support.control_plane import COMMAND, ControlPlane, environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -63,6 +65,15 @@ async def test_a_host_enrols_makes_contact_and_is_known_by_its_keys(control: Con
         keys = (await operator.http.get("/v1/keyd/keys")).json()
         assert known["fingerprint"] == contact.status()["fingerprint"]
         assert keys["fingerprint"] == contact.status()["keyd_fingerprint"]
+        listed = await asyncio.to_thread(
+            subprocess.run,
+            [*COMMAND, "identities", "list", "--state", "active", "--json"],
+            capture_output=True,
+            env=environment(ALTNET_API=control.url, ALTNET_TOKEN_FILE=str(control.facts["owner_token"])),
+            timeout=60,
+            check=True,
+        )
+        assert [one["fingerprint"] for one in json.loads(listed.stdout)] == [standing.fingerprint]
         kek = control.data / "secrets" / "keyd" / "kek"
         assert kek.stat().st_mode & 0o777 == 0o600
         assert (tmp_path / "agent" / "keyd.json").stat().st_mode & 0o777 == 0o600

@@ -13,6 +13,10 @@ from typing import Any
 
 import httpx
 import pytest
+from altnet.client.registry import Registry
+from altnet.client.state import DiskState
+from altnet.client.tunnel import plan_of
+from altnet.common.calls import https_call
 from altnet.common.keys import PrivateKey
 from integration.registry.running import Host, eventually
 from support.control_plane import ControlPlane, environment
@@ -216,3 +220,41 @@ async def test_a_machine_joins_by_a_token_alone_and_a_broken_off_run_is_repeated
     refused = await altnet(*asked, "--registry", api, **nobody)
     assert (refused.code, config.read_text()) == (2, "[Interface]\nPrivateKey = somebody's\n")
     assert "somebody" not in refused.err
+
+
+async def test_a_host_joins_by_altnetd_with_both_its_relays_and_hears_of_changes(
+    altnet: Operator, control: ControlPlane, tmp_path: Path
+) -> None:
+    api = control.facts["api"][0]
+    async with httpx.AsyncClient(base_url=api) as anonymous:
+        for name in ("first", "second"):
+            token = (await altnet("join-tokens", "create", "--kind", "relay", "--json")).json["secret"]
+            enrolled = await Host(f"altnetd-{name}").ask(anonymous, token, endpoints=[f"{name}.example:51820"])
+            assert enrolled.status_code in (200, 201), enrolled.text
+    token = tmp_path / "token"
+    token.write_text((await altnet("join-tokens", "create", "--kind", "client", "--json")).json["secret"])
+    home = tmp_path / "altnetd"
+
+    def join() -> subprocess.CompletedProcess[bytes]:
+        flags = ("--registry", api, "--token-file", str(token), "--name", "desk", "--state-dir", str(home), "--json")
+        command = [sys.executable, "-m", "altnet.client", "join", *flags]
+        return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+
+    done = await asyncio.to_thread(join)
+    assert done.returncode == 0, done.stderr.decode()
+    joined = json.loads(done.stdout)
+    state = DiskState(home)
+    config, membership = state.configuration(), state.membership()
+    assert config is not None
+    assert membership is not None
+    assert (config.client, config.movable, len(config.relays)) == (joined["client"], True, 2)
+    plan_of(config)  # what the registry says can be had
+
+    registry = Registry(api, call=https_call(), timeout=20)
+    await registry.report(config.client, {config.relays[1].relay: 3.0}, secret=membership.secret)
+    await altnet("clients", "move", joined["client"], "--relay", config.relays[1].relay)
+    moved = await registry.configuration(config.client, secret=membership.secret)
+    assert [relay.relay for relay in moved.relays][:1] == [config.relays[1].relay]
+    assert moved.addresses == config.addresses
+    again = json.loads((await asyncio.to_thread(join)).stdout)
+    assert again["client"] == joined["client"], "the same host is the same client"

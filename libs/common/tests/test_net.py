@@ -83,6 +83,13 @@ def test_a_prefix_with_host_bits_or_garbage_names_the_field(text: str) -> None:
     assert refusal.value.field == "/prefix"
 
 
+@pytest.mark.parametrize("zone", ["eth0", 'x"; }', "a\nb"])
+def test_a_prefix_has_no_zone(zone: str) -> None:
+    # A zone may be any text, and prefixes are written into configurations.
+    with pytest.raises(Invalid, match="no zone"):
+        net.parse_prefix(f"fd00::%{zone}/64")
+
+
 def test_prefixes_of_both_families_are_read() -> None:
     assert net.parse_prefix("10.1.0.0/16") == ip_network("10.1.0.0/16")
     assert net.parse_prefix("fd00:5::/64") == ip_network("fd00:5::/64")

@@ -14,13 +14,18 @@ from typing import Any
 import pytest
 from altnet.common.errors import Unauthenticated
 from altnet.common.keys import PrivateKey, PublicKey
-from altnet.common.noise.engine import Handshake, NoiseprotocolEngine, Pattern
+from altnet.common.noise.engine import Engine, Handshake, Keys, NoiseprotocolEngine, Pattern
+from altnet.common.noise.failures import refused
+from altnet.common.noise.initiator import Initiator
+from altnet.common.noise.responder import Arrival, Responder
 from altnet.common.noise.session import _nonce
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from dissononce.cipher.chachapoly import ChaChaPolyCipher
 from dissononce.dh.x25519.private import PrivateKey as TheirPrivate
 from dissononce.dh.x25519.public import PublicKey as TheirPublic
 from dissononce.dh.x25519.x25519 import X25519DH
+from dissononce.exceptions.decrypt import DecryptFailedException
+from dissononce.extras.dh.dangerous.dh_nogen import NoGenDH
 from dissononce.hash.blake2s import Blake2sHash
 from dissononce.processing.handshakepatterns.interactive.IK import IKHandshakePattern
 from dissononce.processing.impl.cipherstate import CipherState
@@ -88,7 +93,7 @@ def test_the_published_vectors_come_out(pattern: Pattern) -> None:
 
 
 class Other:
-    """The second implementation, dissononce, in our seam's shape."""
+    """The second implementation, dissononce, in the shape of our seam's `Handshake`."""
 
     def __init__(
         self,
@@ -99,11 +104,16 @@ class Other:
         static: PrivateKey,
         remote: PublicKey | None,
         psk: bytes | None,
+        ephemeral: PrivateKey | None = None,
     ) -> None:
+        self.initiator = initiator
+        dh: Any = X25519DH()
+        if ephemeral is not None:
+            dh = NoGenDH(dh, TheirPrivate(ephemeral.reveal()))
         shape: Any = IKHandshakePattern()
         if pattern is Pattern.IKPSK2:
             shape = PSKPatternModifier(2).modify(shape)
-        self.state = HandshakeState(SymmetricState(CipherState(ChaChaPolyCipher()), Blake2sHash()), X25519DH())
+        self.state = HandshakeState(SymmetricState(CipherState(ChaChaPolyCipher()), Blake2sHash()), dh)
         self.state.initialize(
             shape,
             initiator,
@@ -121,8 +131,50 @@ class Other:
 
     def read(self, message: bytes) -> bytes:
         out = bytearray()
-        self.ends = self.state.read_message(message, out)
+        try:
+            self.ends = self.state.read_message(message, out)
+        except (DecryptFailedException, ValueError, AssertionError):
+            raise refused("handshake") from None
         return bytes(out)
+
+    @property
+    def remote(self) -> PublicKey:
+        return PublicKey(bytes(self.state.rs.data))
+
+    def keys(self) -> Keys:
+        first, second = (bytes(end._key) for end in self.ends)
+        send, receive = (first, second) if self.initiator else (second, first)
+        return Keys(send=send, receive=receive, binding=bytes(self.state.symmetricstate.get_handshake_hash()))
+
+
+class OtherEngine:
+    """Another engine in the place of ours."""
+
+    def initiate(self, pattern: Pattern, *, remote: PublicKey, **given: Any) -> Handshake:
+        given.setdefault("psk", None)
+        return Other(pattern, initiator=True, remote=remote, **given)
+
+    def respond(self, pattern: Pattern, **given: Any) -> Handshake:
+        given.setdefault("psk", None)
+        return Other(pattern, initiator=False, remote=None, **given)
+
+
+@pytest.mark.parametrize("psk", [None, b"p" * 32], ids=["IK", "IKpsk2"])
+@pytest.mark.parametrize("engines", [(OtherEngine(), ENGINE), (ENGINE, OtherEngine()), (OtherEngine(), OtherEngine())])
+def test_another_engine_can_take_either_ends_place(engines: tuple[Engine, Engine], psk: bytes | None) -> None:
+    host, service = PrivateKey.generate(), PrivateKey.generate()
+    initiator = Initiator("rly_1", host, engine=engines[0])
+    responder = Responder(replica=b"replica0", engine=engines[1])
+    responder.answer_for({service.public(): service})
+    attempt = initiator.attempt(service.public(), psk=psk)
+    arrival = responder.arrive(attempt.frame, peer="rly_1", now=0.0)
+    assert isinstance(arrival, Arrival)
+    held = attempt.finish(responder.welcome(arrival, expected=host.public(), psk=psk, now=0.0), now=0.0)
+
+    request = responder.open(held.session.seal(b"word", now=0.0), peer="rly_1", now=0.0)
+
+    assert request.plain == b"word"
+    assert request.session.binding == held.session.binding
 
 
 @settings(max_examples=20)

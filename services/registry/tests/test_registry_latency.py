@@ -88,6 +88,19 @@ def test_what_cannot_be_a_round_trip_is_left_out_and_a_relay_that_is_gone_forgot
     assert (book.changed(), book.known) == ({}, {})
 
 
+def test_windows_of_links_that_are_gone_are_let_go_and_what_is_known_of_them_stays() -> None:
+    book = LatencyBook(RULE)
+    book.observe("a", "b", 10, at=0)
+    told_at_once(book)
+    for at in range(0, 1000, 5):
+        book.observe("a", "c", 20, at=at)
+    told_at_once(book)
+    assert book.known == {("a", "b"): 10, ("a", "c"): 20}
+    assert ("a", "b") not in book._windows
+    book.drop([("a", "b")])
+    assert book.known == {("a", "c"): 20}
+
+
 def test_without_measurements_the_region_decides() -> None:
     relays = [("a", "eu-west"), ("b", "eu-west"), ("c", "eu-north"), ("d", "us"), ("e", "")]
     distances = Distances(relays, Latencies({}, {}))

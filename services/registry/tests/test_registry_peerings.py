@@ -20,7 +20,8 @@ from altnet.common.contracts.routing import (
 )
 from altnet.common.errors import Conflict, Invalid
 from altnet.registry.domain.learned import Recorded, compare, severity
-from altnet.registry.domain.peerings import Surroundings, check_password, checked, remarks
+from altnet.registry.domain.peering_remarks import remarks
+from altnet.registry.domain.peerings import Surroundings, check_password, checked
 from altnet.registry.domain.prefix_rules import is_wide, matches, meet, reaches
 from altnet.registry.domain.sessions import SessionRule, Standing, Watched
 from hypothesis import given

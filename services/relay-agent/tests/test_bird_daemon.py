@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -72,8 +73,14 @@ async def test_a_refused_configuration_is_named_by_line_and_the_running_one_stay
         await daemon.check("router id 192.0.2.1;\nprotocol bgp x {\n  neighbour fe80::1;\n}\n")
     assert error.value.line == 3
     assert "syntax error" in error.value.reason
-    with pytest.raises(ConfigRefused):
+    assert not daemon.candidate.exists(), "what was refused is never taken for what runs"
+    with pytest.raises(ConfigRefused, match="No such file"):
         await daemon.configure("x", reload_routes=False)
+    other = config(3)
+    await daemon.check(other.text)
+    with pytest.raises(Unavailable, match="another configuration"):
+        await daemon.configure("x", reload_routes=False)
+    await daemon.adopt()
     assert await daemon.mark() == good.mark
     assert daemon.text() == good.text
 
@@ -208,16 +215,24 @@ async def test_who_wants_no_bird_is_not_told_of_one() -> None:
 async def test_whatever_comes_over_the_socket_is_an_answer_or_an_error(
     tmp_path: Path, says: bytes, error: type[Exception]
 ) -> None:
+    ended = asyncio.Event()
+
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         greeting, newline, rest = says.partition(b"\n")
-        writer.write(greeting + newline)
-        if rest:
-            await reader.readline()
-        writer.write(rest)
+        with contextlib.suppress(ConnectionError):
+            writer.write(greeting + newline)
+            if rest:
+                await reader.readline()
+            writer.write(rest)
+            await writer.drain()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        ended.set()
 
     path = tmp_path / "ctl"
     async with await asyncio.start_unix_server(talk, path):
         with pytest.raises(error):
             async with await connect(path, deadline=1.0) as control:
                 await control.ask("show status")
+        await asyncio.wait_for(ended.wait(), 5)

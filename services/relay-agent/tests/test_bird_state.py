@@ -42,6 +42,7 @@ PROTOCOLS = [
         1002, "m3         BGP        ---        start  2026-11-25 22:08:15.659  Active        Error: BFD session down"
     ),
     Line(1002, "kernel6    Kernel     master6    up     2026-11-25 22:08:05.911  "),
+    Line(1006, "  Channel ipv6"),
     Line(1006, "    Routes:         0 imported, 6 exported, 0 preferred"),
 ]
 BFD = [
@@ -75,8 +76,10 @@ def test_protocols_are_read_with_the_sum_of_their_channels_and_their_trouble() -
     assert found["kernel6"].exported == 6
 
 
-def test_bfd_sessions_are_read_by_interface() -> None:
-    assert bfd_sessions(BFD) == {"altl3": "up", "altl2": "admin_down"}
+def test_bfd_sessions_are_read_by_interface_and_by_neighbour() -> None:
+    found = bfd_sessions(BFD)
+    assert (found["altl3"], found["altl2"]) == ("up", "admin_down")
+    assert (found["fe80::3%altl3"], found["fe80::2%altl2"]) == ("up", "admin_down")
 
 
 @given(st.lists(st.tuples(st.sampled_from([0, 1002, 1006, 1007, 1020]), st.text(max_size=120))))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from ipaddress import IPv6Address, ip_network
 
 import pytest
+from altnet.common.contracts.routing import PrefixRule
 from altnet.common.errors import Invalid, NotFound
 from altnet.common.net import Prefix, link_number
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.planes.firewall import FirewallPlane, NftTables, mark_of, render
-from altnet.relay_agent.view import FIREWALL, Ruleset
+from altnet.relay_agent.view import FIREWALL, Ruleset, outside_origins
 from support.netns import Namespace
 from support.relays import PLAN, Paper, Rig, document, entry
 
@@ -87,3 +89,45 @@ async def test_without_nft_setting_says_so_and_reading_is_nothing(monkeypatch: p
         await tables.replace("altnet", Ruleset(text=""))
     assert await tables.read("altnet") is None
     await tables.delete("altnet")
+
+
+async def test_bgp_and_bfd_are_for_links_alone_where_bird_runs_and_the_operators_elsewhere() -> None:
+    rig, paper = Rig(), Paper()
+    paper.put(entry("me", 1))
+    rig.shelf.put_mesh(paper)
+    rig.shelf.put_document(document("me"))
+    await rig.start()
+    await rig.fetch()
+    context = rig.agent.wanted.context
+    assert context is not None
+    without = render(context, probe_port=51898, attach_port=51897, outside=(), own=(), pairs=()).text
+    with_bird = render(
+        dataclasses.replace(context, bird=True), probe_port=51898, attach_port=51897, outside=(), own=(), pairs=()
+    ).text
+    assert "179" not in without
+    assert 'tcp dport 179 iifname != { "lo" } iifname != "altl*" counter drop' in with_bird
+    assert 'udp dport { 3784, 3785, 4784 } iifname != "altl*" counter drop' in with_bird
+
+
+def test_what_a_relay_may_learn_outside_is_let_in_from_links_too() -> None:
+    rule = PrefixRule(prefix="10.0.0.0/8", shortest=16, longest=24)
+    bad = PrefixRule(prefix="10.0.0.0/8", shortest=4, longest=2)
+    found = outside_origins(PLAN, entry("a", 2, origins=("fd77::/48",), learned=(rule, bad)))
+    assert [str(prefix) for prefix in found] == ["fd77::/48", "10.0.0.0/8"]
+
+
+@pytest.mark.netns
+async def test_nft_takes_the_rules_for_bird(inside_netns: Namespace) -> None:
+    rig, paper = Rig(), Paper()
+    paper.put(entry("me", 1))
+    rig.shelf.put_mesh(paper)
+    rig.shelf.put_document(document("me"))
+    await rig.start()
+    await rig.fetch()
+    context = rig.agent.wanted.context
+    assert context is not None
+    text = render(
+        dataclasses.replace(context, bird=True), probe_port=51898, attach_port=51897, outside=SITES, own=(), pairs=()
+    )
+    await NftTables(timeout=10).replace("altnet", text)
+    assert "179" in inside_netns.run("nft", "-n", "list", "chain", "inet", "altnet", "local")

@@ -107,8 +107,9 @@ async def running_keyd(
     identity: BusIdentity,
     *,
     env: Mapping[str, str] = FAST,
+    problem: str = "",
 ) -> AsyncIterator[RunningKeyd]:
-    """Start a replica of keyd as its host would, without the HTTP server."""
+    """Start a replica of keyd as its host would, without the HTTP server. `problem`: what ails its keys."""
     clock = SystemClock()
     key = Ed25519PrivateKey.generate()
     issuer = TokenIssuer(key, clock)
@@ -143,7 +144,7 @@ async def running_keyd(
         keyring = parts.app.state.keyd.keyring
 
         async def ready() -> bool:
-            return not keyring.problem
+            return bool(keyring.problem == problem)
 
         await eventually(ready)
         yield RunningKeyd(parts.app, api, db, bus, issuer, jobs)

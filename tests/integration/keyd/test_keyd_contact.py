@@ -12,14 +12,23 @@ from altnet.common.bus.connect import BusSettings
 from altnet.common.bus.jwt import BusIdentity
 from altnet.common.contracts.keyd import HELLO, Frame, IdentityState, Standing
 from altnet.common.db.settings import DatabaseSettings
-from altnet.common.errors import AltnetError, Forbidden, Invalid, Unauthenticated
+from altnet.common.errors import AltnetError, Forbidden, Invalid, TooMany, Unauthenticated
 from altnet.common.http.auth import Role
 from altnet.common.keys import PrivateKey
 from altnet.common.settings import Secret
 from altnet.common.signing import SigningKey
 from altnet.relay_agent.keyd import remember_token
-from altnet.relay_agent.state import Keyd
-from integration.keyd.running import FAST, RunningKeyd, enrol_agent, identity_for, meet, running_keyd, with_identity
+from altnet.relay_agent.state import Identity, Keyd
+from integration.keyd.running import (
+    FAST,
+    Agent,
+    RunningKeyd,
+    enrol_agent,
+    identity_for,
+    meet,
+    running_keyd,
+    with_identity,
+)
 from integration.registry.running import RunningRegistry, eventually
 
 
@@ -150,11 +159,8 @@ async def test_another_signing_key_makes_an_active_identity_pending(
 ) -> None:
     agent = await enrol_agent(registry, "berlin-1")
     await meet(agent)
-    changed = msgspec.structs.replace(
-        agent.state.identity(), signing_key=base64.b64encode(SigningKey.generate().reveal()).decode()
-    )
 
-    standing = await meet(with_identity(agent, changed))
+    standing = await meet(with_identity(agent, with_new_signing_key(agent)))
 
     assert (standing.state, standing.reason) == (IdentityState.PENDING, "signing_key_changed")
     assert len([k for k in (await keyd.identity(agent.id))["history"] if k["use"] == "signing"]) == 2
@@ -294,6 +300,30 @@ async def test_a_flood_of_one_relay_is_refused_and_another_one_gets_through(
 
         assert codes == ["noise_unknown_static"] * 5 + ["noise_too_many"] * 15
         assert (await meet(other)).state is IdentityState.ACTIVE
+
+
+async def test_a_host_that_shows_ever_new_signing_keys_is_held_back(
+    registry: RunningRegistry, keyd_database: DatabaseSettings, bus_settings: BusSettings, bus_identity: BusIdentity
+) -> None:
+    env = {**FAST, "ALTNET_KEYD_CHANNEL__REGISTRATIONS__BURST": "3"}
+    env["ALTNET_KEYD_CHANNEL__REGISTRATIONS__PER_SECOND"] = "0.001"
+    async with running_keyd(keyd_database, bus_settings, bus_identity, env=env) as keyd:
+        agent = await enrol_agent(registry, "berlin-1")
+        await meet(agent)
+        for _ in range(2):
+            await with_identity(agent, with_new_signing_key(agent)).contact.meet()
+
+        with pytest.raises(TooMany):
+            await with_identity(agent, with_new_signing_key(agent)).contact.meet()
+
+        history = (await keyd.identity(agent.id))["history"]
+        assert len([key for key in history if key["use"] == "signing"]) == 3
+
+
+def with_new_signing_key(agent: Agent) -> Identity:
+    return msgspec.structs.replace(
+        agent.state.identity(), signing_key=base64.b64encode(SigningKey.generate().reveal()).decode()
+    )
 
 
 async def test_an_operators_api_token_works_here_too_until_it_is_revoked(

@@ -19,6 +19,7 @@ from altnet.common.bus.connect import Bus, BusSettings, Credentials, Message
 from altnet.common.bus.identity import encode_jwt
 from altnet.common.bus.jwt import BusIdentity
 from altnet.common.bus.nkey import make_nkey, sign
+from altnet.common.clock import SystemClock
 from altnet.common.contracts.keyd import (
     FIRST_CONTACT,
     HELLO,
@@ -30,20 +31,26 @@ from altnet.common.contracts.keyd import (
     Register,
     Standing,
 )
-from altnet.common.contracts.registry import RelayRegistered
+from altnet.common.contracts.registry import RelayRegistered, RelaySnapshot
 from altnet.common.db.engine import Database
 from altnet.common.db.settings import DatabaseSettings
 from altnet.common.embedded.nats import NatsServer
 from altnet.common.errors import AltnetError, Unauthenticated
 from altnet.common.keys import PrivateKey, PublicKey
-from altnet.common.noise.first_contact import query_bytes
+from altnet.common.noise.first_contact import answer_bytes, query_bytes, seal_context
 from altnet.common.noise.pins import current
+from altnet.common.seal import seal
 from altnet.keyd.handlers.relays import heard_of_relay
 from altnet.keyd.keyring import ACTOR
+from altnet.relay_agent.keyd import KeydContact
+from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.settings import Timers
+from altnet.relay_agent.state import Keyd, MemoryState, make_identity
 from integration.keyd.processes import keyd_process
 from integration.keyd.running import Agent, RunningKeyd, enrol_agent, meet, running_keyd
 from integration.registry.running import RunningRegistry, eventually
-from support.nats import ServiceBus
+from support.nats import RelayBus, ServiceBus
+from support.relays import enrolment_of
 
 STEPS = ("before anything", "after the hello", "after the registration", "after a look")
 
@@ -345,3 +352,65 @@ async def test_an_event_that_arrives_twice_or_late_changes_nothing_more(
             await heard_of_relay(uow, event)
 
     assert await keyd.identity(agent.id) == before
+
+
+async def test_a_forged_word_of_the_registry_lets_nobody_in(
+    keyd_database: DatabaseSettings,
+    bus_settings: BusSettings,
+    bus_identity: BusIdentity,
+    registry_bus: Bus,
+    relay_bus: RelayBus,
+) -> None:
+    """Somebody with the registry's place on the bus, without its nkey, tells keyd a secret of a token of its own."""
+    thief = make_identity(make_nkey=make_nkey)
+    public = thief.sealed_for.public().base64
+    psk = b"t" * 32
+    _, forger = make_nkey()
+
+    async def lie(query: FirstContactQuery, _: rpc.RpcContext) -> FirstContact:
+        sealed = seal(psk, to=PublicKey.parse(query.to), context=seal_context(query.relay))
+        said = answer_bytes(query.relay, query.to, public, sealed)
+        return FirstContact(identity=public, psk=sealed, signature=base64.b64encode(sign(forger, said)).decode())
+
+    await rpc.serve(registry_bus, "registry", FIRST_CONTACT, FirstContactQuery, lie)
+    async with running_keyd(keyd_database, bus_settings, bus_identity) as keyd:
+        async with keyd.db.transaction(actor=ACTOR) as uow:
+            await heard_of_relay(uow, RelayRegistered(relay="rly_thief", after=snapshot("rly_thief", public)))
+        bus = await relay_bus("rly_thief")
+        state = MemoryState(thief, enrolment_of("thief", 1))
+        await state.save_keyd(Keyd(psk=base64.b64encode(psk).decode()))
+        membership = Membership(state, enrolment_of("thief", 1), clock=SystemClock())
+        contact = KeydContact(
+            state, membership, bus=bus, clock=SystemClock(), random=lambda: 0.5, timers=Timers(keyd_timeout=5)
+        )
+
+        with pytest.raises(Unauthenticated) as refusal:
+            await contact.meet()
+
+        assert refusal.value.code == "first_contact_forged"
+        async with keyd.db.raw() as connection:
+            state_of = await connection.fetchval("SELECT state FROM keyd.identities WHERE id = 'rly_thief'")
+        assert state_of == "expected"
+
+
+def snapshot(relay: str, identity_key: str) -> RelaySnapshot:
+    return RelaySnapshot(
+        id=relay,
+        network="net_1",
+        name=relay.removeprefix("rly_"),
+        slot=1,
+        address="fd42:1337:beef::1",
+        key="",
+        access_key="",
+        identity_key=identity_key,
+        nkey="U",
+        endpoints=(),
+        mesh_port=51820,
+        access_port=51830,
+        region="",
+        labels={},
+        state="active",
+        weight=1.0,
+        revoked=False,
+        version=1,
+    )

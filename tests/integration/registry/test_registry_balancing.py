@@ -49,6 +49,8 @@ async def test_a_drained_relay_loses_the_clients_that_can_follow_and_they_keep_t
     movable = await client(balanced, "movable", one, movable=True)
     plain = await client(balanced, "plain", one)
     assert (movable["movable"], plain["movable"]) == (True, False)
+    ranking = (await balanced.api.get(f"/v1/clients/{movable['id']}/relays")).json()
+    assert (ranking["current"], ranking["standby"]) == (one.id, two.id)
     answer = await balanced.api.patch(f"/v1/relays/{one.id}", json={"state": "draining"}, headers={"If-Match": "*"})
     assert answer.status_code == 200, answer.text
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest_asyncio
 from altnet.common.bus.connect import BusSettings
 from altnet.common.bus.jwt import BusIdentity
+from altnet.common.clock import SystemClock
 from altnet.common.contracts.agent import LinkStatus
 from altnet.common.contracts.registry import LinksChanged
+from altnet.common.db.engine import Database
 from altnet.common.db.settings import DatabaseSettings
+from altnet.registry.domain.latency import pair_of
+from altnet.registry.domain.linkindex import link_id
 from altnet.registry.domain.planner import plan
 from altnet.registry.domain.world import World
 from altnet.registry.store import worlds
+from altnet.registry.store.changes import record
+from altnet.registry.store.links import forget_latencies, load_latencies, write_latencies, write_links
 from integration.registry.running import FAST, Relay, RunningRegistry, eventually, running
 
 BOUND = 4
@@ -48,8 +55,12 @@ async def links(registry: RunningRegistry, **query: Any) -> list[dict[str, Any]]
             return found
 
 
+def ends_of(link: dict[str, Any]) -> frozenset[str]:
+    return frozenset((link["one"]["relay"], link["other"]["relay"]))
+
+
 async def pairs(registry: RunningRegistry) -> set[frozenset[str]]:
-    return {frozenset(end["relay"] for end in link["ends"]) for link in await links(registry)}
+    return {ends_of(link) for link in await links(registry)}
 
 
 async def documented(relays: list[Relay]) -> set[frozenset[str]]:
@@ -154,10 +165,7 @@ async def test_latencies_are_kept_and_a_link_moves_only_for_a_large_gain(sparse:
     async def report(relay: Relay) -> None:
         document = await relay.document()
         assert document is not None
-        rtt = {
-            other: 0.3 if {relay.id, other} == {end["relay"] for end in slow["ends"]} else 0.01
-            for other in document.links or ()
-        }
+        rtt = {other: 0.3 if {relay.id, other} == ends_of(slow) else 0.01 for other in document.links or ()}
         await relay.beat(links=tuple(LinkStatus(neighbour=other, up=True, rtt=value) for other, value in rtt.items()))
 
     async def has_moved() -> bool:
@@ -204,3 +212,61 @@ async def test_chosen_links_survive_a_registry_that_starts_anew_and_a_small_netw
             return all(document is not None and document.links is None for document in documents)
 
         await eventually(nobody_spells_links_out)
+
+
+async def test_latencies_of_revoked_relays_and_of_pairs_without_a_link_are_forgotten(
+    registry_database: DatabaseSettings, bus_settings: BusSettings, bus_identity: BusIdentity
+) -> None:
+    calm = SPARSE | {"ALTNET_REGISTRY_LINKS__REVIEW_EVERY": "3600"}  # or the leader forgets them before we do
+    async with running(registry_database, bus_settings, bus_identity, env=calm) as sparse:
+        await check_forgetting(sparse)
+
+
+async def check_forgetting(sparse: RunningRegistry) -> None:
+    relays = await enrolled(sparse, BOUND + 8)
+    await settled(sparse, relays)
+    linked = await pairs(sparse)
+    every = [pair_of(one.id, other.id) for at, one in enumerate(relays) for other in relays[at + 1 :]]
+    now = datetime.now(UTC)
+    await write_latencies(sparse.db, dict.fromkeys(every, 10.0), at=now - timedelta(days=40))
+    without = {pair for pair in every if frozenset(pair) not in linked}
+    assert without
+    gone = await forget_latencies(sparse.db, before=now - timedelta(days=30))
+    assert set(gone) == without
+    assert set(await load_latencies(sparse.db)) == set(every) - without
+    revoked = relays[0].id
+    assert (await sparse.api.delete(f"/v1/relays/{revoked}", headers={"If-Match": "*"})).status_code == 200
+    assert not any(revoked in pair for pair in await load_latencies(sparse.db))
+    await forget_latencies(sparse.db, before=now - timedelta(days=100))
+    async with sparse.db.raw() as sql:
+        assert await sql.fetchval("SELECT count(*) FROM registry.latencies WHERE $1 IN (one, other)", revoked) == 0
+
+
+async def test_a_choice_whose_leader_died_before_it_was_planned_is_taken_up_by_the_next(
+    registry_database: DatabaseSettings, bus_settings: BusSettings, bus_identity: BusIdentity
+) -> None:
+    async with running(registry_database, bus_settings, bus_identity, env=SPARSE) as first:
+        relays = await enrolled(first, BOUND + 5)
+        await settled(first, relays)
+        link = (await links(first))[0]
+    pair = pair_of(*ends_of(link))
+    async with (
+        Database(registry_database, schema="registry", clock=SystemClock()) as database,
+        database.transaction(actor="registry") as uow,
+    ):
+        await write_links(uow, network=relays[0].network, removed=[pair], put={})
+        change = await record(
+            uow,
+            lambda number: LinksChanged(
+                network=relays[0].network, reason="relays", added=(), removed=(), added_count=0, removed_count=1,
+                change=number,
+            ),
+            touched=[("link", link_id(pair))],
+            summary="the last words of a leader",
+            network=relays[0].network,
+        )  # fmt: skip
+    async with running(registry_database, bus_settings, bus_identity, env=SPARSE) as second:
+        for relay in relays:
+            relay.registry, relay.bus = second, None
+        await settled(second, relays)
+        assert (await second.api.get(f"/v1/changes/{change}")).json()["planned"] is True

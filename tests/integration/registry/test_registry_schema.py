@@ -143,6 +143,54 @@ async def test_a_site_does_not_touch_the_networks_own_prefix(sql: asyncpg.Connec
         await site(sql, "sit_a", prefix)
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("asn", 0),
+        ("asn", 2**32 - 1),
+        ("local_asn", 0),
+        ("families", []),
+        ("families", ["ipx"]),
+        ("import_limit", 0),
+        ("hold_time", 2),
+        ("multihop", 256),
+        ("password", "sealed for nobody"),
+    ],
+)
+async def test_a_peering_that_cannot_be_is_refused(sql: asyncpg.Connection, column: str, value: object) -> None:
+    await network(sql)
+    await sql.execute(
+        "INSERT INTO registry.relays (id, network_id, name, slot, nkey, key, access_key, mesh_port, access_port,"
+        " encapsulations, state, created_at, updated_at)"
+        " VALUES ('rly_1', 'net_one', 'one', 1, 'U', 'k', 'a', 1, 2, ARRAY['vxlan'], 'active', $1, $1)",
+        NOW,
+    )
+    row: dict[str, object] = {
+        "id": "prg_1",
+        "network_id": "net_one",
+        "relay_id": "rly_1",
+        "name": "isp",
+        "address": "2001:db8::1",
+        "asn": 65010,
+        "families": ["ipv6"],
+        "import_limit": 1,
+        "export_limit": 1,
+        "hold_time": 90,
+        "restart_time": 0,
+        "preference": 100,
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    for wish, refused in ((row | {column: value}, True), (row, False)):
+        places = ", ".join(f"${number + 1}" for number in range(len(wish)))
+        insert = f"INSERT INTO registry.peerings ({', '.join(wish)}) VALUES ({places})"
+        if refused:
+            with pytest.raises(asyncpg.CheckViolationError):
+                await sql.execute(insert, *wish.values())
+        else:
+            await sql.execute(insert, *wish.values())
+
+
 async def test_the_runtime_role_changes_no_structure(sql: asyncpg.Connection) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await sql.execute("ALTER TABLE registry.relays ADD COLUMN odd text")

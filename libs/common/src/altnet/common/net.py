@@ -122,6 +122,8 @@ def random_prefix(randomness: Callable[[int], bytes] = secrets.token_bytes) -> I
 def parse_prefix(text: str, *, field: str | None = None) -> Prefix:
     """Read an IPv4 or IPv6 prefix without host bits. Raises `Invalid` (`bad_prefix`)."""
     try:
+        if "%" in text:  # ip_network takes any text as a zone and gives it back
+            raise ValueError("a prefix has no zone")
         return ip_network(text)
     except ValueError as error:
         raise Invalid(

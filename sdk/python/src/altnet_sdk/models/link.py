@@ -32,8 +32,8 @@ class Link:
 
     id: str
     network: str
-    ends: list[LinkEnd]
-    """ Its two relays. """
+    one: LinkEnd
+    other: LinkEnd
     kind: LinkKind
     """ Why a link exists. """
     why: str
@@ -53,12 +53,9 @@ class Link:
 
         network = self.network
 
-        ends = []
-        for ends_item_data in self.ends:
-            ends_item = ends_item_data.to_dict()
-            ends.append(ends_item)
+        one = self.one.to_dict()
 
-
+        other = self.other.to_dict()
 
         kind: str = self.kind
 
@@ -85,7 +82,8 @@ class Link:
         field_dict.update({
             "id": id,
             "network": network,
-            "ends": ends,
+            "one": one,
+            "other": other,
             "kind": kind,
             "why": why,
             "latency": latency,
@@ -105,14 +103,14 @@ class Link:
 
         network = d.pop("network")
 
-        ends = []
-        _ends = d.pop("ends")
-        for ends_item_data in (_ends):
-            ends_item = LinkEnd.from_dict(ends_item_data)
+        one = LinkEnd.from_dict(d.pop("one"))
 
 
 
-            ends.append(ends_item)
+
+        other = LinkEnd.from_dict(d.pop("other"))
+
+
 
 
         kind = check_link_kind(d.pop("kind"))
@@ -169,7 +167,8 @@ class Link:
         link = cls(
             id=id,
             network=network,
-            ends=ends,
+            one=one,
+            other=other,
             kind=kind,
             why=why,
             latency=latency,

@@ -1,6 +1,6 @@
 """One front for all services of a process: their paths side by side, one document.
 
-Each service's document says which paths are its own (`/v1/relays…`), so nothing has to be configured, and no two
+Each service's routes say which paths are its own (`/v1/relays…`), so nothing has to be configured, and no two
 services may claim the same first two segments. Leaves out everything that a service's own application does:
 authentication, problems, limits, health. Services of one process share a metrics registry, so any of them shows all.
 """
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from altnet.common.http.openapi import merge
+from altnet.common.http.routes import documented_paths
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
@@ -25,9 +26,8 @@ class Gateway:
     def __init__(self, apps: Mapping[str, FastAPI]) -> None:
         self._apps = dict(apps)
         self._owners: dict[tuple[str, ...], str] = {}
-        # A document takes half a second to make, and one service alone gets every request anyway.
-        for name, app in self._apps.items() if len(self._apps) > 1 else ():
-            for path in app.openapi().get("paths", {}):
+        for name, app in self._apps.items():
+            for path in documented_paths(app.routes):
                 owner = self._owners.setdefault(_head(path), name)
                 if owner != name:
                     raise ValueError(f"{owner} and {name} both serve {path}")

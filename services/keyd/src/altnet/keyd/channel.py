@@ -38,7 +38,8 @@ from altnet.common.db.engine import Database
 from altnet.common.errors import AltnetError, Broken, Invalid, NotFound, Unauthenticated, Unavailable
 from altnet.common.keys import PublicKey
 from altnet.common.noise import first_contact
-from altnet.common.noise.failures import UNFINISHED, UNKNOWN_STATIC, unknown_session
+from altnet.common.noise.failures import UNFINISHED, UNKNOWN_STATIC, too_many, unknown_session
+from altnet.common.noise.rates import Buckets
 from altnet.common.noise.responder import Request, Responder
 from altnet.common.seal import unseal
 from altnet.keyd.domain import identities as rules
@@ -109,7 +110,7 @@ class ChannelServer:
         self._keyring = keyring
         self._refusals = refusals
         self._first_contacts = first_contacts
-        self._settings = settings
+        self._registrations = Buckets(settings.registrations, most=settings.limits.most_peers)
         self._asks = msgspec.json.Decoder(Ask)
         self.handshakes = 0
         self.records = 0
@@ -202,6 +203,8 @@ class ChannelServer:
 
     async def _handle(self, request: Request, ask: Ask) -> Standing:
         if isinstance(ask, Register):
+            if wait := self._registrations.take(request.peer, self._clock.monotonic()):
+                raise too_many(wait)
             async with self._db.transaction(actor=f"relay:{request.peer}") as uow:
                 row = await register_signing_key(
                     uow,

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import msgspec
 from altnet.common.errors import Invalid
+from altnet.common.noise.rates import Rate
 from altnet.common.noise.responder import ResponderLimits
 from altnet.common.settings import Secret
 from altnet.keyd.domain.envelope import EncryptionKey
@@ -20,6 +21,8 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 class ChannelSettings(msgspec.Struct, frozen=True, kw_only=True):
     limits: ResponderLimits = ResponderLimits()
+    registrations: Rate = Rate(burst=20, per_second=1 / 60)
+    """Of signing keys, per relay: an agent registers once a session, and each new key is a row and an event."""
     first_contact_timeout: Positive = 3.0
     """For the registry's answer with the secret of a join token; below the agent's own patience."""
     sweep: Positive = 15.0

@@ -61,6 +61,8 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """… nor by less than so many milliseconds: jitter on wide-area paths stays below."""
     flush_latencies: float = 30.0
     """Latencies that changed for good are written that often."""
+    latency_kept: float = 30 * 86_400.0
+    """Of a pair that has no link any more: until then nobody tries it again in vain, afterwards it may have changed."""
     back_to_full_mesh: float = 0.75
     """Of `planning.full_mesh_up_to`: at so few relays chosen links are dropped again; the gap keeps a network at the
     bound from changing over with each relay."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from altnet.common.bus import rpc
 from altnet.common.bus.connect import Bus
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import HostStatus, Versions
-from altnet.common.contracts.routing import LEARNED, ROUTES, Engine, RouteQuery
+from altnet.common.contracts.routing import LEARNED, ROUTES, Engine, Peering, RouteQuery
 from altnet.common.kernel.wireguard import Endpoint, PeerState
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan
@@ -29,6 +30,7 @@ from altnet.relay_agent.attachments import Attachments
 from altnet.relay_agent.bird.answers import Routing
 from altnet.relay_agent.bird.daemon import STATIC, Daemon, Found, Times
 from altnet.relay_agent.bird.kernel import BirdRoutes
+from altnet.relay_agent.bird.peerings import open_password
 from altnet.relay_agent.bird.watch import Watch
 from altnet.relay_agent.desired import Decode, Desired
 from altnet.relay_agent.enrol import Registry
@@ -139,7 +141,8 @@ class Agent:
         )
         self._wireguard = host.wireguard
         self._found = found
-        self.routing_plane = make_routing_plane(settings, host, found)
+        password = partial(open_password, relay=enrolment.relay.id, key=identity.sealed_for)
+        self.routing_plane = make_routing_plane(settings, host, found, password=password)
         self.poker = Poker(host.wireguard, clock=clock, random=random, timers=timers, enabled=poke)
         self._restarted = False
         self.reconciler = Reconciler(
@@ -362,7 +365,14 @@ def own_self(
     )
 
 
-def make_routing_plane(settings: AgentSettings, host: Host, found: Found, *, trust: bool = False) -> RoutingPlane:
+def make_routing_plane(
+    settings: AgentSettings,
+    host: Host,
+    found: Found,
+    *,
+    trust: bool = False,
+    password: Callable[[Peering], str] = lambda _peering: "",
+) -> RoutingPlane:
     """The plane of BIRD. One that this host had before it was unwanted, or uninstalled, is still ended by it."""
     timers = settings.timers
     times = Times(ask=timers.bird_timeout, start=timers.bird_start, confirm=timers.bird_confirm)
@@ -375,6 +385,7 @@ def make_routing_plane(settings: AgentSettings, host: Host, found: Found, *, tru
         has_routes=host.bird_routes.there,
         settle=timers.bird_settle,
         trust=trust,
+        password=password,
     )
 
 

@@ -22,7 +22,7 @@ from altnet.common.contracts.routing import RouteQuery, RouteView, SessionStatus
 from altnet.common.errors import AltnetError, Conflict, Invalid, NotFound
 from altnet.common.settings import load
 from altnet.relay_agent import VERSION
-from altnet.relay_agent.control import ask_routes, ask_status
+from altnet.relay_agent.control import ask_learned, ask_routes, ask_status
 from altnet.relay_agent.settings import ENV_PREFIX, AgentSettings
 from altnet.relay_agent.state import DiskState, not_enrolled
 from altnet.relay_agent.status import AgentStatus
@@ -127,11 +127,14 @@ async def _show(settings: AgentSettings, options: argparse.Namespace, _env: Mapp
             return _show_bird(settings, json=options.json)
         case "sessions":
             status = await ask_status(settings.control_path, timeout=settings.timers.control_timeout)
-            sessions = status.routing.sessions if status.routing is not None else ()
+            routing = status.routing
+            sessions = (*routing.sessions, *routing.peerings) if routing is not None else ()
             if options.json:
-                _print_json(msgspec.to_builtins(status.routing))
+                _print_json(msgspec.to_builtins(routing))
             else:
                 print("\n".join(_session_lines(sessions)) or "No sessions: " + _why_none(status))
+        case "learned":
+            await _show_learned(settings, json=options.json)
         case _:
             await _show_routes(settings, options)
     return OK
@@ -172,6 +175,24 @@ async def _show_routes(settings: AgentSettings, options: argparse.Namespace) -> 
         hops = ", ".join(hop.relay or hop.peering or hop.device for hop in route.next_hops) or "-"
         cost = "-" if route.cost is None else str(route.cost)
         print(f"{'*' if route.used else ' '} {route.prefix:<36}{hops:<24}{route.source:<12}{cost:>9}  {route.why}")
+
+
+async def _show_learned(settings: AgentSettings, *, json: bool) -> None:
+    table = await ask_learned(settings.control_path, timeout=settings.timers.control_timeout)
+    if json:
+        _print_json(msgspec.to_builtins(table))
+        return
+    for route in table.learned:
+        path = " ".join(map(str, route.as_path))
+        rest = " ".join((f"via {route.next_hop}", *route.communities))
+        print(f"+ {route.prefix:<36}{route.peering:<24}{path}  {rest}")
+    for refused in table.refused:
+        path = " ".join(map(str, refused.as_path))
+        print(f"- {refused.prefix:<36}{refused.peering:<24}{path}  {refused.reason}")
+    if (unnamed := table.refused_count - len(table.refused)) > 0:
+        print(f"- and {unnamed} more that are refused")
+    if not table.digest:
+        print("Routers outside have told nothing.")
 
 
 def _why_none(status: AgentStatus) -> str:
@@ -290,6 +311,10 @@ def render_status(status: AgentStatus) -> str:
         up = sum(one.state == "established" for one in routing.sessions)
         lines.append(f"routing   by {by}, {up} of {len(routing.sessions)} sessions, {routing.routes} routes{well}")
         lines += [f"  {line}" for line in _session_lines(routing.sessions)]
+        if routing.peerings:
+            up = sum(one.state == "established" for one in routing.peerings)
+            lines.append(f"outside   {up} of {len(routing.peerings)} peerings")
+            lines += [f"  {line}" for line in _session_lines(routing.peerings)]
     lines += [f"failed    {it['plane']} {it['object']}: {it['reason']}" for it in status.failed]
     return "\n".join(lines)
 
@@ -336,7 +361,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("enrol", parents=[common, joining], help="join a network, once")
     commands.add_parser("status", parents=[common], help="how the running agent is")
     show = commands.add_parser("show", parents=[common], help="the routing engine: configuration, sessions, routes")
-    show.add_argument("what", choices=("bird", "sessions", "routes"))
+    show.add_argument("what", choices=("bird", "sessions", "routes", "learned"))
     show.add_argument("--to", metavar="ADDRESS", help="only routes that packets to it can take")
     commands.add_parser("plan", parents=[common], help="what would be changed on the host now")
     commands.add_parser("down", parents=[common], help="undo everything that the agent did to the host")

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
-from altnet.common.contracts.routing import RouteQuery, RouteTable
+from altnet.common.contracts.routing import LearnedTable, RouteQuery, RouteTable
 from altnet.common.errors import AltnetError, Invalid, NotFound, Unavailable
 from altnet.relay_agent.status import AgentStatus
 
@@ -22,6 +22,8 @@ _LARGEST: Final = 16 * 2**20
 """Bytes of an answer: 10,000 links take about two million."""
 _LONGEST_PATH: Final = 107
 """Bytes of a socket's path (unix(7))."""
+
+_Answerer = Callable[[RouteQuery], Awaitable[msgspec.Struct]]
 
 
 @contextlib.asynccontextmanager
@@ -31,10 +33,16 @@ async def serve(
     *,
     timeout: float,
     routes: Callable[[RouteQuery], Awaitable[RouteTable]] | None = None,
+    learned: Callable[[RouteQuery], Awaitable[LearnedTable]] | None = None,
 ) -> AsyncIterator[None]:
-    """Answer `status`, and `routes` with a `RouteQuery` behind it, on the socket at `path` as long as the context
-    lasts.
+    """Answer `status`, and `routes` and `learned` with a `RouteQuery` behind it, on the socket at `path` as long as the
+    context lasts.
     """
+    verbs: dict[bytes, _Answerer] = {}
+    if routes is not None:
+        verbs[b"routes"] = routes
+    if learned is not None:
+        verbs[b"learned"] = learned
     if len(path.encode()) > _LONGEST_PATH:
         raise Invalid(
             "bad_setting",
@@ -47,7 +55,7 @@ async def serve(
         try:
             async with asyncio.timeout(timeout):
                 question, _, rest = (await reader.readline()).strip().partition(b" ")
-                writer.write(await _answer(question, rest, status, routes))
+                writer.write(await _answer(question, rest, status, verbs))
                 writer.write(b"\n")
                 await writer.drain()
         except (TimeoutError, ConnectionError, ValueError):
@@ -74,17 +82,17 @@ async def _answer(
     question: bytes,
     rest: bytes,
     status: Callable[[], Awaitable[AgentStatus]],
-    routes: Callable[[RouteQuery], Awaitable[RouteTable]] | None,
+    verbs: Mapping[bytes, _Answerer],
 ) -> bytes:
     if question == b"status":
         return msgspec.json.encode(await status())
-    if question == b"routes" and routes is not None:
+    if (verb := verbs.get(question)) is not None:
         try:
-            return msgspec.json.encode(await routes(msgspec.json.decode(rest, type=RouteQuery)))
+            return msgspec.json.encode(await verb(msgspec.json.decode(rest, type=RouteQuery)))
         except AltnetError as error:
             said = _Refusal(code=error.code, detail=error.detail, field=error.field, mend=error.mend)
             return msgspec.json.encode({"error": said})
-    return b'{"error":{"code":"bad_question","detail":"ask for status or routes"}}'
+    return b'{"error":{"code":"bad_question","detail":"ask for status, routes or learned"}}'
 
 
 class _Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,11 +119,20 @@ async def ask_status(path: str, *, timeout: float) -> AgentStatus:
 
 async def ask_routes(path: str, query: RouteQuery, *, timeout: float) -> RouteTable:
     """The running agent's routes. Raises `NotFound` (`agent_not_running`), `Unavailable`, `Invalid`."""
-    answer = await _ask(path, b"routes " + msgspec.json.encode(query), timeout=timeout)
+    return msgspec.json.decode(await _query(path, b"routes", query, timeout=timeout), type=RouteTable)
+
+
+async def ask_learned(path: str, *, timeout: float) -> LearnedTable:
+    """What routers outside told. Raises `NotFound` (`agent_not_running`), `Unavailable`, `Invalid`."""
+    return msgspec.json.decode(await _query(path, b"learned", RouteQuery(), timeout=timeout), type=LearnedTable)
+
+
+async def _query(path: str, verb: bytes, query: RouteQuery, *, timeout: float) -> bytes:
+    answer = await _ask(path, verb + b" " + msgspec.json.encode(query), timeout=timeout)
     refused = msgspec.json.decode(answer, type=_Refused).error
     if refused is not None:
         raise Invalid(refused.code, refused.detail, field=refused.field, mend=refused.mend)
-    return msgspec.json.decode(answer, type=RouteTable)
+    return answer
 
 
 async def _ask(path: str, question: bytes, *, timeout: float) -> bytes:

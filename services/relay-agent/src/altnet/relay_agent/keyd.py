@@ -30,6 +30,7 @@ from altnet.common.contracts.keyd import (
     Register,
     ServiceKeys,
     Standing,
+    registration,
 )
 from altnet.common.errors import AltnetError, Invalid, Unauthenticated
 from altnet.common.keys import PublicKey
@@ -176,7 +177,7 @@ class KeydContact:
         if binding == self._registered:
             return await self._channel.call(Look(), Standing)
         key = self._identity.signing
-        content = binding + self._relay.encode() + b"\0" + key.public().raw
+        content = registration(binding, self._relay, key.public())
         ask = Register(
             signing_key=key.public().base64,
             signature=base64.b64encode(key.sign(content, purpose=REGISTER)).decode(),

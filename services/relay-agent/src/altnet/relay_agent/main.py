@@ -125,7 +125,11 @@ async def _live(settings: AgentSettings, *, state: DiskState, host: Host, clock:
         _log.info("ready", relay=enrolment.relay.id, name=enrolment.relay.name, health=agent.health())
 
     timeout = settings.timers.control_timeout
-    async with bus, serve(settings.control_path, agent.status, timeout=timeout, routes=agent.routing.routes):
+    routing = agent.routing
+    answers = serve(
+        settings.control_path, agent.status, timeout=timeout, routes=routing.routes, learned=routing.learned
+    )
+    async with bus, answers:
         watchdog = asyncio.create_task(systemd.run_watchdog())
         try:
             await agent.run(ready)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv6Address, IPv6Interface, IPv6Network
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -304,6 +304,7 @@ def _routing_pieces(context: Context, own: Originated) -> list[Piece]:
         restart_time=settings.restart_time,
         draining=own.draining,
         endpoints=own.endpoints,
+        sites=tuple(one for one in own.prefixes if not _inside(context.plan, one)),
     )
     pieces.append(Piece(ROUTING, HOST_KEY, host))
     announced = dict.fromkeys((here.address_host, here.client_prefix, *own.prefixes))
@@ -321,9 +322,7 @@ def routing_piece(context: Context, entry: RelayEntry, *, linked: bool) -> Piece
     relay = RoutingRelay(
         slot=entry.slot,
         session=linked and _encapsulation(context, entry) is not None and runs_bgp(context, entry),
-        origins=tuple(
-            check_origin(context.plan, entry, text) for text in dict.fromkeys((*entry.origins, *entry.roaming))
-        ),
+        origins=tuple(check_origin(context.plan, entry, text) for text in prefixes),
         learned=tuple(check_learned(entry, rule) for rule in entry.learned),
         endpoints=endpoint_addresses(entry),
     )
@@ -473,14 +472,20 @@ def outside_origins(plan: AddressPlan, entry: RelayEntry) -> list[Prefix]:
             prefix = check_origin(plan, entry, text)
         except Invalid:
             continue  # named by relay_pieces, where it fails the entry
-        if isinstance(prefix, IPv4Network) or not prefix.subnet_of(plan.prefix):
+        if not _inside(plan, prefix):
             found.append(prefix)
-    for rule in entry.learned:
+    for told in entry.learned:
         try:
-            found.append(check_learned(entry, rule).prefix)
+            rule = check_learned(entry, told)
         except Invalid:
             continue
+        if rule.longest >= SHORTEST_ORIGIN[rule.prefix.version]:  # shorter ones stay at the relay that has them
+            found.append(rule.prefix)
     return found
+
+
+def _inside(plan: AddressPlan, prefix: Prefix) -> bool:
+    return isinstance(prefix, IPv6Network) and prefix.subnet_of(plan.prefix)
 
 
 def known_key(text: str) -> PublicKey | None:

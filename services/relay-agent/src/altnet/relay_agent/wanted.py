@@ -368,7 +368,7 @@ class Wanted:
             document=document,
             links=links,
             pairs=pairs,
-            ruleset=self._ruleset(context, own, pairs, old),
+            ruleset=self._ruleset(context, own, document, pairs, old),
             own=own,
             originated=_originated(context, own, document),
             generation=desired.generation,
@@ -390,12 +390,15 @@ class Wanted:
         self,
         context: Context,
         own: RelayEntry | None,
+        document: RelayDocument,
         pairs: tuple[tuple[IPv6Address, int], ...],
         old: _Basis | None,
     ) -> Ruleset | None:
         if not self._me.firewall:
             return None
-        if old is not None and not self._outside_changed and (old.context, old.own, old.pairs) == (context, own, pairs):
+        now = (context, own, document.peerings, pairs)
+        same = old is not None and (old.context, old.own, old.document.peerings, old.pairs) == now
+        if old is not None and same and not self._outside_changed:
             return old.ruleset  # a thousand changes of others need no new text
         self._outside_changed = False
         mine = _own_prefixes(self._plan, own) if own is not None else []
@@ -406,6 +409,7 @@ class Wanted:
             outside=self._outside,
             own=mine,
             pairs=pairs,
+            peerings=document.peerings,
         )
 
     def _now(self) -> _Basis:

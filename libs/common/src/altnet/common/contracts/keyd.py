@@ -16,6 +16,7 @@ import msgspec
 from altnet.common.contracts.envelope import Event, event
 from altnet.common.noise.pins import MOST_KEYS, KeyUse, ServiceKey
 from altnet.common.noise.wire import LARGEST_FRAME
+from altnet.common.signing import VerifyKey
 
 SERVICE: Final = "keyd"
 KEYS: Final = "keys"
@@ -25,7 +26,7 @@ HELLO: Final = "hello"
 FIRST_CONTACT: Final = "first_contact"
 """Verb of the registry, for keyd alone: `FirstContactQuery` → `FirstContact`."""
 REGISTER: Final = b"altnet-register-signing-key-v1"
-"""Purpose of the signature that shows a signing key: over the channel's binding, the relay and the key."""
+"""Purpose of the signature that shows a signing key (`registration`)."""
 
 Key = Annotated[str, msgspec.Meta(max_length=64)]
 Text = Annotated[str, msgspec.Meta(max_length=256)]
@@ -34,6 +35,11 @@ Text = Annotated[str, msgspec.Meta(max_length=256)]
 def records_of(replica: bytes) -> str:
     """Verb: a record → a record, at the replica that holds the session. No responder there means: it is gone."""
     return f"r-{replica.hex()}"
+
+
+def registration(binding: bytes, relay: str, key: VerifyKey) -> bytes:
+    """What a signing key signs to be registered: the channel that it is shown in, who shows it, and itself."""
+    return binding + relay.encode() + b"\0" + key.raw
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):

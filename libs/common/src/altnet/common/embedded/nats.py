@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final, Self
@@ -25,7 +23,8 @@ from typing import Final, Self
 import msgspec
 from altnet.common import log
 from altnet.common.bus.jwt import BusIdentity, server_config
-from altnet.common.errors import AltnetError, Conflict, Unavailable
+from altnet.common.embedded.child import Child
+from altnet.common.errors import Conflict, Unavailable
 
 _LOG: Final = log.get(__name__)
 _POLL: Final = 0.002
@@ -72,9 +71,7 @@ class NatsServer:
         self._monitor_port = monitor_port
         self._tls = tls
         self._extra = extra
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lock: int | None = None
-        self._wanted = False
+        self._child = Child("nats-server", lock=self.directory / ".lock", in_use=self._in_use, poll=_POLL)
 
     @property
     def port(self) -> int:
@@ -97,12 +94,12 @@ class NatsServer:
     @property
     def running(self) -> bool:
         """Whether our child lives."""
-        return self._process is not None and self._process.poll() is None
+        return self._child.running
 
     @property
     def pid(self) -> int | None:
         """Its process id, while it runs."""
-        return self._process.pid if self._process is not None and self.running else None
+        return self._child.pid
 
     @property
     def log_file(self) -> Path:
@@ -120,34 +117,30 @@ class NatsServer:
 
         Raises `Conflict` (`nats_dir_in_use`), `Unavailable` (`no_nats_server`, `nats_did_not_start`).
         """
-        self._wanted = True
+        self._child.wanted = True
         if self.running:
             return
         binary = self._find_binary()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._take_lock()
+        self._child.take_lock()
         try:
             await self._stop_left_over()
             self._spawn(binary)
             await self._wait_ready()
         except BaseException:
             await self.kill()
-            self._release()
+            self._child.release_lock()
             raise
 
     async def stop(self) -> None:
         """Shut down in order, and give the directory back."""
-        self._wanted = False
-        if self.running and self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            await self._wait_gone()
-        self._release()
+        self._child.wanted = False
+        await self._child.end(signal.SIGTERM, signal.SIGKILL, timeout=self.settings.stop_timeout)
+        self._child.release_lock()
 
     async def kill(self) -> None:
         """`kill -9`: as a crash. The directory stays ours, so that `start` can follow."""
-        if self.running and self._process is not None:
-            self._process.kill()
-            await self._wait_gone()
+        await self._child.end(signal.SIGKILL, timeout=self.settings.stop_timeout)
 
     async def restart(self) -> None:
         """Stop, if it runs, and start on the same data and port."""
@@ -164,26 +157,11 @@ class NatsServer:
 
     async def exited(self) -> int:
         """Wait until the child is gone, by whatever cause; returns its exit code."""
-        if self._process is None:
-            raise RuntimeError("the server was never started")
-        while (code := self._process.poll()) is None:  # noqa: ASYNC110 - another process sends no event that any loop knows
-            await asyncio.sleep(0.1)
-        return code
+        return await self._child.exited()
 
     async def keep_running(self) -> None:
         """A job: start the server again whenever it dies unasked, until it stays up. Ends with `stop`."""
-        while True:
-            code = await self.exited()
-            if not self._wanted:
-                return
-            if self.running:  # somebody else has started it meanwhile
-                continue
-            _LOG.error("embedded nats-server died and is started again", exit_code=code, log=str(self.log_file))
-            try:
-                await self.start()
-            except AltnetError as error:
-                _LOG.error("embedded nats-server did not start; it is tried again", reason=str(error))
-                await asyncio.sleep(self.settings.restart_wait)
+        await self._child.keep_running(self.start, rest=self.settings.restart_wait, log_file=self.log_file)
 
     def _find_binary(self) -> Path:
         beside = Path(sys.executable).with_name("nats-server")
@@ -216,27 +194,14 @@ class NatsServer:
         with contextlib.suppress(FileNotFoundError):
             self.log_file.replace(self.log_file.with_suffix(".log.old"))
         command = [str(binary), "--config", str(config)]
-        # The kernel stops the server when we die. setpriv rather than preexec_fn, which is unsafe beside threads.
-        if setpriv := shutil.which("setpriv"):
-            command = [setpriv, "--pdeathsig", "TERM", "--", *command]
-        with open(os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                cwd="/",
-                start_new_session=True,  # a Ctrl-C in the terminal reaches us, and we stop it in order
-            )
+        self._child.spawn(command, log_file=self.log_file, when_we_die=signal.SIGTERM)
 
     async def _wait_ready(self) -> None:
-        process = self._process
-        assert process is not None
         try:
             async with asyncio.timeout(self.settings.start_timeout):
                 while not self._read_ports():
-                    if process.poll() is not None:
-                        raise self._did_not_start(f"it ended with code {process.returncode}")
+                    if not self.running:
+                        raise self._did_not_start(f"it ended with code {self._child.exit_code}")
                     await asyncio.sleep(_POLL)
         except TimeoutError:
             raise self._did_not_start(f"it was not ready after {self.settings.start_timeout:g} s") from None
@@ -254,17 +219,6 @@ class NatsServer:
                     self._monitor_port = _port_of(ports["monitoring"][0])
                 return True
         return False
-
-    async def _wait_gone(self) -> None:
-        process = self._process
-        assert process is not None
-        try:
-            async with asyncio.timeout(self.settings.stop_timeout):
-                while process.poll() is None:  # noqa: ASYNC110 - as in `exited`
-                    await asyncio.sleep(_POLL)
-        except TimeoutError:
-            process.kill()
-            await asyncio.to_thread(process.wait)
 
     async def _stop_left_over(self) -> None:
         """Stop a server whose parent died where the kernel could not do it for us."""
@@ -286,25 +240,12 @@ class NatsServer:
         pid = int(self._pid_file.read_text())
         return pid, Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
 
-    def _take_lock(self) -> None:
-        if self._lock is not None:
-            return
-        lock = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise Conflict(
-                "nats_dir_in_use",
-                f"another process of Altnet runs nats-server in {self.directory}.",
-                mend="Stop it first, or choose another data directory.",
-            ) from None
-        self._lock = lock
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+    def _in_use(self) -> Conflict:
+        return Conflict(
+            "nats_dir_in_use",
+            f"another process of Altnet runs nats-server in {self.directory}.",
+            mend="Stop it first, or choose another data directory.",
+        )
 
     def _did_not_start(self, why: str) -> Unavailable:
         said = self.log_file.read_text(errors="replace")[-_TAIL:].strip() if self.log_file.exists() else ""

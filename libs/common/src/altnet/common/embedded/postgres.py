@@ -16,28 +16,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import secrets
-import shutil
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 import msgspec
-from altnet.common import log
 from altnet.common.embedded import postgres_cluster as cluster
 from altnet.common.embedded import postgres_files as files
-from altnet.common.errors import AltnetError, Conflict, Unavailable
+from altnet.common.embedded.child import Child
+from altnet.common.errors import Conflict, Unavailable
 from altnet.common.files import write_private
 from altnet.common.settings import Secret
 
 SUPERUSER: Final = "altnet_superuser"
 
-_LOG: Final = log.get(__name__)
 _POLL: Final = 0.005
 """Seconds between two looks at a starting or stopping server; it takes about 50 ms."""
 _TAIL: Final = 2000
@@ -86,9 +82,7 @@ class PostgresServer:
         self._durable = self.settings.durable and not fast
         self._tcp_port = port
         self._randomness = randomness
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lock: int | None = None
-        self._wanted = False
+        self._child = Child("Postgres", lock=self._beside(".lock"), in_use=self._in_use, poll=_POLL)
         self._starting = asyncio.Lock()
         self._account: files.Account | None = None
         self._binaries: files.Binaries | None = None
@@ -118,12 +112,12 @@ class PostgresServer:
     @property
     def running(self) -> bool:
         """Whether our child lives."""
-        return self._process is not None and self._process.poll() is None
+        return self._child.running
 
     @property
     def pid(self) -> int | None:
         """The postmaster's process id, while it runs."""
-        return self._process.pid if self._process is not None and self.running else None
+        return self._child.pid
 
     @property
     def log_file(self) -> Path:
@@ -174,23 +168,21 @@ class PostgresServer:
             self._check_password()
             self._spawn(account)
             await self._wait_ready()
-            self._wanted = True
+            self._child.wanted = True
         except BaseException:
             await self._end(signal.SIGQUIT)
-            self._release()
+            self._child.release_lock()
             raise
 
     async def stop(self) -> None:
         """Shut down: open transactions are rolled back, a checkpoint is written, and the lock is given back."""
-        self._wanted = False
+        self._child.wanted = False
         await self._end(signal.SIGINT)
-        self._release()
+        self._child.release_lock()
 
     async def kill(self) -> None:
         """`kill -9`: as a crash. The lock is kept, so that `start` or `restart` can follow."""
-        if self._process is not None and self.running:
-            self._process.send_signal(signal.SIGKILL)
-            await self._wait_gone(self.settings.stop_timeout)
+        await self._child.end(signal.SIGKILL, timeout=self.settings.stop_timeout)
 
     async def restart(self) -> None:
         """Stop, if it runs, and start on the same data."""
@@ -199,26 +191,11 @@ class PostgresServer:
 
     async def exited(self) -> int:
         """Wait until the child is gone, by whatever cause; returns its exit code."""
-        if self._process is None:
-            raise RuntimeError("the server was never started")
-        while (code := self._process.poll()) is None:  # noqa: ASYNC110 - another process sends no event that any loop knows
-            await asyncio.sleep(0.1)
-        return code
+        return await self._child.exited()
 
     async def keep_running(self) -> None:
         """A job: start the server again whenever it dies unasked, until it stays up. Ends with `stop`."""
-        while True:
-            code = await self.exited()
-            if not self._wanted:
-                return
-            if self.running:  # somebody else has started it meanwhile
-                continue
-            _LOG.error("embedded Postgres died and is started again", exit_code=code, log_file=str(self.log_file))
-            try:
-                await self.start()
-            except AltnetError as error:
-                _LOG.error("embedded Postgres did not start; it is tried again", reason=str(error))
-                await asyncio.sleep(self.settings.restart_wait)
+        await self._child.keep_running(self.start, rest=self.settings.restart_wait, log_file=self.log_file)
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -229,30 +206,17 @@ class PostgresServer:
         parent = self.data_dir.parent
         self._account = account = files.choose_account(self.settings.account, self.data_dir)
         files.prepare_parent(parent, account)
-        self._take_lock()
+        self._child.take_lock()
         self._binaries = files.reachable(self.binaries, account, parent)
         self._socket_dir = files.socket_directory(self._beside(".run"), account, self.port)
         return account
 
-    def _take_lock(self) -> None:
-        if self._lock is not None:
-            return
-        lock = os.open(self._beside(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise Conflict(
-                "data_dir_in_use",
-                f"another process of Altnet runs Postgres on {self.data_dir}.",
-                mend="Stop it first, or choose another data directory.",
-            ) from None
-        self._lock = lock
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+    def _in_use(self) -> Conflict:
+        return Conflict(
+            "data_dir_in_use",
+            f"another process of Altnet runs Postgres on {self.data_dir}.",
+            mend="Stop it first, or choose another data directory.",
+        )
 
     def _check_password(self) -> None:
         if not self.password_file.is_file():
@@ -300,34 +264,26 @@ class PostgresServer:
         command = [str(self.binaries.path("postgres")), "-D", str(self.data_dir)]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
-        # The kernel stops the server when we die. setpriv rather than preexec_fn, which is unsafe beside threads.
-        if setpriv := shutil.which("setpriv"):
-            command = [setpriv, "--pdeathsig", "INT", "--", *command]
-        with open(os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                cwd="/",
-                env=cluster.environment(),
-                start_new_session=True,  # a Ctrl-C in the terminal reaches us, and we stop it in order
-                **cluster.identity(account),
-            )
+        self._child.spawn(
+            command,
+            log_file=self.log_file,
+            when_we_die=signal.SIGINT,
+            env=cluster.environment(),
+            **cluster.identity(account),
+        )
 
     async def _wait_ready(self) -> None:
-        process = self._process
-        assert process is not None
+        pid = self._child.pid
         try:
             async with asyncio.timeout(self.settings.start_timeout):
-                while not self._says_ready(process.pid):
-                    if process.poll() is not None:
-                        raise self._did_not_start(f"it ended with code {process.returncode}")
+                while not self._says_ready(pid):
+                    if not self.running:
+                        raise self._did_not_start(f"it ended with code {self._child.exit_code}")
                     await asyncio.sleep(_POLL)
         except TimeoutError:
             raise self._did_not_start(f"it was not ready after {self.settings.start_timeout} s") from None
 
-    def _says_ready(self, pid: int) -> bool:
+    def _says_ready(self, pid: int | None) -> bool:
         """The postmaster writes its state into the eighth line of its pid file (miscinit.h); pg_ctl reads it too."""
         try:
             lines = (self.data_dir / "postmaster.pid").read_text().split("\n")
@@ -340,17 +296,5 @@ class PostgresServer:
         return Unavailable("postgres_did_not_start", f"Postgres did not start: {why}. It said: {said}")
 
     async def _end(self, first: signal.Signals) -> None:
-        if self._process is None or not self.running:
-            return
-        for how in dict.fromkeys((first, signal.SIGQUIT, signal.SIGKILL)):
-            self._process.send_signal(how)
-            if await self._wait_gone(self.settings.stop_timeout):
-                return
-            _LOG.warning("embedded Postgres does not stop", signal=how.name, waited_seconds=self.settings.stop_timeout)
-
-    async def _wait_gone(self, timeout: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while self.running:  # noqa: ASYNC110 - as above
-                    await asyncio.sleep(_POLL)
-        return not self.running
+        signals = dict.fromkeys((first, signal.SIGQUIT, signal.SIGKILL))
+        await self._child.end(*signals, timeout=self.settings.stop_timeout)

@@ -42,6 +42,17 @@ def limit_body(size: int) -> Callable[[_Endpoint], _Endpoint]:
     return mark
 
 
+def documented_paths(routes: Sequence[BaseRoute]) -> set[str]:
+    """The paths of an application's API document, without the half second that making the document takes."""
+    return {
+        context.path
+        for context in iter_route_contexts(routes)
+        if isinstance(context.original_route, APIRoute)
+        and context.original_route.include_in_schema
+        and context.path is not None
+    }
+
+
 class RouteTable:
     """All routes of an application; `fill` it once they are known."""
 

@@ -9,7 +9,8 @@ Invariant: a plaintext leaves `open` at most once for each record that the peer 
 
 from __future__ import annotations
 
-from typing import Annotated
+import struct
+from typing import Annotated, Final
 
 import msgspec
 from altnet.common.noise import wire
@@ -18,6 +19,9 @@ from altnet.common.noise.failures import bad_frame, expired, refused, replayed
 from altnet.common.noise.window import SIZE, ReplayWindow
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+_nonce: Final = struct.Struct("<4xQ").pack
+"""A counter as ChaChaPoly takes it (Noise section 12.3)."""
 
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,8 +97,3 @@ class Session:
         self._window.mark(record.counter)
         self.used = now
         return plain
-
-
-def _nonce(counter: int) -> bytes:
-    """ChaChaPoly's (Noise section 12.3)."""
-    return bytes(4) + counter.to_bytes(8, "little")

@@ -12,6 +12,7 @@ Invariant: a frame either reads in full or raises `Invalid` (`noise_bad_frame`).
 from __future__ import annotations
 
 import hashlib
+import struct
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -28,6 +29,8 @@ _HELLO, _WELCOME, _RECORD = b"\x01", b"\x02", b"\x03"
 _MESSAGE_1: Final = 32 + 32 + TAG_BYTES + TAG_BYTES
 _MESSAGE_2: Final = 32 + 2 * ID_BYTES + TAG_BYTES
 HEADER_BYTES: Final = 1 + ID_BYTES + COUNTER_BYTES
+_HEADER: Final = struct.Struct(f">c{ID_BYTES}sQ")
+_SMALLEST_RECORD: Final = HEADER_BYTES + TAG_BYTES
 LARGEST_FRAME: Final = HEADER_BYTES + LARGEST_PLAINTEXT + TAG_BYTES
 
 _PATTERNS: Final = {1: Pattern.IK, 2: Pattern.IKPSK2}
@@ -78,15 +81,11 @@ def read_welcome(frame: bytes) -> bytes:
 
 
 def record_header(session: bytes, counter: int) -> bytes:
-    return _RECORD + session + counter.to_bytes(COUNTER_BYTES, "big")
+    return _HEADER.pack(_RECORD, session, counter)
 
 
 def read_record(frame: bytes) -> Record:
-    if not HEADER_BYTES + TAG_BYTES <= len(frame) <= LARGEST_FRAME or frame[:1] != _RECORD:
+    if not _SMALLEST_RECORD <= len(frame) <= LARGEST_FRAME or frame[:1] != _RECORD:
         raise bad_frame("is no record")
-    return Record(
-        frame[1 : 1 + ID_BYTES],
-        int.from_bytes(frame[1 + ID_BYTES : HEADER_BYTES], "big"),
-        frame[:HEADER_BYTES],
-        frame[HEADER_BYTES:],
-    )
+    _, session, counter = _HEADER.unpack_from(frame)
+    return Record(session, counter, frame[:HEADER_BYTES], frame[HEADER_BYTES:])

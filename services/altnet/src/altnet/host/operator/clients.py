@@ -57,6 +57,8 @@ def create(
     context: typer.Context,
     name: Annotated[str, typer.Option(help="One label, as in DNS")],
     relay: Annotated[str | None, typer.Option(help="Where it attaches [default: the best]")] = None,
+    movable: Annotated[bool, typer.Option("--movable", help="It runs altnetd, and may go to a second relay")] = False,
+    standby: Annotated[str | None, typer.Option(help="Its second relay [default: the best, if movable]")] = None,
     network: Network = None,
     region: Annotated[str | None, typer.Option()] = None,
     label: Annotated[list[str] | None, typer.Option(help="name=value; repeatable")] = None,
@@ -70,7 +72,8 @@ def create(
     private = None if key else PrivateKey.generate()
     public = key or (private.public().base64 if private else "")
     labels = pairs(label, field="/label")
-    body = ClientNew.from_dict(given(name=name, key=public, relay=relay, network=network, region=region, labels=labels))
+    wishes = given(relay=relay, standby=standby, network=network, region=region, labels=labels)
+    body = ClientNew.from_dict({"name": name, "key": public, "movable": movable, **wishes})
     made = api.ask(create_client.sync_detailed, body=body)
     if private is None:
         show_one(made, as_json=json_output, leave_out=("config", "config_svg"))

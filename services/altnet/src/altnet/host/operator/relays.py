@@ -8,6 +8,7 @@ import typer
 from altnet.host.operator.api import etag
 from altnet.host.operator.options import Json, Network, api_of, given, group, pairs
 from altnet.host.operator.output import note, show_list, show_one
+from altnet_sdk.api.links import list_relay_links
 from altnet_sdk.api.networks import change_network, create_network, list_networks
 from altnet_sdk.api.relays import change_relay, get_relay_metrics, list_relays, revoke_relay
 from altnet_sdk.models.network_new import NetworkNew
@@ -28,6 +29,13 @@ RELAY_COLUMNS = (
     ("REGION", "region"),
     ("LAST SEEN", "last_seen"),
     ("ID", "id"),
+)
+LINK_COLUMNS = (
+    ("ONE", "one.name"),
+    ("OTHER", "other.name"),
+    ("MS", "latency"),
+    ("KIND", "kind"),
+    ("WHY", "why"),
 )
 NETWORK_COLUMNS = (("NAME", "name"), ("PREFIX", "prefix"), ("RELAYS", "relays"), ("CLIENTS", "clients"), ("ID", "id"))
 
@@ -68,6 +76,14 @@ def metrics(context: typer.Context, relay: Name, json_output: Json = False) -> N
         show_one(told, as_json=True)
     else:
         show_list(told.samples, columns, as_json=False)
+
+
+@relays.command()
+def links(context: typer.Context, relay: Name, json_output: Json = False) -> None:
+    """Its links to other relays, and why each exists."""
+    api = api_of(context)
+    found = api.find(list_relays.sync_detailed, relay, kind="relay")
+    show_list(api.each(list_relay_links.sync_detailed, found.id), LINK_COLUMNS, as_json=json_output)
 
 
 @relays.command()

@@ -5,18 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 
-from altnet.common.contracts.keyd import REGISTER, Register
+from altnet.common.contracts.keyd import REGISTER, Register, registration
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Unauthenticated
 from altnet.common.signing import VerifyKey
 from altnet.keyd.domain import identities as rules
 from altnet.keyd.store import identities
 from altnet.keyd.tables import IdentityRow
-
-
-def registration(binding: bytes, relay: str, key: VerifyKey) -> bytes:
-    """What the signing key signs: the channel that it is shown in, who shows it, and itself."""
-    return binding + relay.encode() + b"\0" + key.raw
 
 
 async def register_signing_key(

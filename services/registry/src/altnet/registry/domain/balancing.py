@@ -45,11 +45,11 @@ def moves(candidates: Iterable[Candidate], guests: Iterable[Guest], *, limit: in
     stranded = [guest for guest in waiting if guest.relay not in usable]
     settled = [guest for guest in waiting if guest.relay in usable]
     settled.sort(key=lambda guest: (-_gain(guest, usable), _cost(guest, usable), guest.client))
+    total = sum(relays[relay].clients for relay in usable)
     found: list[Move] = []
     for guest in (*stranded, *settled):
         if len(found) >= limit:
             break
-        total = sum(relays[relay].clients for relay in usable)
         here = relays.get(guest.relay or "")
         crowded = here is not None and here.clients > capacity(here.weight, clients=total, weights=weights)
         if guest.relay in usable and not crowded and _gain(guest, usable) <= 0:
@@ -61,6 +61,7 @@ def moves(candidates: Iterable[Candidate], guests: Iterable[Guest], *, limit: in
         for relay, count in ((move.before, -1), (move.after, 1)):
             if relay is not None and relay in relays:
                 relays[relay] = replace(relays[relay], clients=relays[relay].clients + count)
+                total += count if relay in usable else 0
     return found
 
 

@@ -86,7 +86,7 @@ class _Choosing(Improving):
             has = sorted(self.of[one], key=lambda other: (self.distances.between(one, other), other))
             for other in has[2:]:
                 self.drop(edge_of(one, other))
-            others = [other for other in self.everybody if self.may(one, other) and other not in self.of[one]]
+            others = [other for other in self.able(one) if other not in self.of[one]]
             if len(self.of[one]) >= 2 or not others:
                 continue
             row = dict(zip(others, self.distances.row(one, others), strict=True))
@@ -179,13 +179,15 @@ class _Choosing(Improving):
                 return
 
     def _shortest_way_out(self, piece: set[int], cut: int | None) -> Edge | None:
-        others = [other for other in self.everybody if other not in piece and other != cut]
-        over = {other: max(0, len(self.of[other]) + 1 - self.rule.degree) for other in (*others, *piece)}
+        out = {*piece} if cut is None else {*piece, cut}
+        full = self.rule.degree - 1
         best: tuple[tuple[int, float, int], Edge] | None = None
         for one in sorted(piece):
+            others = [other for other in self.able(one) if other not in out]
+            mine = max(0, len(self.of[one]) - full)
             for other, value in zip(others, self.distances.row(one, others), strict=True):
-                crowd = over[one] + over[other]
-                if (best is None or (crowd, value) <= best[0][:2]) and self.may(one, other):
+                crowd = mine + max(0, len(self.of[other]) - full)
+                if best is None or (crowd, value) <= best[0][:2]:
                     key = crowd, value, self.mark(one, other)
                     if best is None or key < best[0]:
                         best = key, edge_of(one, other)

@@ -104,11 +104,12 @@ class Improving(LinkGraph):
 
     def _drop_needless(self, moves: int) -> int:
         """Links for connectivity alone that it no longer needs."""
-        done = 0
+        done, before = 0, len(self.pieces())
         for edge in [edge for edge, kind in sorted(self.links.items()) if kind is LinkKind.PATH]:
             if done >= moves:
                 break
-            before = len(self.pieces())
+            if any(sum(self.members[other].active for other in self.of[end]) <= 2 for end in edge):
+                continue  # with less than two links it would hang on one relay
             self.drop(edge)
             if len(self.pieces()) > before:
                 self.add(*edge, LinkKind.PATH)

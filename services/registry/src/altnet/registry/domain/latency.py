@@ -13,7 +13,7 @@ function of the measured pairs alone: no clock, no randomness. Milliseconds ever
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import cos, pi, sin, sqrt
 from typing import Final
@@ -101,8 +101,12 @@ class LatencyBook:
         Of the two ends the higher one counts: a relay that claims to be near cannot draw links to itself.
         """
         found = {}
-        for pair, ends in self._windows.items():
+        latest = max((one.last for ends in self._windows.values() for one in ends.values()), default=0.0)
+        for pair, ends in list(self._windows.items()):
             newest = max(windows.last for windows in ends.values())
+            if latest - newest >= 4 * self._rule.window:  # the link is gone; what is known of it stays
+                del self._windows[pair]
+                continue
             heard = [windows for windows in ends.values() if newest - windows.last < self._rule.window]
             now = round(max(windows.lowest() for windows in heard), 2)
             known = self.known.get(pair)
@@ -117,12 +121,15 @@ class LatencyBook:
         """These are written now."""
         self.known.update(written)
 
+    def drop(self, pairs: Iterable[Pair]) -> None:
+        """Nothing is known of these any more."""
+        for pair in pairs:
+            self._windows.pop(pair, None)
+            self.known.pop(pair, None)
+
     def forget(self, relay: str) -> None:
         """The relay is gone."""
-        for pair in [pair for pair in self._windows if relay in pair]:
-            del self._windows[pair]
-        for pair in [pair for pair in self.known if relay in pair]:
-            del self.known[pair]
+        self.drop([pair for pair in {*self._windows, *self.known} if relay in pair])
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +167,9 @@ class Distances:
                 homes.setdefault(region, []).append(known.places[relay])
         homes.pop("", None)
         centres = {region: _centre(places) for region, places in homes.items()}
+        self._by_region = {
+            region: {other: by_region(region, other) for other in {*self._regions}} for region in {*self._regions}
+        }
         self._places = [known.places.get(relay, centres.get(region)) for relay, region in relays]
 
     def measured(self, one: int, other: int) -> float | None:
@@ -170,14 +180,17 @@ class Distances:
 
     def row(self, one: int, others: Sequence[int]) -> list[float]:
         """From one relay to each of these."""
-        known, here, region = self._measured[one], self._places[one], self._regions[one]
+        known, here = self._measured[one], self._places[one]
+        told, regions = self._by_region[self._regions[one]], self._regions
+        if not known and here is None:
+            return [told[regions[other]] for other in others]
         found = []
         for other in others:
             value = known.get(other)
             if value is None:
                 there = self._places[other]
                 if here is None or there is None:
-                    value = by_region(region, self._regions[other])
+                    value = told[regions[other]]
                 else:
                     across, up = here.x - there.x, here.y - there.y
                     value = max(_SHORTEST, sqrt(across * across + up * up) + (here.height + there.height))

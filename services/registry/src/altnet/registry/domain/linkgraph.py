@@ -12,12 +12,16 @@ from dataclasses import replace
 from heapq import nsmallest
 from typing import Final
 
+from altnet.common.contracts.desired import Encapsulation
 from altnet.registry.domain.graph import components, cut_nodes
 from altnet.registry.domain.latency import Distances, Latencies, pair_of
 from altnet.registry.domain.links import Choice, LinkKind, LinkRule, Member, may_link
 
 Edge = tuple[int, int]
 """Two members by number, the lower first."""
+
+Kind = tuple[bool, bool, frozenset[Encapsulation]]
+"""What decides with whom a member may have links: reachable, active, encapsulations."""
 
 _MASK: Final = 2**64 - 1
 _ODD: Final = 0x9E3779B97F4A7C15
@@ -47,10 +51,11 @@ class LinkGraph:
                 self.regions.setdefault(member.region, []).append(at)
         self.everybody = [at for at, member in enumerate(members) if member.active]
         self.marks = [int.from_bytes(hashlib.blake2b(member.id.encode(), digest_size=8).digest()) for member in members]
-        kinds = {(one.reachable, one.active, one.encapsulations): one for one in members}
+        kinds: dict[Kind, Member] = {(one.reachable, one.active, one.encapsulations): one for one in members}
         self._may = {(a, b): may_link(kinds[a], kinds[b]) for a in kinds for b in kinds}
         self._kind = [(one.reachable, one.active, one.encapsulations) for one in members]
         self._pools: dict[int, list[int]] = {}
+        self._able: dict[Kind, list[int]] = {}
         self._closest: dict[int, list[tuple[float, int, int]]] = {}
 
     def may(self, one: int, other: int) -> bool:
@@ -71,13 +76,21 @@ class LinkGraph:
         self.counts[kind][one] -= 1
         self.counts[kind][other] -= 1
 
+    def able(self, one: int) -> list[int]:
+        """The active members with whom a member may have links; itself may be among them."""
+        kind = self._kind[one]
+        found = self._able.get(kind)
+        if found is None:
+            found = self._able[kind] = [other for other in self.everybody if self._may[kind, self._kind[other]]]
+        return found
+
     def pool(self, one: int) -> list[int]:
         """Where an active relay looks for near ones: its region, or everywhere if that has too few to link with."""
         found = self._pools.get(one)
         if found is None:
             found = [other for other in self.regions[self.members[one].region] if self.may(one, other)]
             if len(found) < 2:
-                found = [other for other in self.everybody if self.may(one, other)]
+                found = [other for other in self.able(one) if other != one]
             self._pools[one] = found
         return found
 
@@ -142,6 +155,9 @@ class LinkGraph:
     def best_between(self, ours: Sequence[int], theirs: Sequence[int], taken: set[int]) -> tuple[float, Edge] | None:
         """The shortest possible link between two regions that leaves out `taken`, sparing relays that have many."""
         most = self.rule.near
+        kinds = {self._kind[one] for one in ours}, {self._kind[other] for other in theirs}
+        if not any(self._may[one, other] for one in kinds[0] for other in kinds[1]):
+            return None
         best: tuple[tuple[int, float, int], Edge, float] | None = None
         free = [other for other in theirs if other not in taken and self.room(other)]
         count = self.counts[LinkKind.REGION]

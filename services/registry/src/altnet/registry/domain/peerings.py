@@ -1,7 +1,7 @@
 """What a peering may be: AS numbers, addresses, families and filters that make sense and do no harm.
 
-`checked` refuses what is wrong or dangerous, `remarks` says what is allowed but worth a word. Nothing here knows how
-a session is made; that is BIRD's, on the relay.
+Refuses what is wrong or dangerous. Leaves out what is allowed but worth a word (`peering_remarks`), and how a session
+is made; that is BIRD's, on the relay.
 
 Invariant: no import rule can ever match a prefix of the network itself, or of a site that the relay does not announce.
 """
@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 import msgspec
-from altnet.common.contracts.routing import Engine, Family, Peering, PrefixRule
+from altnet.common.contracts.routing import Family, Peering, PrefixRule
 from altnet.common.errors import Conflict, Invalid
 from altnet.common.net import FIRST_ASN, LAST_SLOT, AddressPlan, Prefix, asn
 from altnet.registry.domain.names import check_name
@@ -28,8 +28,6 @@ _RESERVED: Final[Mapping[int, str]] = {
     65_535: "it is reserved (RFC 7300)",
     4_294_967_295: "it is reserved (RFC 7300)",
 }
-_DOCUMENTATION: Final = (range(64_496, 64_512), range(65_536, 65_552))
-_UNASSIGNED: Final = range(65_552, 131_072)
 
 _INTERFACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\Z")
 _OUR_INTERFACE: Final = re.compile(r"alt[mla][0-9]")
@@ -47,16 +45,6 @@ class Surroundings:
     """Of the relay that holds the session."""
     foreign_sites: Mapping[str, tuple[Prefix, ...]]
     """Prefixes of sites that this relay does not announce, by the site's name."""
-
-
-@dataclass(frozen=True)
-class Remark:
-    """Allowed, and worth a word."""
-
-    code: str
-    field: str
-    detail: str
-    mend: str
 
 
 def checked(
@@ -122,82 +110,6 @@ def check_password(text: str) -> str:
 def password_context(*, relay: str, peering: str) -> bytes:
     """What a peering's password is sealed for."""
     return f"altnet bgp password {relay} {peering}".encode()
-
-
-def remarks(
-    peering: Peering,
-    *,
-    engine: Engine,
-    accept_everything: bool,
-    announce_everything: bool,
-    password_lost: bool,
-    silent: bool = False,
-) -> list[Remark]:
-    """What its owner should know.
-
-    `password_lost`: the relay has another identity key than it was sealed for. `silent`: the relay is not heard.
-    """
-    found: list[Remark] = []
-
-    def say(code: str, field: str, detail: str, mend: str) -> None:
-        found.append(Remark(code, field, detail, mend))
-
-    if password_lost:
-        say(
-            "password_needed",
-            "/password",
-            "the relay has enrolled with another identity key and cannot read the password; the session stays down.",
-            "Set the password again.",
-        )
-    if engine is Engine.STATIC:
-        say(
-            "no_routing_engine",
-            "/relay",
-            "the relay runs without BIRD: it holds no session.",
-            "Install bird2 on its host; the agent notices.",
-        )
-    if silent:
-        say(
-            "relay_silent",
-            "/relay",
-            "the relay is not heard: how the session is now, nobody knows.",
-            "See the relay's health.",
-        )
-    if not peering.enabled:
-        say("disabled", "/enabled", "the session is switched off.", "Set enabled to true.")
-    if not peering.imports:
-        say("imports_nothing", "/imports", "no import rule: whatever the neighbour tells is refused.", "Add a rule.")
-    if not peering.exports:
-        say("exports_nothing", "/exports", "no export rule: nothing is announced to the neighbour.", "Add a rule.")
-    for field, flag, rules in (
-        ("accept_everything", accept_everything, peering.imports),
-        ("announce_everything", announce_everything, peering.exports),
-    ):
-        if flag and not any(map(is_wide, rules)):
-            say(f"{field}_unused", f"/{field}", "no rule needs this permission.", "Set it to false.")
-        elif flag:
-            say(field, f"/{field}", "a rule lets (nearly) everything through.", "Narrow it if that is not meant.")
-    for field, number in (("/asn", peering.asn), ("/local_asn", peering.local_asn or 0)):
-        if any(number in reserved for reserved in _DOCUMENTATION):
-            say("documentation_asn", field, f"AS{number} is for documentation (RFC 5398).", "Use it in labs only.")
-        elif number in _UNASSIGNED:
-            say("unassigned_asn", field, f"AS{number} is reserved by IANA.", "Check the number.")
-    address = ip_address(peering.address)
-    if address.version == 4 and Family.IPV6 in peering.families:
-        say(
-            "next_hop_family",
-            "/families",
-            "IPv6 over an IPv4 session needs an IPv6 address on the same interface as next hop.",
-            "Peer over IPv6 where you can.",
-        )
-    if address.version == 6 and Family.IPV4 in peering.families:
-        say(
-            "next_hop_family",
-            "/families",
-            "IPv4 over an IPv6 session needs a neighbour with extended next hops (RFC 8950).",
-            "Peer over IPv4 where the neighbour cannot.",
-        )
-    return found
 
 
 def check_asn(number: int, *, field: str, mesh: bool = False) -> int:

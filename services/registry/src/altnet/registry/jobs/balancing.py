@@ -6,11 +6,13 @@ of its own, with its reason; a client that changed meanwhile is left for the nex
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 from altnet.common.clock import Clock
 from altnet.common.db.engine import Database
 from altnet.common.errors import Conflict, NotFound
-from altnet.registry.domain.balancing import Guest, Move, moves
+from altnet.registry.domain.balancing import Move, moves
 from altnet.registry.handlers import placement
 from altnet.registry.handlers.clients import move_client
 from altnet.registry.settings import BalancingSettings
@@ -58,13 +60,12 @@ class Balancing:
         if limit < 1:
             return 0
         async with self._db.read() as session:
-            rows = await clients.movable(session, network)
-            if not rows:
+            guests = await clients.movable(session, network)
+            if not guests:
                 return 0
-            guests = [Guest(client=row.id, relay=row.relay_id, latencies=row.latencies) for row in rows]
             candidates = await placement.candidates(session, network)
         moved = 0
-        for move in moves(candidates, guests, limit=limit):
+        for move in await asyncio.to_thread(moves, candidates, guests, limit=limit):  # 100,000 clients take a while
             moved += await self._move(move)
         if moved:
             _log.info("clients_moved", network=network, count=moved)

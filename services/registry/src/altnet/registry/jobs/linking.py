@@ -10,8 +10,10 @@ Invariant: rows change only together with a numbered change and its event, and o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 from altnet.common.clock import Clock
@@ -98,17 +100,24 @@ class Linking:
         loop = asyncio.get_running_loop()
         review_at = loop.time() + self._settings.review_every
         while True:
-            try:
-                async with asyncio.timeout(max(0.0, review_at - loop.time())):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(review_at):
                     await self._woken.wait()
-                await asyncio.sleep(self._settings.settle)
-            except TimeoutError:
-                review_at = loop.time() + self._settings.review_every
-                await self.consider(review=True)
-                await link_rows.forget_latencies(self._db)
-                continue
+                    await asyncio.sleep(self._settings.settle)
             self._woken.clear()
-            await self.consider()
+            review = loop.time() >= review_at  # also when we are woken all the time
+            if review:
+                review_at = loop.time() + self._settings.review_every
+                await self._forget()
+            await self.consider(review=review)
+
+    async def _forget(self) -> None:
+        """Let go of latencies of pairs that have had no link for long: they may be wrong by now."""
+        before = self._clock.now() - timedelta(seconds=self._settings.latency_kept)
+        gone = await link_rows.forget_latencies(self._db, before=before)
+        if gone:
+            self._book.drop(gone)
+            self._version += 1
 
     async def consider(self, *, review: bool = False) -> int:
         """Choose anew in every network whose relays changed, or with `review` where latencies did; answers how many

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import NotFound
+from altnet.registry.domain.balancing import Guest
 from altnet.registry.tables import ClientRow, ClientSecretRow
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -68,10 +69,11 @@ async def of_relay(session: AsyncSession, relay: str) -> Sequence[ClientRow]:
     return (await session.execute(query)).scalars().all()
 
 
-async def movable(session: AsyncSession, network: str) -> Sequence[ClientRow]:
+async def movable(session: AsyncSession, network: str) -> list[Guest]:
     """Those that can follow when they are moved."""
-    query = select(ClientRow).where(col(ClientRow.network_id) == network, col(ClientRow.movable))
-    return (await session.execute(query.order_by(col(ClientRow.id)))).scalars().all()
+    query = select(col(ClientRow.id), col(ClientRow.relay_id), col(ClientRow.latencies))
+    rows = await session.execute(query.where(col(ClientRow.network_id) == network, col(ClientRow.movable)))
+    return [Guest(client=row[0], relay=row[1], latencies=row[2]) for row in rows]
 
 
 async def standing_by(session: AsyncSession, relay: str) -> Sequence[ClientRow]:

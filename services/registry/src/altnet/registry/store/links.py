@@ -69,13 +69,22 @@ async def write_latencies(db: Database, latencies: Mapping[Pair, float], *, at: 
         )
 
 
-async def forget_latencies(db: Database) -> None:
-    """Drop the latencies of relays that were revoked."""
+async def forget_latencies(db: Database, *, before: datetime) -> list[Pair]:
+    """Drop the latencies of relays that were revoked, and those from before then of pairs that have no link now.
+
+    Answers the pairs. In a full mesh every pair has a link.
+    """
     async with db.raw() as connection:
-        await connection.execute(
-            "DELETE FROM registry.latencies USING registry.relays"
-            " WHERE relays.revoked_at IS NOT NULL AND relays.id IN (latencies.one, latencies.other)"
+        rows = await connection.fetch(
+            "DELETE FROM registry.latencies USING registry.relays AS first, registry.relays AS second"
+            " WHERE first.id = latencies.one AND second.id = latencies.other"
+            " AND (first.revoked_at IS NOT NULL OR second.revoked_at IS NOT NULL OR (measured_at < $1"
+            "   AND EXISTS (SELECT FROM registry.links WHERE links.network_id = first.network_id)"
+            "   AND NOT EXISTS (SELECT FROM registry.links WHERE links.id = latencies.one || '.' || latencies.other)))"
+            " RETURNING latencies.one, latencies.other",
+            before,
         )
+    return [(row["one"], row["other"]) for row in rows]
 
 
 def existing_links(

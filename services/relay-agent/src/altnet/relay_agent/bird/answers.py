@@ -6,8 +6,7 @@ BIRD's texts (state.py). Invariant: an answer names relays and peerings by their
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv6Network, ip_address, ip_network
 from itertools import groupby
 from typing import Final
@@ -26,16 +25,20 @@ from altnet.common.contracts.routing import (
 from altnet.common.errors import AltnetError, Invalid
 from altnet.common.kernel.links import MAIN_TABLE, Links, Route, RouteKind
 from altnet.common.net import Prefix
-from altnet.relay_agent.bird import state
+from altnet.relay_agent.bird import learned, state
 from altnet.relay_agent.bird.config import session_name
-from altnet.relay_agent.bird.control import Control
+from altnet.relay_agent.bird.control import BirdRefused, Control
 from altnet.relay_agent.bird.daemon import Found
+from altnet.relay_agent.bird.peerings import WHOLE, peering_name
+from altnet.relay_agent.bird.pieces import peering_key
 from altnet.relay_agent.bird.state import KnownRoute
 from altnet.relay_agent.bird.watch import Plane, Watch
 from altnet.relay_agent.view import Names
 
 _KERNEL: Final = ("kernel6", "kernel4")
 _LIMIT: Final = 500
+SIGNATURE_WINDOW: Final = 30.0
+"""Seconds: six times as long as a neighbour waits between two tries to connect."""
 
 
 class Routing:
@@ -59,6 +62,9 @@ class Routing:
         self._links = links
         self._relays = relays
         self._clock = clock
+        self._signatures = learned.Signatures(window=SIGNATURE_WINDOW, monotonic=clock.monotonic)
+        self._stamp: tuple[object, ...] = ()
+        self._digest = learned.NOTHING.digest
 
     @property
     def problem(self) -> str:
@@ -73,14 +79,22 @@ class Routing:
         """Numbers for a heartbeat. Never raises: what cannot be had is the problem."""
         engine, problem = self._watch.engine, self.problem
         if engine is Engine.STATIC or self._plane.daemon is None:
-            return RoutingStatus(engine=Engine.STATIC, healthy=not problem, problem=problem[:_LIMIT])
+            peerings = self._peerings({}, {}, without="peerings need BIRD, which does not run on this host")
+            return RoutingStatus(engine=Engine.STATIC, healthy=not problem, problem=problem[:_LIMIT], peerings=peerings)
         try:
             async with await self._plane.daemon.connect() as control:
                 protocols = state.protocols(await control.ask("show protocols all"))
                 bfd = state.bfd_sessions(await control.ask("show bfd sessions"))
+                digest = await self._learned_digest(control, protocols)
         except AltnetError as error:
             problem = problem or str(error)
-            return RoutingStatus(engine=engine, version=self._found.version, healthy=False, problem=problem[:_LIMIT])
+            return RoutingStatus(
+                engine=engine,
+                version=self._found.version,
+                healthy=False,
+                problem=problem[:_LIMIT],
+                peerings=self._peerings({}, {}, without="BIRD does not answer"),
+            )
         sessions = tuple(
             self._session(slot, relay, protocols.get(session_name(slot)), bfd)
             for slot, relay in sorted(self._plane.sessions.items())
@@ -91,8 +105,9 @@ class Routing:
             healthy=not problem,
             problem=problem[:_LIMIT],
             sessions=sessions,
+            peerings=self._peerings(protocols, bfd),
             routes=state.counts(protocols, _KERNEL),
-            learned_digest=learned_digest(()),
+            learned_digest=digest,
         )
 
     def _session(
@@ -123,7 +138,10 @@ class Routing:
         views = await self._from_kernel(target)
         if self._watch.engine is Engine.BIRD and self._plane.daemon is not None:
             async with await self._plane.daemon.connect() as control:
-                views += self._from_bird(await _ask(control, "", target))
+                known = self._from_bird(await _ask(control, "", target))
+            # What the host itself delivers is told once, with the interface that it is delivered to.
+            delivered = {view.prefix for view in views if view.source == "own"}
+            views += [view for view in known if view.source != "own" or view.prefix not in delivered]
         views.sort(key=lambda view: (_order(view.prefix), not view.used))
         if target is not None:
             views = _taken_by(target, views)
@@ -133,9 +151,56 @@ class Routing:
         return RouteTable(engine=self._watch.engine, routes=tuple(page), more=len(page) < len(rest))
 
     async def learned(self, query: RouteQuery) -> LearnedTable:
-        """What peerings told. None are rendered yet, so nothing."""
+        """What peerings told, whole. Raises `Invalid` for a bad question, `Unavailable`."""
         _target(query.to)
-        return LearnedTable(digest=learned_digest(()))
+        if self._watch.engine is Engine.STATIC or self._plane.daemon is None:
+            return learned.NOTHING
+        async with await self._plane.daemon.connect() as control:
+            return await self._ask_learned(control)
+
+    async def _ask_learned(self, control: Control) -> LearnedTable:
+        accepted: dict[str, list[KnownRoute]] = {}
+        refused: dict[str, list[KnownRoute]] = {}
+        for peering in sorted(self._configured()):
+            name = peering_name(peering)
+            try:
+                accepted[peering] = state.routes(await control.ask(f"show route all protocol {name}"))
+                refused[peering] = state.routes(await control.ask(f"show route filtered all protocol {name}"))
+            except BirdRefused:
+                continue  # gone from the configuration meanwhile
+        return learned.table(accepted, refused)
+
+    async def _learned_digest(self, control: Control, protocols: Mapping[str, state.ProtocolState]) -> str:
+        """Worked out again only after BIRD has heard something from a peering, or has lost it."""
+        names = [peering_name(peering) for peering in sorted(self._configured())]
+        stamp = tuple(
+            (name, known.since, known.heard, known.imported, known.filtered)
+            for name in names
+            if (known := protocols.get(name)) is not None
+        )
+        if stamp != self._stamp:
+            self._digest = (await self._ask_learned(control)).digest
+            self._stamp = stamp
+        return self._digest
+
+    def _configured(self) -> list[str]:
+        return [peering for peering in self._plane.peerings if not self._plane.refusal(peering_key(peering))]
+
+    def _peerings(
+        self, protocols: Mapping[str, state.ProtocolState], bfd: Mapping[str, str], *, without: str = ""
+    ) -> tuple[SessionStatus, ...]:
+        bad, now = self._signatures.bad(), self._clock.now()
+        return tuple(
+            learned.session(
+                peering,
+                protocols.get(peering_name(identifier)),
+                bfd,
+                now=now,
+                refusal=self._plane.refusal(peering_key(identifier)) or without,
+                bad_signatures=bad,
+            )
+            for identifier, peering in sorted(self._plane.peerings.items())
+        )
 
     async def _from_kernel(self, target: Prefix | None) -> list[RouteView]:
         """The agent's own routes: clients, the unreachable one, links to relays without BIRD."""
@@ -164,6 +229,7 @@ class Routing:
         )
 
     def _from_bird(self, known: Sequence[KnownRoute]) -> list[RouteView]:
+        known = [route for route in known if route.protocol != WHOLE]
         views: list[RouteView] = []
         for _, group in groupby(sorted(known, key=lambda route: route.prefix), key=lambda route: route.prefix):
             views += self._of_prefix(list(group))
@@ -177,7 +243,7 @@ class Routing:
             equal = route is not best and not own and _equal(route, best)
             used = route is best or equal
             source = "own" if own else "peering" if route.origin == 2 else "mesh"
-            hops = (NextHop(device="lo"),) if own else tuple(self._hop(hop.device, hop.weight) for hop in route.hops)
+            hops = (NextHop(device="lo"),) if own else self._hops(route)
             views.append(
                 RouteView(
                     prefix=route.prefix,
@@ -186,10 +252,16 @@ class Routing:
                     source=source,
                     as_path=route.as_path,
                     cost=None if own else route.cost,
-                    why=reason(route, best, [one for one in known if one is not route]),
+                    why=reason(route, best, [one for one in known if one is not route]) + _came_from(route),
                 )
             )
         return views
+
+    def _hops(self, route: KnownRoute) -> tuple[NextHop, ...]:
+        for peering in self._plane.peerings if route.origin == 2 else ():
+            if peering_name(peering) == route.protocol:
+                return (NextHop(peering=peering),)
+        return tuple(self._hop(hop.device, hop.weight) for hop in route.hops)
 
     def _hop(self, device: str, weight: int = 1) -> NextHop:
         number = device.removeprefix(self._names.link_start)
@@ -218,12 +290,20 @@ def _over(better: KnownRoute, worse: KnownRoute) -> str:
     if better.stale != worse.stale:
         return "the other one is stale: its session is down"
     if better.local_preference != worse.local_preference:
+        if (better.origin, worse.origin) == (2, 1) and better.local_preference == worse.local_preference + 1:
+            return "this relay's own way out"
         return "the other one leads through a relay that is drained" if worse.local_preference == 50 else "preferred"
     if better.cost != worse.cost:
         return f"lowest cost, {better.cost} against {worse.cost}"
     if len(better.as_path) != len(worse.as_path):
         return f"shorter path, {len(better.as_path)} against {len(worse.as_path)} relays"
     return "same cost and length"
+
+
+def _came_from(route: KnownRoute) -> str:
+    """Who told it outside; empty for the mesh's own."""
+    origin = learned.outside_origin(route)
+    return "" if origin is None else f"; from AS{origin} outside"
 
 
 def _equal(one: KnownRoute, other: KnownRoute) -> bool:
@@ -237,17 +317,12 @@ def _equal(one: KnownRoute, other: KnownRoute) -> bool:
     )
 
 
-def learned_digest(parts: Iterable[str]) -> str:
-    """Changes when what peerings told or were refused changes."""
-    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:32]
-
-
 async def _ask(control: Control, what: str, target: Prefix | None) -> list[KnownRoute]:
     found: list[KnownRoute] = []
     for table, version in (("master6", 6), ("master4", 4)):
         if target is not None and target.version != version:
             continue
-        found += state.routes(await control.ask(f"show route table {table} all{what}"))
+        found += state.routes(await control.ask(f"show route table {table} all"))
     return found if target is None else [route for route in found if _concerns(ip_network(route.prefix), target)]
 
 

@@ -11,8 +11,9 @@ Three ideas carry it:
   none the old one stays, which is right if only the routing engine died.
 
 What this relay originates is not in here: it lies in a kernel table of its own, which BIRD watches, so that a prefix
-more or less needs no new configuration. Leaves out peerings (peerings.py). Invariant: only numbers, addresses and
-names that we made are written; an identifier of a document appears in comments alone, as ASCII JSON.
+more or less needs no new configuration. Leaves out the sessions of peerings (peerings.py); what came by one is told in
+the mesh as this relay's own, where a rule of the mesh document says that it may bring it in. Invariant: only numbers,
+addresses and names that we made are written; an identifier of a document appears in comments alone, as ASCII JSON.
 """
 
 from __future__ import annotations
@@ -29,7 +30,14 @@ from altnet.common.contracts.routing import Peering
 from altnet.common.errors import Invalid
 from altnet.common.net import FIRST_ASN, AddressPlan, Prefix, asn, link_local
 from altnet.relay_agent.bird.cost import UNKNOWN_COST
-from altnet.relay_agent.bird.peerings import render_peering
+from altnet.relay_agent.bird.peerings import (
+    LARGEST_PREFERENCE,
+    ORIGIN_TAG,
+    OUTSIDE_PREFERENCE,
+    PEERING_TAG,
+    render_common,
+    render_peering,
+)
 from altnet.relay_agent.bird.pieces import HOST_KEY, ROUTE_METRIC, Address, RoutingHost, RoutingRelay
 
 LONGEST_PATH: Final = 32
@@ -120,35 +128,39 @@ def render(
     *,
     relays: Mapping[Hashable, RoutingRelay],
     peerings: Mapping[Hashable, Peering] | None = None,
+    passwords: Mapping[Hashable, str] | None = None,
     costs: Mapping[int, int] | None = None,
     log_file: str = "",
 ) -> Config:
-    """The configuration. `costs` by slot; `log_file` empty: no log.
+    """The configuration. `passwords` of peerings, opened; `costs` by slot; `log_file` empty: no log.
 
     Raises `Invalid` where a piece cannot be rendered.
     """
     ordered = sorted(relays.items(), key=lambda item: item[1].slot)
     rights = _rights(host, [relay for _, relay in ordered])
     covered = sorted({*host.endpoints, *(at for _, relay in ordered for at in relay.endpoints)}, key=str)
+    outside, opened = peerings or {}, passwords or {}
     blocks: list[tuple[Hashable, str]] = [
         (HOST_KEY, _globals(host, log_file)),
         (HOST_KEY, _sets(host, covered)),
         (HOST_KEY, rights),
-        (HOST_KEY, _protocols(host)),
+        (HOST_KEY, _protocols(host, outside.values())),
         (HOST_KEY, _filters(host)),
+        (HOST_KEY, render_common(host, outside.values())),
     ]
     known = costs or {}
     for key, relay in ordered:
         if relay.session:
             blocks.append((key, _session(host, relay, known.get(relay.slot, UNKNOWN_COST))))
-    for key, peering in sorted((peerings or {}).items(), key=lambda item: item[1].id):
-        blocks.append((key, render_peering(host, peering)))
-    blocks.append((HOST_KEY, _ledger({HOST_KEY: host, **relays, **(peerings or {})})))
+    for key, peering in sorted(outside.items(), key=lambda item: item[1].id):
+        blocks.append((key, render_peering(host, peering, password=opened.get(key, ""))))
+    blocks.append((HOST_KEY, _ledger({HOST_KEY: host, **relays, **outside})))
     return _assemble(blocks, rights)
 
 
 def _assemble(blocks: Sequence[tuple[Hashable, str]], rights: str) -> Config:
-    digest = hashlib.sha256("".join(text for _, text in blocks).encode()).hexdigest()[:32]
+    # The mark is shown to people: a password is in it as its piece has it, sealed, so that nobody can guess at it.
+    digest = hashlib.sha256(shown("".join(text for _, text in blocks)).encode()).hexdigest()[:32]
     head = f'# Written by altnet-agent; changes are overwritten.\ndefine ALTNET_MARK = "{digest}";\n'
     text, owners, line = head, [(1, HOST_KEY)], head.count("\n") + 1
     found: list[tuple[int, Hashable]] = list(owners)
@@ -183,12 +195,20 @@ define OWN_ADDRESS = {AddressPlan(host.network).relay_address(host.slot)};
 define DRAINED = {DRAINED};
 # 1: from a relay, 2: from a peering.
 attribute int altnet_from;
+# Set on what another relay has from outside.
+attribute int altnet_outside;
+# Of a peering, for what it tells.
+attribute int altnet_preference;
+# Why a peering's filter refuses a route.
+attribute int altnet_refused;
 ipv6 table origin6;
 ipv4 table origin4;
 roa6 table owned6;
 roa4 table owned4;
 roa6 table learned6;
 roa4 table learned4;
+roa6 table sites6;
+roa4 table sites4;
 """
 
 
@@ -219,15 +239,24 @@ def _rights(host: RoutingHost, relays: Sequence[RoutingRelay]) -> str:
     plan = AddressPlan(host.network)
     owned: list[tuple[Prefix, int, int]] = []
     learned: list[tuple[Prefix, int, int]] = []
+    sites: list[tuple[Prefix, int, int]] = []
     for relay in relays:
         own = (IPv6Network(plan.relay_address(relay.slot)), plan.client_prefix(relay.slot), *relay.origins)
         owned += [(prefix, prefix.prefixlen, asn(relay.slot)) for prefix in own]
         learned += [(rule.prefix, rule.longest, asn(relay.slot)) for rule in relay.learned]
+        sites += _whole(host, relay.origins, relay.slot)
+    sites += _whole(host, host.sites, host.slot)
     return "".join(
         _roa(name, [entry for entry in entries if isinstance(entry[0], kind)], number)
-        for name, entries in (("owned", owned), ("learned", learned))
+        for name, entries in (("owned", owned), ("learned", learned), ("sites", sites))
         for kind, number in ((IPv6Network, 6), (IPv4Network, 4))
     )
+
+
+def _whole(host: RoutingHost, origins: Iterable[Prefix], slot: int) -> list[tuple[Prefix, int, int]]:
+    """Sites with all that is inside them: only who announces a site may have parts of it from outside."""
+    outside = (one for one in origins if not (isinstance(one, IPv6Network) and one.subnet_of(host.network)))
+    return [(prefix, prefix.max_prefixlen, asn(slot)) for prefix in outside]
 
 
 def _roa(name: str, entries: Iterable[tuple[Prefix, int, int]], number: int) -> str:
@@ -235,8 +264,9 @@ def _roa(name: str, entries: Iterable[tuple[Prefix, int, int]], number: int) -> 
     return f"protocol static rights_{name}{number} {{\n  roa{number} {{ table {name}{number}; }};\n{lines}}}\n"
 
 
-def _protocols(host: RoutingHost) -> str:
+def _protocols(host: RoutingHost, peerings: Iterable[Peering]) -> str:
     interval = f"{round(host.bfd_interval * 1e6)} us"
+    accept = "" if any(one.bfd and one.multihop for one in peerings) else " direct"
     kernel = f"  persist; graceful restart; merge paths on limit 8; metric {ROUTE_METRIC}; scan time 20;\n"
     origin = f"  kernel table {host.table}; learn; scan time 20;\n"
     # A metric of its own kind makes what we originate comparable: AIGP starts from it (RFC 7311 §3.4.3).
@@ -244,13 +274,18 @@ def _protocols(host: RoutingHost) -> str:
     return f"""\
 protocol device {{ scan time 10; }}
 protocol bfd {{
-  accept direct;
+  accept{accept};
   interface "{host.links}*" {{ interval {interval}; multiplier {host.bfd_multiplier}; idle tx interval 200 ms; }};
 }}
 protocol kernel kernel6 {{
 {kernel}  ipv6 {{
     import none;
-    export filter {{ if source = RTS_BGP then {{ krt_prefsrc = OWN_ADDRESS; accept; }} reject; }};
+    # Towards the outside the host speaks with the address of its interface there, as any router does.
+    export filter {{
+      if source != RTS_BGP then reject;
+      if altnet_from != 2 then krt_prefsrc = OWN_ADDRESS;
+      accept;
+    }};
   }};
 }}
 protocol kernel kernel4 {{
@@ -272,16 +307,29 @@ def _filters(host: RoutingHost) -> str:
     drain = "  bgp_large_community.add(DRAINED);\n" if host.draining else ""
     out = f"""\
   if net.len = 0 then reject;
-  # What came from outside starts here: its path is not the mesh's business.
-  if source = RTS_BGP && altnet_from = 2 then bgp_path.empty;
+  # What came from outside starts here: its path is not the mesh's business. MED carries its preference.
+  if source = RTS_BGP && altnet_from = 2 then {{
+    bgp_path.empty;
+    bgp_med = {LARGEST_PREFERENCE} - altnet_preference;
+  }}
+  if source = RTS_BGP && defined(altnet_outside) then bgp_med = bgp_med;
 {drain}  accept;
 """
     common = f"""\
   if bgp_path.len > {LONGEST_PATH} then reject;
   bgp_community = filter(bgp_community, [(65535, 6)]);
   bgp_ext_community = --empty--;
-  bgp_large_community = filter(bgp_large_community, [{DRAINED}]);
-  if DRAINED ~ bgp_large_community then bgp_local_pref = 50; else bgp_local_pref = 100;
+  bgp_local_pref = 100;
+  if defined(altnet_outside) then {{
+    bgp_large_community = filter(bgp_large_community, [{DRAINED}, {_tag(ORIGIN_TAG)}, {_tag(PEERING_TAG)}]);
+    if ! defined(bgp_med) then bgp_med = {LARGEST_PREFERENCE};
+    if bgp_med > {LARGEST_PREFERENCE} then bgp_med = {LARGEST_PREFERENCE};
+    bgp_local_pref = {OUTSIDE_PREFERENCE} + 2 * ({LARGEST_PREFERENCE} - bgp_med);
+  }} else {{
+    bgp_large_community = filter(bgp_large_community, [{DRAINED}]);
+    unset(bgp_med);
+  }}
+  if DRAINED ~ bgp_large_community then bgp_local_pref = 50;
   altnet_from = 1;
   accept;
 """
@@ -290,21 +338,29 @@ filter mesh_in6 {{
   if net ~ NEVER6 then reject;
   if roa_check(owned6, net, bgp_path.last) != ROA_VALID then {{
     if net ~ INSIDE then reject;
+    if roa_check(sites6, net, bgp_path.last) = ROA_INVALID then reject;
     if roa_check(learned6, net, bgp_path.last) != ROA_VALID then reject;
+    altnet_outside = 1;
   }}
 {common}}}
 filter mesh_in4 {{
   if net ~ NEVER4 then reject;
   if roa_check(owned4, net, bgp_path.last) != ROA_VALID then {{
+    if roa_check(sites4, net, bgp_path.last) = ROA_INVALID then reject;
     if roa_check(learned4, net, bgp_path.last) != ROA_VALID then reject;
+    altnet_outside = 1;
   }}
 {common}}}
 filter mesh_out6 {{
-  if net ~ [ {AddressPlan(host.network).locators}+ ] then reject;
+  if net ~ [ {host.network}, {AddressPlan(host.network).locators}+ ] then reject;
 {out}}}
 filter mesh_out4 {{
 {out}}}
 """
+
+
+def _tag(kind: int) -> str:
+    return f"({FIRST_ASN}, {kind}, *)"
 
 
 def _session(host: RoutingHost, relay: RoutingRelay, cost: int) -> str:

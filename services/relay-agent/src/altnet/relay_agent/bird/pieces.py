@@ -39,6 +39,8 @@ class RoutingHost(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds for which routes outlive a neighbour's routing engine."""
     endpoints: tuple[Address, ...] = ()
     """Where this relay's own tunnels end."""
+    sites: tuple[Prefix, ...] = ()
+    """What it originates outside the network: parts of it may be learned from outside, of other relays' sites not."""
     draining: bool = False
     """Others shall use any other path rather than one through here."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -20,6 +20,10 @@ _BFD: Final = 1020
 _ROUTE: Final = 1007
 
 _ROUTES: Final = re.compile(r"Routes:\s+(?P<all>.*)")
+_STATS: Final = re.compile(r"Import (?:updates|withdraws):\s+(?P<received>\d+)")
+_CHANNEL: Final = re.compile(r"^\s*Channel (?P<name>\w+)$")
+_CHANNEL_STATE: Final = re.compile(r"^\s*State:\s+(?P<state>\w+)")
+_HIT: Final = re.compile(r"^\s*(?P<kind>Receive|Import|Export) limit:\s+\d+ \[HIT\]")
 _COUNT: Final = re.compile(r"(\d+) (\w+)")
 _HEAD: Final = re.compile(
     r"^(?P<prefix>\S+)?\s+(?P<kind>unicast|blackhole|unreachable|prohibited) "
@@ -45,6 +49,12 @@ class ProtocolState:
     imported: int = 0
     filtered: int = 0
     exported: int = 0
+    heard: int = 0
+    """Routes and withdrawals that came, of all time: unchanged, then so is what it tells."""
+    channels: Mapping[str, str] = field(default_factory=dict)
+    """State of each channel (`ipv6`, `ipv4`), lower case."""
+    limits: frozenset[str] = frozenset()
+    """Which were reached: `receive`, `import`, `export`."""
 
 
 @dataclass(kw_only=True)
@@ -90,27 +100,38 @@ class KnownRoute:
 def protocols(lines: Iterable[Line]) -> dict[str, ProtocolState]:
     """The answer to `show protocols all`, by name."""
     found: dict[str, ProtocolState] = {}
-    current = ""
+    current = channel = ""
     for line in lines:
         if line.code == _PROTOCOL:
             parsed = _protocol(line.text)
             if parsed is not None:
-                current = parsed.name
+                current, channel = parsed.name, ""
                 found[current] = parsed
-        elif line.code == _DETAIL and current and (match := _ROUTES.search(line.text)):
-            counts = {word: int(number) for number, word in _COUNT.findall(match["all"])}
-            known = found[current]
-            found[current] = ProtocolState(
-                name=known.name,
-                kind=known.kind,
-                state=known.state,
-                since=known.since,
-                info=known.info,
-                imported=known.imported + counts.get("imported", 0),
-                filtered=known.filtered + counts.get("filtered", 0),
-                exported=known.exported + counts.get("exported", 0),
-            )
+        elif line.code != _DETAIL or not current:
+            continue
+        elif (match := _CHANNEL.match(line.text)) is not None:
+            channel = match["name"]
+        elif channel:
+            found[current] = _with_detail(found[current], channel, line.text)
     return found
+
+
+def _with_detail(known: ProtocolState, channel: str, text: str) -> ProtocolState:
+    if (match := _ROUTES.search(text)) is not None:
+        counts = {word: int(number) for number, word in _COUNT.findall(match["all"])}
+        return replace(
+            known,
+            imported=known.imported + counts.get("imported", 0),
+            filtered=known.filtered + counts.get("filtered", 0),
+            exported=known.exported + counts.get("exported", 0),
+        )
+    if (match := _STATS.search(text)) is not None:
+        return replace(known, heard=known.heard + int(match["received"]))
+    if (match := _HIT.match(text)) is not None:
+        return replace(known, limits=known.limits | {match["kind"].lower()})
+    if channel not in known.channels and (match := _CHANNEL_STATE.match(text)) is not None:
+        return replace(known, channels={**known.channels, channel: match["state"].lower()})
+    return known
 
 
 def _protocol(text: str) -> ProtocolState | None:
@@ -130,12 +151,13 @@ def instant(text: str) -> datetime | None:
 
 
 def bfd_sessions(lines: Iterable[Line]) -> dict[str, str]:
-    """The answer to `show bfd sessions`: state, lower case, by interface."""
+    """The answer to `show bfd sessions`: state, lower case, by interface and by the neighbour's address."""
     found: dict[str, str] = {}
     for line in lines:
         words = line.text.split()
         if line.code == _BFD and len(words) >= 5 and words[0] != "IP":
-            found[words[1]] = {"admindown": "admin_down"}.get(words[2].lower(), words[2].lower())
+            word = {"admindown": "admin_down"}.get(words[2].lower(), words[2].lower())
+            found[words[1]] = found[words[0]] = found[f"{words[0]}%{words[1]}"] = word
     return found
 
 

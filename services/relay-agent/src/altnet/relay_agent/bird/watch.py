@@ -11,13 +11,13 @@ starting BIRD has failed `bird_tries` times and has not succeeded since.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
 from altnet.common import log
 from altnet.common.clock import Clock
-from altnet.common.contracts.routing import Engine
+from altnet.common.contracts.routing import Engine, Peering
 from altnet.common.errors import AltnetError
 from altnet.relay_agent.bird.cost import LinkCost, observe, remembered
 from altnet.relay_agent.bird.daemon import Daemon
@@ -47,6 +47,11 @@ class Plane(Protocol):
 
     @property
     def sessions(self) -> Mapping[int, str]: ...
+
+    @property
+    def peerings(self) -> Mapping[str, Peering]: ...
+
+    def refusal(self, key: Hashable) -> str: ...
 
     async def restart(self) -> bool: ...
 

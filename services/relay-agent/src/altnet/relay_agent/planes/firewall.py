@@ -16,12 +16,14 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address
 from typing import Final, Protocol
 
 import msgspec
+from altnet.common.contracts.routing import Peering
 from altnet.common.errors import AltnetError, Invalid, NotFound, Unavailable
 from altnet.common.net import Prefix
+from altnet.relay_agent.bird.peerings import is_neighbour
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.planes import Failures
 from altnet.relay_agent.view import FIREWALL, Context, Key, Ruleset, place, pools
@@ -43,13 +45,14 @@ def render(
     outside: Iterable[Prefix],
     own: Iterable[Prefix],
     pairs: Iterable[tuple[IPv6Address, int]],
+    peerings: Iterable[Peering] = (),
 ) -> Ruleset:
     """The rules, without the table's name.
 
     `pairs` are the neighbours' locators, each with the identifier of the one VXLAN that it may send in: WireGuard
     proves the locator, and the kernel takes a frame for the link of its identifier, whoever it came from (RFC 7348).
     `outside` are the sites' prefixes outside the network, of all relays; `own` those that this relay originates,
-    whose hosts may send from them through any interface.
+    whose hosts may send from them through any interface. BGP and BFD are let in from links and from `peerings`.
     """
     plan, start = context.plan, context.names.prefix
     locators, _, clients, services = pools(plan)
@@ -59,9 +62,9 @@ def render(
     access = f'{{ "{start}a0", "{start}a1" }}'
     links = f'"{start}l*"'
     bgp = (
-        f"""
+        f"""{_peering_rules(peerings)}
 		tcp dport 179 iifname != {{ "lo" }} iifname != {links} counter drop
-		udp dport {{ 3784, 3785 }} iifname != {links} counter drop"""
+		udp dport {{ 3784, 3785, 4784 }} iifname != {links} counter drop"""
         if context.bird
         else ""
     )
@@ -131,6 +134,23 @@ def render(
 	}}
 """
     return Ruleset(text=text)
+
+
+def _peering_rules(peerings: Iterable[Peering]) -> str:
+    """What lets routers outside speak to BIRD: from exactly their addresses, and to ours where one is set."""
+    lines = []
+    for one in sorted(peerings, key=lambda one: one.id):
+        if one.enabled and is_neighbour(one):
+            address = ip_address(one.address)
+            family = "ip6" if address.version == 6 else "ip"
+            where = f'iifname "{one.interface}" ' if one.interface else ""
+            to = f"{family} daddr {ip_address(one.source)} " if one.source else ""
+            start = f"\n\t\t{where}{family} saddr {address} {to}"
+            lines.append(f"{start}tcp dport 179 accept")
+            if one.bfd:
+                ports = "4784" if one.multihop else "{ 3784, 3785 }"
+                lines.append(f"{start}udp dport {ports} accept")
+    return "".join(lines)
 
 
 def script(table: str, ruleset: Ruleset) -> str:

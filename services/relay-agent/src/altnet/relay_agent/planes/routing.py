@@ -55,13 +55,16 @@ class RoutingPlane:
         has_routes: Callable[[], Awaitable[bool]],
         settle: float = 0.0,
         trust: bool = False,
+        password: Callable[[Peering], str] = lambda _peering: "",
     ) -> None:
+        """`password` opens a peering's, and raises `Invalid` where it cannot."""
         self.daemon = daemon
         self.usable = usable and daemon is not None
         self._flush = flush
         self._has_routes = has_routes
         self._settle_time = settle
         self._trust = trust
+        self._password = password
         self._turn = asyncio.Lock()
         self._wanted: dict[Key, Any] = {}
         self._refused: dict[Key, AltnetError] = {}
@@ -93,6 +96,16 @@ class RoutingPlane:
             for key, piece in self._wanted.items()
             if isinstance(piece, RoutingRelay) and piece.session and isinstance(key, tuple)
         }
+
+    @property
+    def peerings(self) -> dict[str, Peering]:
+        """Every peering wanted, by its identifier."""
+        return {piece.id: piece for piece in self._wanted.values() if isinstance(piece, Peering)}
+
+    def refusal(self, key: Key) -> str:
+        """Why a piece is not in BIRD's configuration; empty where it is, or where it was not tried."""
+        error = self._refused.get(key)
+        return "" if error is None else str(error)
 
     async def read(self) -> Mapping[Key, Any]:
         daemon = self.daemon
@@ -145,11 +158,17 @@ class RoutingPlane:
     async def set_costs(self, costs: Mapping[int, int]) -> None:
         """Costs of links by slot, microseconds. Raises what BIRD says."""
         async with self._turn:
-            if self.costs == dict(costs):
+            before, self.costs = self.costs, dict(costs)
+            daemon = self.daemon
+            if before == self.costs or daemon is None or self._applied is None or HOST_KEY not in self._wanted:
                 return
-            self.costs = dict(costs)
-            if self._applied is not None and HOST_KEY in self._wanted:
+            if not await daemon.running():
+                return  # whoever starts it tells it
+            try:
                 await self._apply()
+            except BaseException:
+                self.costs = before  # so that it is told with the next look
+                raise
 
     async def restart(self) -> bool:
         """Start a BIRD that died, keeping its routes; False if there is nothing to do. Raises what BIRD says."""
@@ -256,9 +275,11 @@ class RoutingPlane:
         relays: dict[Hashable, RoutingRelay] = {k: p for k, p in pieces.items() if isinstance(p, RoutingRelay)}
         peerings: dict[Hashable, Peering] = {k: p for k, p in pieces.items() if isinstance(p, Peering)}
         host: RoutingHost = self._wanted[HOST_KEY]
+        passwords: dict[Hashable, str] = {}
         for key, peering in list(peerings.items()):
             try:
-                render(host, relays={}, peerings={key: peering})
+                passwords[key] = self._password(peering)
+                render(host, relays={}, peerings={key: peering}, passwords=passwords)
             except Invalid as error:
                 self._refused[key] = error
                 del peerings[key]
@@ -266,6 +287,7 @@ class RoutingPlane:
             host,
             relays=relays,
             peerings=peerings,
+            passwords=passwords,
             costs=self.costs,
             log_file=str(daemon.log),
         )

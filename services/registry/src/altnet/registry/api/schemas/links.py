@@ -24,14 +24,18 @@ class LinkEnd(Model):
     name: str
     region: str
 
+    @classmethod
+    def of(cls, row: RelayRow) -> LinkEnd:
+        return cls(relay=row.id, name=row.name, region=row.region)
+
 
 class Link(Model):
     """A link that exists."""
 
     id: str
     network: str
-    ends: list[LinkEnd]
-    """Its two relays."""
+    one: LinkEnd
+    other: LinkEnd
     kind: LinkKind
     why: str
     latency: float | None
@@ -48,7 +52,8 @@ class Link(Model):
         return cls(
             id=row.id,
             network=row.network_id,
-            ends=[LinkEnd(relay=end.id, name=end.name, region=end.region) for end in ends],
+            one=LinkEnd.of(ends[0]),
+            other=LinkEnd.of(ends[1]),
             kind=kind,
             why=_WHY[kind].format(one=one, other=other),
             latency=row.milliseconds,

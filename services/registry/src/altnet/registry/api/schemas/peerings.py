@@ -10,7 +10,7 @@ from altnet.common.http.schema import Model
 from altnet.common.settings import Secret
 from altnet.registry.api.schemas.common import Id, Labels, Name, Patch, Time
 from altnet.registry.api.schemas.sessions import Session
-from altnet.registry.domain import peerings as domain
+from altnet.registry.domain.peering_remarks import remarks
 from altnet.registry.domain.sessions import Standing
 from altnet.registry.handlers.peerings import NewPeering
 from altnet.registry.store import peerings as store
@@ -235,7 +235,7 @@ class Peering(Model):
         change: int | None = None,
     ) -> Peering:
         told = store.of_row(row)
-        remarks = domain.remarks(
+        worth_a_word = remarks(
             told,
             engine=engine,
             accept_everything=row.accept_everything,
@@ -258,7 +258,7 @@ class Peering(Model):
             standing_since=status.since if status else row.created_at,
             session=session,
             remarks=[
-                PeeringRemark(code=one.code, field=one.field, detail=one.detail, mend=one.mend) for one in remarks
+                PeeringRemark(code=one.code, field=one.field, detail=one.detail, mend=one.mend) for one in worth_a_word
             ],
             version=row.version,
             created_at=row.created_at,

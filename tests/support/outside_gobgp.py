@@ -1,0 +1,116 @@
+"""GoBGP as a router outside. It has no routes of the kernel's; a test that sends packets gives it some."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv6Address, IPv6Network, ip_network
+
+from support.outside import WAIT, Outside
+
+MANY = 50
+"""From so many prefixes on they go in by an MRT file (RFC 6396): a call of its tool for each would take minutes."""
+
+
+class GoBgp(Outside):
+    kind = "gobgp"
+
+    def start(self) -> None:
+        (self.directory / "gobgpd.toml").write_text(self._config())
+        again = ["-r"] if (self.directory / "started").exists() else []
+        (self.directory / "started").touch()
+        self.spawn("gobgpd", "gobgpd", "-f", str(self.directory / "gobgpd.toml"), "--api-hosts", "[::1]:50051", *again)
+        deadline = time.monotonic() + WAIT
+        while self._gobgp("global") is None:
+            assert time.monotonic() < deadline, "gobgpd does not start"
+            time.sleep(0.05)
+        told, self._told = self._told, ()
+        self.tell(told)
+
+    def tell(self, prefixes: Iterable[str]) -> None:
+        before, self._told = self._told, tuple(prefixes)
+        if "gobgpd" not in self.processes:
+            return
+        for one in before:
+            if one not in self._told:
+                assert self._rib("del", one) is not None
+        fresh = [one for one in self._told if one not in before]
+        if len(fresh) < MANY:
+            for one in fresh:
+                assert self._rib("add", one, "nexthop", self.speaker.address) is not None
+            return
+        table = self.directory / "table.mrt"
+        table.write_bytes(mrt([IPv6Network(one) for one in fresh], IPv6Address(self.speaker.address)))
+        assert self._gobgp("mrt", "inject", "global", str(table)) is not None
+
+    def heard(self) -> set[str]:
+        found = set()
+        for family in ("ipv6", "ipv4") if self.speaker.ipv4 else ("ipv6",):
+            said = self._gobgp("-j", "neighbor", self.speaker.relay, "adj-in", "-a", family)
+            found |= set(json.loads(said or "{}") or {})
+        return found
+
+    def _rib(self, verb: str, prefix: str, *rest: str) -> str | None:
+        family = "ipv6" if ip_network(prefix).version == 6 else "ipv4"
+        return self._gobgp("global", "rib", verb, prefix, *rest, "-a", family)
+
+    def _gobgp(self, *words: str) -> str | None:
+        return self.ask("gobgp", "-u", "::1", *words)
+
+    def _config(self) -> str:
+        me = self.speaker
+        families = ["ipv6-unicast", "ipv4-unicast"] if me.ipv4 else ["ipv6-unicast"]
+        password = f'auth-password = "{me.password}"' if me.password else ""
+        parts = [
+            f"""\
+[global.config]
+as = {me.asn}
+router-id = "10.0.0.2"
+[[neighbors]]
+[neighbors.config]
+neighbor-address = "{me.relay}"
+peer-as = {me.relay_asn}
+{password}
+[neighbors.transport.config]
+local-address = "{me.address}"
+[neighbors.timers.config]
+hold-time = 9
+keepalive-interval = 3
+connect-retry = 1
+idle-hold-time-after-reset = 1
+[neighbors.graceful-restart.config]
+enabled = true
+restart-time = 120
+"""
+        ]
+        parts += [
+            f"""\
+[[neighbors.afi-safis]]
+[neighbors.afi-safis.config]
+afi-safi-name = "{family}"
+[neighbors.afi-safis.mp-graceful-restart.config]
+enabled = true
+"""
+            for family in families
+        ]
+        return "".join(parts)
+
+
+def mrt(prefixes: Sequence[IPv6Network], next_hop: IPv6Address) -> bytes:
+    """A table of routes with an empty path, as a TABLE_DUMP_V2 (RFC 6396 §4.3)."""
+    peer = struct.pack("!B4s16sI", 3, b"\x0a\0\0\x02", next_hop.packed, 0)
+    found = _record(1, struct.pack("!4sHH", b"\x0a\0\0\x02", 0, 1) + peer)
+    reach = struct.pack("!BBBB16s", 0x80, 14, 17, 16, next_hop.packed)
+    attributes = b"\x40\x01\x01\0" + b"\x40\x02\0" + reach
+    entry = struct.pack("!HIH", 0, 0, len(attributes)) + attributes
+    for number, prefix in enumerate(prefixes):
+        octets = prefix.network_address.packed[: (prefix.prefixlen + 7) // 8]
+        head = struct.pack("!IB", number, prefix.prefixlen) + octets
+        found += _record(4, head + struct.pack("!H", 1) + entry)
+    return found
+
+
+def _record(subtype: int, body: bytes) -> bytes:
+    return struct.pack("!IHHI", 0, 13, subtype, len(body)) + body
