@@ -237,7 +237,7 @@ class Context:
     """Whether others have an endpoint for this relay. Exactly one end of a pair initiates: of two reachable ones that
     with the lower key, of one reachable the other one."""
     ipv4_site: bool
-    """Whether this relay originates an IPv4 prefix, and so forwards IPv4."""
+    """Whether this relay forwards IPv4: it originates some, or with BIRD any relay does."""
     settings: MeshSettings
     names: Names
     mesh_port: int
@@ -319,6 +319,7 @@ def routing_piece(context: Context, entry: RelayEntry, *, linked: bool) -> Piece
     """
     if entry.slot == context.slot:
         raise Invalid("bad_entry", f"{entry.id} has this relay's own slot.", field=f"/relays/{entry.id}")
+    prefixes = dict.fromkeys((*entry.origins, *entry.roaming))
     relay = RoutingRelay(
         slot=entry.slot,
         session=linked and _encapsulation(context, entry) is not None and runs_bgp(context, entry),
