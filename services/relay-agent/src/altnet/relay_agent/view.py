@@ -237,7 +237,7 @@ class Context:
     """Whether others have an endpoint for this relay. Exactly one end of a pair initiates: of two reachable ones that
     with the lower key, of one reachable the other one."""
     ipv4_site: bool
-    """Whether this relay originates an IPv4 prefix, and so forwards IPv4."""
+    """Whether this relay forwards IPv4: it originates some, or with BIRD any relay does."""
     settings: MeshSettings
     names: Names
     mesh_port: int
