@@ -369,6 +369,23 @@ def test_paths_are_looked_at_and_the_mesh_keeps_its_numbers_to_itself(edge: Maki
         assert word not in seen
 
 
+def test_a_neighbour_some_hops_away_is_found_by_the_host_s_own_routes_which_stay_its_own(edge: Making) -> None:
+    far = "fd00:cc::2"
+
+    it = edge(
+        "bird", peering(address=far, source=f"{LINK}1", multihop=3), said=[GOOD], address=far, hops=3, settle=False
+    )
+    it.a.namespace.run("ip", "-6", "route", "add", "fd00:cc::/64", "via", f"{LINK}2")
+    it.outside.namespace.run("ip", "addr", "add", f"{far}/128", "dev", "lo", "nodad")
+
+    eventually(lambda: it.up(received=1), "no session", LONG)
+    eventually(lambda: it.b.reaches(HOST), "b does not reach the host outside")
+    assert f"via {LINK}2" in it.route(it.a, GOOD), "by the host's route to the next hop"
+    assert not it.route(it.b, "fd00:cc::/64"), "the host's routes are not the mesh's"
+    assert all(view.prefix != "fd00:cc::/64" for view in it.routes(it.a, far))
+    assert it.outside.heard() == {str(PLAN.prefix), str(PLAN.client_prefix(1)), str(PLAN.client_prefix(2))}
+
+
 def test_a_password_that_does_not_open_fails_its_peering_alone(edge: Making) -> None:
     stranger = peering(id="prg_other", address=f"{LINK}9", password=sealed("s3cret", relay="b"))
 

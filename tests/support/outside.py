@@ -33,6 +33,8 @@ class Speaker:
     relay: str = f"{LINK}1"
     password: str = ""
     bfd: bool = False
+    hops: int = 0
+    """To the relay; 0: it is on the same network."""
     ipv4: bool = False
     """Carries IPv4 as well, over the IPv6 session (RFC 8950)."""
 

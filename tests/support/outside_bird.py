@@ -50,6 +50,7 @@ class OutsideBird(Outside):
             body = f" {{ {attributes} }}" if attributes else ""
             route[ip_network(prefix).version] += f"  route {prefix} unreachable{body};\n"
         ipv4 = "  ipv4 { import all; export where source = RTS_STATIC; extended next hop on; };\n" if me.ipv4 else ""
+        reach = f"multihop {me.hops}" if me.hops else "direct"
         password = f'  password "{me.password}";\n' if me.password else ""
         bfd = "  bfd { interval 300 ms; multiplier 3; };\n" if me.bfd else ""
         (self.directory / "bird.conf").write_text(
@@ -69,7 +70,7 @@ protocol static tell4 {{
 protocol bgp relay {{
   local {me.address} as {me.asn};
   neighbor {me.relay} as {me.relay_asn};
-  direct; hold time 9; connect delay time 1; connect retry time 1; error wait time 1, 2;
+  {reach}; hold time 9; connect delay time 1; connect retry time 1; error wait time 1, 2;
   graceful restart on; graceful restart time 120;
 {password}{bfd}  ipv6 {{ import all; export where source = RTS_STATIC; }};
 {ipv4}}}

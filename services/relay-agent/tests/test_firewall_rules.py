@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from ipaddress import IPv6Address, ip_network
 
 import pytest
-from altnet.common.contracts.routing import PrefixRule
+from altnet.common.contracts.routing import Peering, PrefixRule
 from altnet.common.errors import Invalid, NotFound
 from altnet.common.net import Prefix, link_number
 from altnet.relay_agent.diff import Delete, Update
@@ -22,7 +22,14 @@ SITES: tuple[Prefix, ...] = tuple(map(ip_network, ["fd77::/48", "fd77:0:0:1::/64
 PAIRS: Pairs = ((PLAN.locator(2), link_number(1, 2)), (PLAN.locator(3), link_number(1, 3)))
 
 
-async def ruleset(outside: tuple[Prefix, ...] = (), own: tuple[Prefix, ...] = (), pairs: Pairs = PAIRS) -> Ruleset:
+async def ruleset(
+    outside: tuple[Prefix, ...] = (),
+    own: tuple[Prefix, ...] = (),
+    pairs: Pairs = PAIRS,
+    *,
+    peerings: tuple[Peering, ...] = (),
+    bird: bool = False,
+) -> Ruleset:
     rig, paper = Rig(), Paper()
     paper.put(entry("me", 1))
     rig.shelf.put_mesh(paper)
@@ -31,7 +38,10 @@ async def ruleset(outside: tuple[Prefix, ...] = (), own: tuple[Prefix, ...] = ()
     await rig.fetch()
     context = rig.agent.wanted.context
     assert context is not None
-    return render(context, probe_port=51898, attach_port=51897, outside=outside, own=own, pairs=pairs)
+    context = replace(context, bird=bird)
+    return render(
+        context, probe_port=51898, attach_port=51897, outside=outside, own=own, pairs=pairs, peerings=peerings
+    )
 
 
 async def test_the_same_wish_is_the_same_text_and_another_is_another() -> None:
@@ -43,6 +53,40 @@ async def test_prefixes_that_overlap_are_written_once() -> None:
     text = (await ruleset(SITES, SITES)).text
     assert "elements = { fd77::/48 }" in text
     assert "elements = { 10.1.0.0/16 }" in text
+
+
+PEERINGS = (
+    Peering(id="prg_1", name="one", address="fd00:bb::2", asn=65_010, bfd=True),
+    Peering(id="prg_2", name="two", address="fe80::2", interface="eth1.7", asn=65_010),
+    Peering(id="prg_3", name="three", address="192.0.2.7", source="192.0.2.1", asn=65_010, bfd=True, multihop=3),
+    Peering(id="prg_4", name="four", address="fd00:bb::4", asn=65_010, enabled=False),
+    Peering(id="prg_5", name="five", address='fe80::2%"; drop', interface="eth1", asn=65_010),
+)
+
+
+async def test_exactly_the_neighbours_speak_bgp_and_bfd() -> None:
+    text = (await ruleset(peerings=PEERINGS, bird=True)).text
+
+    local = text[text.index("chain local") :].splitlines()
+    accepted = [line.strip() for line in local if "saddr" in line and "dport" in line]
+    assert accepted == [
+        "ip6 saddr fd00:bb::2 tcp dport 179 accept",
+        "ip6 saddr fd00:bb::2 udp dport { 3784, 3785 } accept",
+        'iifname "eth1.7" ip6 saddr fe80::2 tcp dport 179 accept',
+        "ip saddr 192.0.2.7 ip daddr 192.0.2.1 tcp dport 179 accept",
+        "ip saddr 192.0.2.7 ip daddr 192.0.2.1 udp dport 4784 accept",
+    ]
+    assert text.index("fd00:bb::2") < text.index("tcp dport 179 iifname"), "before everybody else is dropped"
+    assert "dport 179" not in (await ruleset(peerings=PEERINGS)).text, "without BIRD these ports are not ours"
+
+
+@pytest.mark.netns
+async def test_nft_takes_the_rules_of_peerings(inside_netns: Namespace) -> None:
+    tables = NftTables(timeout=10)
+
+    await tables.replace("altnet", await ruleset(peerings=PEERINGS, bird=True))
+
+    assert "192.0.2.7" in inside_netns.run("nft", "list", "table", "inet", "altnet")
 
 
 @pytest.mark.netns
@@ -102,7 +146,7 @@ async def test_bgp_and_bfd_are_for_links_alone_where_bird_runs_and_the_operators
     assert context is not None
     without = render(context, probe_port=51898, attach_port=51897, outside=(), own=(), pairs=()).text
     with_bird = render(
-        dataclasses.replace(context, bird=True), probe_port=51898, attach_port=51897, outside=(), own=(), pairs=()
+        replace(context, bird=True), probe_port=51898, attach_port=51897, outside=(), own=(), pairs=()
     ).text
     assert "179" not in without
     assert 'tcp dport 179 iifname != { "lo" } iifname != "altl*" counter drop' in with_bird
@@ -126,8 +170,6 @@ async def test_nft_takes_the_rules_for_bird(inside_netns: Namespace) -> None:
     await rig.fetch()
     context = rig.agent.wanted.context
     assert context is not None
-    text = render(
-        dataclasses.replace(context, bird=True), probe_port=51898, attach_port=51897, outside=SITES, own=(), pairs=()
-    )
+    text = render(replace(context, bird=True), probe_port=51898, attach_port=51897, outside=SITES, own=(), pairs=())
     await NftTables(timeout=10).replace("altnet", text)
     assert "179" in inside_netns.run("nft", "-n", "list", "chain", "inet", "altnet", "local")

@@ -59,6 +59,7 @@ SORTS = {
         address="192.0.2.7", source="192.0.2.1", families=(Family.IPV4,), imports=(), exports=(), multihop=4, bfd=True
     ),
     "no restart": peering(restart_time=0, imports=(PrefixRule(prefix="::/0", shortest=0, longest=0),)),
+    "ipv6 far away": peering(families=(Family.IPV6, Family.IPV4), multihop=255),
     "bound to a source": peering(source="fd00:bb::1", hold_time=3, preference=65_535, import_limit=1_000_000),
 }
 

@@ -123,6 +123,8 @@ class Wanted:
         self._outside: Counter[Prefix] = Counter()
         self._outside_changed = True
         self._pairs_changed = True
+        self._outside4 = False
+        """Whether IPv4 is among them."""
         self._errors: dict[str, AltnetError] = {}
 
     @property
@@ -158,6 +160,7 @@ class Wanted:
         )
         self._outside_changed = True
         self._pairs_changed = True
+        self._outside4 = any(prefix.version == 4 for prefix in self._outside)
         self._basis = self._make_basis()
 
     def owners(self) -> Iterator[tuple[str, tuple[Item, ...]]]:
@@ -326,16 +329,20 @@ class Wanted:
             return [], error
 
     def _count_outside(self, touched: Mapping[str, RelayEntry | None]) -> None:
+        counted = False
         for relay, before in touched.items():
             after = self._desired.entries.get(relay)
             if before is not None and (before.origins or before.learned):
-                self._outside_changed = True
+                self._outside_changed = counted = True
                 self._outside.subtract(outside_origins(self._plan, before))
             if after is not None and (after.origins or after.learned):
-                self._outside_changed = True
+                self._outside_changed = counted = True
                 self._outside.update(outside_origins(self._plan, after))
+        if not counted:
+            return
         for prefix in [prefix for prefix, count in self._outside.items() if count <= 0]:
             del self._outside[prefix]
+        self._outside4 = any(prefix.version == 4 for prefix in self._outside)
 
     def _make_basis(self) -> _Basis:
         desired, me, old = self._desired, self._me, self._basis
@@ -350,7 +357,7 @@ class Wanted:
             key=me.mesh_key,
             reachable=bool(own.endpoints) if own is not None else True,
             encapsulations=own.encapsulations if own is not None else me.encapsulations,
-            ipv4_site=own is not None and any(prefix.version == 4 for prefix in _own_prefixes(self._plan, own)),
+            ipv4_site=self._forwards_ipv4(own),
             settings=desired.settings,
             names=me.names,
             mesh_port=document.mesh_port,
@@ -385,6 +392,12 @@ class Wanted:
         linked = entries.values() if links is None else [entries[relay] for relay in links if relay in entries]
         pairs = (vxlan_pair(context, entry) for entry in linked if entry.id != context.relay)
         return tuple(sorted(pair for pair in pairs if pair is not None))
+
+    def _forwards_ipv4(self, own: RelayEntry | None) -> bool:
+        """Its own, or with BIRD that of others: any relay may be on the way."""
+        if self._engine is Engine.BIRD:
+            return self._outside4
+        return own is not None and any(prefix.version == 4 for prefix in _own_prefixes(self._plan, own))
 
     def _ruleset(
         self,

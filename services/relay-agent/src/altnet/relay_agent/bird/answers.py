@@ -229,7 +229,7 @@ class Routing:
         )
 
     def _from_bird(self, known: Sequence[KnownRoute]) -> list[RouteView]:
-        known = [route for route in known if route.protocol != WHOLE]
+        known = [route for route in known if route.protocol not in (WHOLE, *_KERNEL)]
         views: list[RouteView] = []
         for _, group in groupby(sorted(known, key=lambda route: route.prefix), key=lambda route: route.prefix):
             views += self._of_prefix(list(group))

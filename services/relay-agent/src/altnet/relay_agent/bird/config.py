@@ -193,6 +193,7 @@ graceful restart wait 10;
 define OWN_AS = {asn(host.slot)};
 define OWN_ADDRESS = {AddressPlan(host.network).relay_address(host.slot)};
 define DRAINED = {DRAINED};
+define HOST_ROUTE = 1;
 # 1: from a relay, 2: from a peering.
 attribute int altnet_from;
 # Set on what another relay has from outside.
@@ -209,6 +210,9 @@ roa6 table learned6;
 roa4 table learned4;
 roa6 table sites6;
 roa4 table sites4;
+# The host's own routes: where neighbours are that are some hops away.
+ipv6 table host6;
+ipv4 table host4;
 """
 
 
@@ -266,8 +270,14 @@ def _roa(name: str, entries: Iterable[tuple[Prefix, int, int]], number: int) -> 
 
 def _protocols(host: RoutingHost, peerings: Iterable[Peering]) -> str:
     interval = f"{round(host.bfd_interval * 1e6)} us"
-    accept = "" if any(one.bfd and one.multihop for one in peerings) else " direct"
-    kernel = f"  persist; graceful restart; merge paths on limit 8; metric {ROUTE_METRIC}; scan time 20;\n"
+    told = list(peerings)
+    accept = "" if any(one.bfd and one.multihop for one in told) else " direct"
+    # Learned from the host only where a neighbour is some hops away; preferred by nothing, told to nobody.
+    far = any(one.multihop for one in told)
+    taken = "filter { preference = HOST_ROUTE; accept; }" if far else "none"
+    learning = "learn; " if far else ""
+    host_routes = _HOST_ROUTES if far else ""
+    kernel = f"  {learning}persist; graceful restart; merge paths on limit 8; metric {ROUTE_METRIC}; scan time 20;\n"
     origin = f"  kernel table {host.table}; learn; scan time 20;\n"
     # A metric of its own kind makes what we originate comparable: AIGP starts from it (RFC 7311 §3.4.3).
     learn = "import filter { igp_metric = 0; accept; }; export none; preference 240;"
@@ -279,7 +289,7 @@ protocol bfd {{
 }}
 protocol kernel kernel6 {{
 {kernel}  ipv6 {{
-    import none;
+    import {taken};
     # Towards the outside the host speaks with the address of its interface there, as any router does.
     export filter {{
       if source != RTS_BGP then reject;
@@ -289,7 +299,7 @@ protocol kernel kernel6 {{
   }};
 }}
 protocol kernel kernel4 {{
-{kernel}  ipv4 {{ import none; export where source = RTS_BGP; }};
+{kernel}  ipv4 {{ import {taken}; export where source = RTS_BGP; }};
 }}
 # What this relay originates: the agent puts it into a kernel table, and it is here at once.
 protocol kernel learn6 {{
@@ -300,13 +310,20 @@ protocol kernel learn4 {{
 }}
 protocol pipe own6 {{ table master6; peer table origin6; import all; export none; }}
 protocol pipe own4 {{ table master4; peer table origin4; import all; export none; }}
+{host_routes}"""
+
+
+_HOST_ROUTES: Final = """\
+protocol direct near { ipv6 { table host6; }; ipv4 { table host4; }; }
+protocol pipe far6 { table host6; peer table master6; import where preference = HOST_ROUTE; export none; }
+protocol pipe far4 { table host4; peer table master4; import where preference = HOST_ROUTE; export none; }
 """
 
 
 def _filters(host: RoutingHost) -> str:
     drain = "  bgp_large_community.add(DRAINED);\n" if host.draining else ""
     out = f"""\
-  if net.len = 0 then reject;
+  if net.len = 0 || preference = HOST_ROUTE then reject;
   # What came from outside starts here: its path is not the mesh's business. MED carries its preference.
   if source = RTS_BGP && altnet_from = 2 then {{
     bgp_path.empty;

@@ -167,7 +167,7 @@ define OURS6 = [ {host.network}+, {host.network}- ];
 define MARTIANS6 = [ {", ".join(_MARTIANS[Family.IPV6])} ];
 define MARTIANS4 = [ {", ".join(_MARTIANS[Family.IPV4])} ];
 # The network as one prefix, for export rules that name it. The mesh has the parts and gets this not.
-protocol static {WHOLE} {{ ipv6 {{ preference 1; }}; route {host.network} unreachable; }}
+protocol static {WHOLE} {{ ipv6 {{ preference 2; }}; route {host.network} unreachable; }}
 """
 
 
@@ -230,7 +230,7 @@ def _export(host: RoutingHost, checked: _Checked, name: str, family: Family) -> 
 filter {name}_out{number} {{
   # What the mesh originates, and nothing that came from outside: this is no transit between neighbours.
   if source = RTS_BGP && (altnet_from != 1 || defined(altnet_outside)) then reject;
-  if net.len = 0 then reject;
+  if net.len = 0 || preference = HOST_ROUTE then reject;
 {locators}  if ! (net ~ {_set(rules)}) then reject;
   bgp_path.empty;
   bgp_community = -empty-;
@@ -277,10 +277,13 @@ def _channel(checked: _Checked, name: str, family: Family) -> str:
     told, number = checked.told, "6" if family is Family.IPV6 else "4"
     # RFC 8950, where the neighbour can.
     extended = " extended next hop on;" if family is Family.IPV4 and checked.address.version == 6 else ""
+    igp = ""
+    if told.multihop:
+        igp = f"\n    igp table host{number};" + (" igp table host6;" if extended else "")
     return f"""\
   {family} {{
     import filter {name}_in{number}; export filter {name}_out{number};
-    import table on; import keep filtered on; next hop self on;{extended}
+    import table on; import keep filtered on; next hop self on;{extended}{igp}
     import limit {told.import_limit} action restart; receive limit {told.import_limit + MOST_REFUSED} action restart;
     export limit {told.export_limit} action block;
   }};
