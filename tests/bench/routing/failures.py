@@ -27,11 +27,11 @@ BEFORE: Final = 1.0
 """Seconds of the stream that are kept from before a failure."""
 MOST: Final = 45.0
 """Seconds after which a failure is said to be not repaired."""
-AFTER: Final = 2.0
+AFTER: Final = 1.5
 """Seconds that are watched on after the first packets that came through again; a flap would show."""
-QUIET: Final = 4.0
+QUIET: Final = 3.0
 """Seconds that a stream is watched when nothing should happen to it: longer than any timer that could strike late."""
-RETURN: Final = 6.0
+RETURN: Final = 5.0
 """Seconds for traffic to take a healed path again, before it is cut once more."""
 MISSES: Final = 6
 """Cuts that may hit nothing because traffic went another way; under load a relay may measure a detour to be faster."""
@@ -68,7 +68,7 @@ def observe(place: Place, system: System, *, whole: bool, again: int, say: Calla
     lab = place.lab
     if whole:
         with stream(place, system, "relay2", "relay3") as packets:
-            note(_watch(packets, system, "loss_30", lambda: lab.impair("relay2", "relay3", loss=0.3), quiet=10.0))
+            note(_watch(packets, system, "loss_30", lambda: lab.impair("relay2", "relay3", loss=0.3), quiet=6.0))
         lab.impair("relay2", "relay3")
         with stream(place, system, "relay3", "relay4") as packets:
             note(_cut(packets, place, system, "one_way", ("relay3", "relay4"), again=again))
