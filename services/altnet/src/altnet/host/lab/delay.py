@@ -5,9 +5,9 @@ it what arrives from one host for another, and what is written back comes out of
 kernels have no netem, and this needs none. Policy routing does the choosing, so a line whose process has died lets
 everything through undelayed.
 
-Limits: one delay a path, no jitter; the inner hop limit is untouched but the outer one is spent twice in this router;
-20,000 packets a second pass a router without loss on a busy machine, and cost a fifth of a core. Memory is bounded: a line holds at most
-`MOST_PACKETS`, and what comes beyond is lost, as in a router's queue.
+Limits: one delay a path, no jitter; the inner hop limit is untouched but the outer one is spent twice in this router.
+20,000 packets a second pass a router without loss on a busy machine, and cost a fifth of a core. Memory is bounded: a
+line holds at most `MOST_PACKETS`, and what comes beyond is lost, as in a router's queue.
 """
 
 from __future__ import annotations
