@@ -154,6 +154,23 @@ def test_the_command_line_shows_and_breaks_the_lab_for_scripts(lab: Lab) -> None
     assert healed["state"] == "up"
 
 
+def test_scripts_impair_paths_and_drain_relays_and_see_the_sessions(lab: Lab) -> None:
+    impaired = altnet_lab(lab, "impair", "relay1", "relay2", "--loss", "5%", "--delay", "20ms", "--json")
+    seen = altnet_lab(lab, "status", "--json")
+    mended = altnet_lab(lab, "impair", "relay1", "relay2", "--json")
+    drained = [altnet_lab(lab, "drain", "relay3", "--json") for _ in range(2)]
+    back = altnet_lab(lab, "undrain", "relay3", "--json")
+
+    path = {"source": "relay1", "target": "relay2", "cut": False, "loss": 0.05, "delay": 0.02}
+    assert impaired["impairments"] == [path, path | {"source": "relay2", "target": "relay1"}]
+    assert seen["impairments"] == impaired["impairments"]
+    routing = next(host["routing"] for host in seen["hosts"] if host["name"] == "relay1")
+    assert (routing["engine"], routing["sessions"]) == ("bird", 2)
+    assert mended == {"impairments": []}
+    assert drained == [{"relay": "relay3", "state": "draining"}] * 2
+    assert back == {"relay": "relay3", "state": "active"}
+
+
 def altnet_lab(lab: Lab, *words: str) -> dict:
     env = os.environ | {
         "ALTNET_LAB_PREFIX": PREFIX,
