@@ -32,7 +32,7 @@ class AccessPoint:
     endpoints: list[str]
     """ Where its access interface is reached, preferred first. """
     address: str
-    """ Its own address inside the tunnel. """
+    """ Its address inside the tunnel for probes and for attaching. """
     priority: int
     """ 0 is the client's own relay; the next one stands by. """
 

@@ -52,7 +52,7 @@ class ClientConfiguration:
     relays: list[AccessPoint]
     """ Its own relay, then the one that stands by. """
     attach_port: int
-    """ UDP port at a relay's own address, where a client that can move says that it is attached. """
+    """ UDP port at that address of a relay, where a client that can move says that it is attached. """
     movable: bool
     text: str
     """ All of it as a wg-quick file, with a placeholder for the private key. """
