@@ -10,15 +10,18 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 import pytest_asyncio
-from altnet.common.bus import desired, subjects
+from altnet.common.bus import desired, rpc, subjects
 from altnet.common.bus.connect import Bus, BusSettings, Message
 from altnet.common.bus.jwt import BusIdentity
 from altnet.common.clock import SystemClock
 from altnet.common.contracts.agent import Applied, Heartbeat, Versions
 from altnet.common.contracts.desired import MeshSettings, pack
 from altnet.common.contracts.digest import document_digest
+from altnet.common.contracts.routing import LEARNED, ROUTES, LearnedTable, RouteQuery, RouteTable
 from altnet.common.embedded.nats import NatsServer
+from altnet.common.errors import Invalid
 from altnet.common.kernel.memory import MemoryHost
 from altnet.relay_agent.agent import Agent
 from altnet.relay_agent.host import memory_host
@@ -26,7 +29,7 @@ from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.settings import AgentSettings, Timers
 from altnet.relay_agent.state import MemoryState
 from support.nats import relay_credentials
-from support.relays import NETWORK, Paper, document, enrolment_of, entry, identity_of, relay_id
+from support.relays import NETWORK, PLAN, Paper, document, enrolment_of, entry, identity_of, relay_id
 
 WITHIN = 10.0
 SETTINGS = AgentSettings(timers=Timers(fetch_jitter=0.05, resync=2.0))
@@ -213,3 +216,35 @@ async def test_a_revoked_relay_goes_dark_within_a_second(registry: Registry, joi
         await registry.give("a", generation=2, revoked=True)
         await registry.until(lambda: registry.applied[relay_id("a")].document_generation == 2)
     assert agent.health() == "revoked by the registry"
+
+
+async def test_a_relay_answers_questions_about_its_routes(registry: Registry, join: Join) -> None:
+    registry.paper.put(entry("a", 1), entry("b", 2))
+    await registry.publish()
+    await registry.give("a")
+    await join("a", 1)
+    await registry.until_applied("a")
+    target = str(PLAN.relay_address(2))
+
+    async def ask(**fields: object) -> RouteTable:
+        query = RouteQuery(**fields)  # type: ignore[arg-type]  # the test's own
+        return await rpc.ask_relay(registry.bus, relay_id("a"), ROUTES, query, RouteTable)
+
+    (route,) = (await ask(to=target)).routes
+    assert (route.prefix, route.used, route.source) == (f"{target}/128", True, "static")
+    assert [hop.relay for hop in route.next_hops] == [relay_id("b")]
+
+    whole = (await ask()).routes
+    assert {view.source for view in whole} == {"static", "own", "unreachable"}
+    pages, after = [], ""
+    while True:
+        page = await ask(after=after, limit=1)
+        pages += page.routes
+        if not page.more:
+            break
+        after = page.routes[-1].prefix
+    assert pages == list(whole)
+    with pytest.raises(Invalid, match="not an address"):
+        await ask(to="nonsense")
+    learned = await rpc.ask_relay(registry.bus, relay_id("a"), LEARNED, RouteQuery(), LearnedTable)
+    assert learned.learned == ()

@@ -269,9 +269,10 @@ def test_a_bird_that_cannot_be_started_any_more_gives_way_to_static_routes_and_c
         eventually(lambda: established(a, 2), "BIRD does not come back")
         time.sleep(0.5)
         verdict = prober.finish()
-    assert a.ask("status")[0] == 0
+    assert verdict.lost == 0, verdict
+    code, said = a.ask("status")
+    assert (code, said["health"]) == (0, "ok")
     assert "metric 512" not in a.namespace.run("ip", "-6", "route", "show", b.address)
-    print(verdict)
 
 
 def test_a_configuration_that_bird_refuses_leaves_the_running_one_and_the_reason_is_told(site: Site) -> None:
@@ -315,7 +316,31 @@ def test_down_ends_bird_and_leaves_nothing_of_it(site: Site) -> None:
     assert Path(f"/proc/{pid}").exists()
     code, said = a.ask("down")
     assert (code, said["failed"]) == (0, [])
-    assert pid not in processes(a.namespace.name)
+    eventually(lambda: pid not in processes(a.namespace.name), "BIRD goes on")
     assert a.namespace.run("ip", "-6", "route", "show", "proto", "bird").strip() == ""
     assert a.namespace.run("ip", "-6", "route", "show", "table", str(AgentSettings().origin_table), check=False) == ""
     assert a.ask("down") == (0, {"removed": [], "failed": []}), "twice is once"
+
+
+def test_a_bird_that_somebody_told_something_else_is_told_again(site: Site) -> None:
+    a, b = (site.add(name, slot, routing=Engine.BIRD) for slot, name in enumerate("ab", 1))
+    a.settings["TIMERS__RESYNC"] = "1"
+    site.start()
+    eventually(lambda: established(a, 1), "no session")
+    other = a.state_dir / "other.conf"
+    other.write_text("router id 192.0.2.1;\nprotocol device {}\n")
+    a.namespace.run("birdc", "-s", str(a.state_dir / "bird" / "bird.ctl"), f'configure "{other}"')
+    eventually(lambda: established(a, 1) and a.reaches(b.address), "nobody mended it")
+    status = a.status()
+    assert status is not None
+    assert status.repaired > 0
+
+
+def test_a_lossy_link_is_left_for_a_longer_way(site: Site) -> None:
+    a, b, _ = triangle(site)
+    # Every second packet from b, on its way into a: BFD holds on, the probes see it.
+    a.namespace.run("nft", "add table inet cut; add chain inet cut c { type filter hook prerouting priority -400; }")
+    rule = "ip6 saddr fd00:99::2 numgen random mod 100 < 35 counter drop"
+    a.namespace.run("nft", f"add rule inet cut c {rule}")
+    eventually(lambda: next_hop(a, b.address) == "altl3", "a goes on over the lossy link")
+    eventually(lambda: next_hop(b, a.address) == "altl3", "b goes on over the lossy link")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from ipaddress import ip_network
 
 import pytest
-from altnet.common.contracts.routing import Peering
+from altnet.common.contracts.routing import Peering, PrefixRule
 from altnet.common.errors import Invalid, NotFound
 from altnet.common.net import Prefix
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.planes.firewall import FirewallPlane, NftTables, mark_of, render
-from altnet.relay_agent.view import FIREWALL, Ruleset
+from altnet.relay_agent.view import FIREWALL, Ruleset, outside_origins
 from support.netns import Namespace
-from support.relays import Paper, Rig, document, entry
+from support.relays import PLAN, Paper, Rig, document, entry
 
 SITES: tuple[Prefix, ...] = tuple(map(ip_network, ["fd77::/48", "fd77:0:0:1::/64", "10.1.0.0/16", "10.1.2.0/24"]))
 
@@ -33,7 +33,7 @@ async def ruleset(
     await rig.fetch()
     context = rig.agent.wanted.context
     assert context is not None
-    context = replace(context, bird=bird)
+    context = dataclasses.replace(context, bird=bird)
     return render(context, probe_port=51898, outside=outside, own=own, peerings=peerings)
 
 
@@ -125,3 +125,41 @@ async def test_without_nft_setting_says_so_and_reading_is_nothing(monkeypatch: p
         await tables.replace("altnet", Ruleset(text=""))
     assert await tables.read("altnet") is None
     await tables.delete("altnet")
+
+
+async def test_bgp_and_bfd_are_for_links_alone_where_bird_runs_and_the_operators_elsewhere() -> None:
+    rig, paper = Rig(), Paper()
+    paper.put(entry("me", 1))
+    rig.shelf.put_mesh(paper)
+    rig.shelf.put_document(document("me"))
+    await rig.start()
+    await rig.fetch()
+    context = rig.agent.wanted.context
+    assert context is not None
+    without = render(context, probe_port=51898, outside=(), own=()).text
+    with_bird = render(dataclasses.replace(context, bird=True), probe_port=51898, outside=(), own=()).text
+    assert "179" not in without
+    assert 'tcp dport 179 iifname != { "lo" } iifname != "altl*" counter drop' in with_bird
+    assert 'udp dport { 3784, 3785, 4784 } iifname != "altl*" counter drop' in with_bird
+
+
+def test_what_a_relay_may_learn_outside_is_let_in_from_links_too() -> None:
+    rule = PrefixRule(prefix="10.0.0.0/8", shortest=16, longest=24)
+    bad = PrefixRule(prefix="10.0.0.0/8", shortest=4, longest=2)
+    found = outside_origins(PLAN, entry("a", 2, origins=("fd77::/48",), learned=(rule, bad)))
+    assert [str(prefix) for prefix in found] == ["fd77::/48", "10.0.0.0/8"]
+
+
+@pytest.mark.netns
+async def test_nft_takes_the_rules_for_bird(inside_netns: Namespace) -> None:
+    rig, paper = Rig(), Paper()
+    paper.put(entry("me", 1))
+    rig.shelf.put_mesh(paper)
+    rig.shelf.put_document(document("me"))
+    await rig.start()
+    await rig.fetch()
+    context = rig.agent.wanted.context
+    assert context is not None
+    text = render(dataclasses.replace(context, bird=True), probe_port=51898, outside=SITES, own=())
+    await NftTables(timeout=10).replace("altnet", text)
+    assert "179" in inside_netns.run("nft", "-n", "list", "chain", "inet", "altnet", "local")

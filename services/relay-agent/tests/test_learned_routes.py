@@ -172,7 +172,7 @@ def test_a_session_that_is_up_says_what_it_leaves_out() -> None:
 
 def test_bfd_is_told_where_there_is_some() -> None:
     with_bfd = msgspec.structs.replace(PEERING, bfd=True)
-    found = state.bfd_sessions(
+    found = state.bfd_neighbours(
         lines("fd00:bb::2                eth1       Up         2026-11-25 22:30:03.614    0.100    0.500", 1020)
     )
 

@@ -143,9 +143,13 @@ class Daemon:
         """Write a configuration beside the one in use and have BIRD read it. Raises `ConfigRefused`, `Unavailable`."""
         self.prepare()
         await asyncio.to_thread(write_private, self.candidate, text.encode())
-        status, said = await _run(self._program, "-p", "-c", str(self.candidate), deadline=self._times.ask)
-        if status != 0:
-            raise _refused(said)
+        try:
+            status, said = await _run(self._program, "-p", "-c", str(self.candidate), deadline=self._times.ask)
+            if status != 0:
+                raise _refused(said)
+        except BaseException:
+            self.candidate.unlink(missing_ok=True)  # what was not taken must not be taken for what runs
+            raise
 
     async def start(self, *, recover: bool, candidate: bool = True) -> None:
         """Start it with the checked candidate, or with the configuration in use where there is, or shall be, none.
@@ -161,7 +165,7 @@ class Daemon:
         if status != 0:
             if _ERROR.search(said.strip()):
                 raise _refused(said)
-            raise bird_unavailable(f"BIRD does not start: {said.strip() or f'exit status {status}'}", mend=INSTALL)
+            raise bird_unavailable(f"BIRD does not start: {said.strip() or f'exit status {status}'}.", mend=INSTALL)
         async with await self.connect():
             pass
 
@@ -171,18 +175,25 @@ class Daemon:
         `reload_routes`: look again at what neighbours told, because rights have changed. Raises `ConfigRefused`,
         `Unavailable`; the configuration of before runs then, or will within `Times.confirm` seconds.
         """
-        async with await self.connect() as control:
-            try:
-                await control.ask(f'configure "{self.candidate}" timeout {self._times.confirm}')
-            except BirdRefused as error:
-                raise _refused(error.reason) from None
-            if (told := (await control.ask("eval ALTNET_MARK"))[-1].text.strip()) != mark:
-                await control.ask("configure undo")
-                raise bird_unavailable(f"BIRD runs another configuration than it was given ({told or 'no mark'}).")
-            await control.ask("configure confirm")
-            self.keep()
-            if reload_routes:
-                await control.ask('reload in "m*"')
+        try:
+            async with await self.connect() as control:
+                await self._configure(control, mark)
+                if reload_routes:
+                    await control.ask('reload in "m*"')
+        except BaseException:
+            self.candidate.unlink(missing_ok=True)
+            raise
+
+    async def _configure(self, control: Control, mark: str) -> None:
+        try:
+            await control.ask(f'configure "{self.candidate}" timeout {self._times.confirm}')
+        except BirdRefused as error:
+            raise _refused(error.reason) from None
+        if (told := (await control.ask("eval ALTNET_MARK"))[-1].text.strip()) != mark:
+            await control.ask("configure undo")
+            raise bird_unavailable(f"BIRD runs another configuration than it was given ({told or 'no mark'}).")
+        await control.ask("configure confirm")
+        self.keep()
 
     def text(self) -> str:
         """The configuration in use, as it was written; empty if there is none."""

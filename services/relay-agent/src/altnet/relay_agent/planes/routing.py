@@ -78,6 +78,8 @@ class RoutingPlane:
         """Why BIRD is not as it should be."""
         self.failed_starts = 0
         """In a row."""
+        self._stood_in = False
+        """Static routes stand in for sessions that are still to come."""
         self.changed = asyncio.Event()
         """Set when BIRD was started or stopped."""
 
@@ -136,7 +138,9 @@ class RoutingPlane:
                 self._say(str(error))
                 return dict.fromkeys((operation.key for operation in operations), error)
             asked = {operation.key for operation in operations}
-            await self._settle([it.want.slot for it in operations if _takes_over(it) and it.key not in self._refused])
+            taking = [it for it in operations if it.key not in self._refused and _takes_over(it, self._stood_in)]
+            self._stood_in = False
+            await self._settle([it.want.slot for it in taking])
             return {key: error for key, error in self._refused.items() if key in asked}
 
     async def delete(self, operations: Sequence[Delete]) -> Failures:
@@ -154,11 +158,17 @@ class RoutingPlane:
     async def set_costs(self, costs: Mapping[int, int]) -> None:
         """Costs of links by slot, microseconds. Raises what BIRD says."""
         async with self._turn:
-            if self.costs == dict(costs):
+            before, self.costs = self.costs, dict(costs)
+            daemon = self.daemon
+            if before == self.costs or daemon is None or self._applied is None or HOST_KEY not in self._wanted:
                 return
-            self.costs = dict(costs)
-            if self._applied is not None and HOST_KEY in self._wanted:
+            if not await daemon.running():
+                return  # whoever starts it tells it
+            try:
                 await self._apply()
+            except BaseException:
+                self.costs = before  # so that it is told with the next look
+                raise
 
     async def restart(self) -> bool:
         """Start a BIRD that died, keeping its routes; False if there is nothing to do. Raises what BIRD says."""
@@ -187,7 +197,7 @@ class RoutingPlane:
                 self._say(str(error))
                 return False
             await daemon.stop()
-            self.failed_starts = 0
+            self.failed_starts, self._stood_in = 0, True
             return True
 
     async def _settle(self, slots: Sequence[int]) -> None:
@@ -314,9 +324,9 @@ def _told(daemon: Daemon, running: str) -> Mapping[Key, Any]:
     return pieces_in(text) if running and mark_of(text) == running else {HOST_KEY: _UNKNOWN}
 
 
-def _takes_over(operation: Update) -> bool:
+def _takes_over(operation: Update, stood_in: bool) -> bool:
     """Whether a session takes the place of static routes."""
     had, want = operation.have, operation.want
-    if not isinstance(had, RoutingRelay) or not isinstance(want, RoutingRelay):
+    if not isinstance(want, RoutingRelay) or not want.session:
         return False
-    return want.session and not had.session
+    return stood_in if had is None else isinstance(had, RoutingRelay) and not had.session
