@@ -12,7 +12,7 @@ import hypothesis.strategies as st
 import msgspec
 import pytest
 from altnet.common.contracts.desired import MeshSettings, RelayEntry
-from altnet.common.contracts.routing import Engine, PrefixRule
+from altnet.common.contracts.routing import Engine, Peering, PrefixRule
 from altnet.common.errors import Invalid
 from altnet.common.net import LAST_SLOT
 from altnet.relay_agent.bird.config import (
