@@ -46,6 +46,7 @@ PEERING = "prg_edge"
 ASN = 65_010
 HOST = "fd77:1::1"
 """Behind the router outside."""
+SECOND_LINK = "fd00:cc::"
 GOOD, FOREIGN, DEFAULT = "fd77:1::/48", "fd99:1::/48", "::/0"
 HIJACK = "fd42:1337:beef:1002::/64"
 """The clients of b."""
@@ -126,11 +127,20 @@ class Making:
     site: Site
     made: list[Outside] = field(default_factory=list)
 
-    def __call__(self, kind: str, *peerings: Peering, said: Any = (), settle: bool = True, **speaker: Any) -> Edge:
+    def __call__(
+        self,
+        kind: str,
+        *peerings: Peering,
+        said: Any = (),
+        settle: bool = True,
+        second: Peering | None = None,
+        **speaker: Any,
+    ) -> Edge:
+        """`second`: b has a peering too, with a BIRD of its own outside, which is told the same."""
         peerings = peerings or (peering(),)
         rules = tuple(sorted({rule for one in peerings for rule in one.imports}, key=lambda rule: rule.prefix))
         a = self.site.add("edge-a", 1, routing=Engine.BIRD, learned=rules)
-        b = self.site.add("edge-b", 2, routing=Engine.BIRD, origins=(SITE,))
+        b = self.site.add("edge-b", 2, routing=Engine.BIRD, origins=(SITE,), learned=second.imports if second else ())
         namespace = self.site.make("edge-out")
         connect(a.namespace, namespace, prefix=LINK, device="eth1")
         namespace.run("ip", "addr", "add", f"{HOST}/128", "dev", "lo", "nodad")
@@ -142,6 +152,14 @@ class Making:
         outside.tell(said)
         outside.start()
         wanted = {"edge-a": document("edge-a", peerings=peerings)}
+        if second is not None:
+            wanted["edge-b"] = document("edge-b", peerings=(second,))
+            other = self.site.make("edge-out2")
+            connect(b.namespace, other, prefix=SECOND_LINK, device="eth1")
+            there = Speaker(asn=second.asn, relay_asn=asn(2), address=f"{SECOND_LINK}2", relay=f"{SECOND_LINK}1")
+            self.made.append(OutsideBird(other, there))
+            self.made[-1].tell(said)
+            self.made[-1].start()
         for relay in (a, b):
             relay.write(self.site.paper, wanted.get(relay.name, document(relay.name)))
             relay.start()
@@ -368,6 +386,27 @@ def test_paths_are_looked_at_and_the_mesh_keeps_its_numbers_to_itself(edge: Maki
     assert f"BGP.as_path: {asn(1)}\n" in seen, "b's number does not leave"
     for word in ("BGP.community", "BGP.large_community", "BGP.med", "BGP.aigp"):
         assert word not in seen
+
+
+@pytest.mark.parametrize(("first", "second"), [(100, 100), (100, 200), (7, 0)])
+def test_all_take_the_exit_that_is_preferred_and_of_equal_ones_their_own(edge: Making, first: int, second: int) -> None:
+    there = peering(id="prg_second", address=f"{SECOND_LINK}2", asn=65_020, preference=second)
+
+    it = edge("bird", peering(preference=first), said=[GOOD], second=there)
+
+    best_of_a = "altl2" if second > first else "eth1"
+    best_of_b = "altl1" if first > second else "eth1"
+    eventually(lambda: best_of_a in it.route(it.a, GOOD), f"a does not take {best_of_a}", LONG)
+    eventually(lambda: best_of_b in it.route(it.b, GOOD), f"b does not take {best_of_b}", LONG)
+    if first == second:
+        eventually(lambda: any("own way out" in one.why for one in it.routes(it.a, HOST)), "a does not say why")
+    for outside in edge.made:
+        assert GOOD not in outside.heard(), "no transit between neighbours"
+
+    edge.made[1].leave()
+    eventually(lambda: "altl1" in it.route(it.b, GOOD), "b does not go out by a")
+    it.outside.leave()
+    eventually(lambda: not it.route(it.a, GOOD) and not it.route(it.b, GOOD), "a route to nowhere is left")
 
 
 def test_a_neighbour_some_hops_away_is_found_by_the_host_s_own_routes_which_stay_its_own(edge: Making) -> None:

@@ -109,6 +109,13 @@ def test_a_table_names_what_was_learned_and_why_the_rest_was_refused() -> None:
     assert learned.outside_origin(state.routes(lines(LEARNED))[0]) == 64_999
 
 
+def test_the_next_hop_of_a_link_local_neighbour_is_its_address() -> None:
+    one = route("fd77::/48")
+    one.attributes["BGP.next_hop"] = ":: fe80::2"
+
+    assert learned.table({"prg_1": [one]}, {}).learned[0].next_hop == "fe80::2"
+
+
 ROUTES = st.lists(st.tuples(st.integers(0, 200), st.sampled_from([0, *Refusal]), st.sampled_from(["1", "1 2"])))
 
 
