@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from altnet.common.bus.connect import Bus, BusSettings
 from altnet.common.bus.nkey import make_nkey
+from altnet.common.calls import https_post
 from altnet.common.clock import SystemClock
 from altnet.common.contracts.agent import Versions
 from altnet.common.contracts.keyd import IdentityState
 from altnet.common.errors import AltnetError
 from altnet.common.settings import Secret
-from altnet.relay_agent.enrol import Registry, https_post
+from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.keyd import KeydContact, remember_token
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.settings import Timers

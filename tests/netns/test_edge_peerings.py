@@ -46,6 +46,7 @@ PEERING = "prg_edge"
 ASN = 65_010
 HOST = "fd77:1::1"
 """Behind the router outside."""
+SECOND_LINK = "fd00:cc::"
 GOOD, FOREIGN, DEFAULT = "fd77:1::/48", "fd99:1::/48", "::/0"
 HIJACK = "fd42:1337:beef:1002::/64"
 """The clients of b."""
@@ -114,8 +115,8 @@ def peering(**fields: object) -> Peering:
     return Peering(**(made | fields))
 
 
-def sealed(text: str, relay: str = "a") -> str:
-    key = identity_of("a").sealed_for.public()
+def sealed(text: str, relay: str = "edge-a") -> str:
+    key = identity_of("edge-a").sealed_for.public()
     return seal(text.encode(), to=key, context=password_context(relay=relay_id(relay), peering=PEERING))
 
 
@@ -126,11 +127,20 @@ class Making:
     site: Site
     made: list[Outside] = field(default_factory=list)
 
-    def __call__(self, kind: str, *peerings: Peering, said: Any = (), settle: bool = True, **speaker: Any) -> Edge:
+    def __call__(
+        self,
+        kind: str,
+        *peerings: Peering,
+        said: Any = (),
+        settle: bool = True,
+        second: Peering | None = None,
+        **speaker: Any,
+    ) -> Edge:
+        """`second`: b has a peering too, with a BIRD of its own outside, which is told the same."""
         peerings = peerings or (peering(),)
         rules = tuple(sorted({rule for one in peerings for rule in one.imports}, key=lambda rule: rule.prefix))
         a = self.site.add("edge-a", 1, routing=Engine.BIRD, learned=rules)
-        b = self.site.add("edge-b", 2, routing=Engine.BIRD, origins=(SITE,))
+        b = self.site.add("edge-b", 2, routing=Engine.BIRD, origins=(SITE,), learned=second.imports if second else ())
         namespace = self.site.make("edge-out")
         connect(a.namespace, namespace, prefix=LINK, device="eth1")
         namespace.run("ip", "addr", "add", f"{HOST}/128", "dev", "lo", "nodad")
@@ -142,6 +152,14 @@ class Making:
         outside.tell(said)
         outside.start()
         wanted = {"edge-a": document("edge-a", peerings=peerings)}
+        if second is not None:
+            wanted["edge-b"] = document("edge-b", peerings=(second,))
+            other = self.site.make("edge-out2")
+            connect(b.namespace, other, prefix=SECOND_LINK, device="eth1")
+            there = Speaker(asn=second.asn, relay_asn=asn(2), address=f"{SECOND_LINK}2", relay=f"{SECOND_LINK}1")
+            self.made.append(OutsideBird(other, there))
+            self.made[-1].tell(said)
+            self.made[-1].start()
         for relay in (a, b):
             relay.write(self.site.paper, wanted.get(relay.name, document(relay.name)))
             relay.start()
@@ -244,8 +262,7 @@ def test_a_neighbour_that_flaps_ends_as_it_was_last_told(edge: Making, kind: str
     eventually(lambda: not it.route(it.b, GOOD), "b still has what was withdrawn")
     assert [one.prefix for one in it.learned().learned] == ["fd77:5::/48"]
 
-    for name in list(it.outside.processes):
-        it.outside.end(name)
+    it.outside.leave()
     eventually(lambda: not it.route(it.b, "fd77:5::/48"), "who says goodbye takes its routes along", LONG)
     it.outside.tell([GOOD])
     it.outside.start()
@@ -263,7 +280,7 @@ def test_too_many_routes_take_the_session_down_and_fewer_bring_it_back(edge: Mak
     eventually(
         lambda: not it.b.namespace.run("ip", "-6", "route", "show", "root", "fd77::/16", "proto", "bird"), "leaked"
     )
-    assert it.b.reaches(it.a.address), "the mesh goes on"
+    eventually(lambda: it.b.reaches(it.a.address), "the mesh does not go on")
 
     it.outside.tell([GOOD])
     eventually(lambda: it.up(received=1), "the session does not come back", 2 * LONG)
@@ -300,15 +317,17 @@ def test_a_path_that_dies_in_silence_is_left_long_before_the_hold_time_by_bfd(ed
     eventually(lambda: it.up(received=1) and it.status().bfd == "up", "no session with BFD", LONG)
     eventually(lambda: bool(it.route(it.b, GOOD)), "b has no route")
 
-    cut = "table inet cut { chain c { type filter hook prerouting priority -400; iifname eth1 drop; }; }"
-    it.outside.namespace.run("nft", "add " + cut)
-    it.a.namespace.run("nft", "add " + cut)
+    # Both ways in one stroke: else the other end, which still reaches us, says goodbye.
+    cut = [
+        f"chain c_{name} {{ type filter hook {hook} priority -400; {name} eth1 drop; }}"
+        for name, hook in (("iifname", "prerouting"), ("oifname", "postrouting"))
+    ]
+    it.a.namespace.run("nft", f"add table inet cut {{ {' ; '.join(cut)} ; }}")
     eventually(lambda: not it.up() and it.status().bfd != "up", "the dead path is not noticed")
     eventually(lambda: not it.route(it.b, GOOD), "b still has the route")
     assert "BFD" in it.status().problem
 
     it.a.namespace.run("nft", "delete table inet cut")
-    it.outside.namespace.run("nft", "delete table inet cut")
     eventually(lambda: it.up(received=1) and it.status().bfd == "up", "it does not come back", 2 * LONG)
     assert it.status().problem == ""
 
@@ -369,6 +388,27 @@ def test_paths_are_looked_at_and_the_mesh_keeps_its_numbers_to_itself(edge: Maki
         assert word not in seen
 
 
+@pytest.mark.parametrize(("first", "second"), [(100, 100), (100, 200), (7, 0)])
+def test_all_take_the_exit_that_is_preferred_and_of_equal_ones_their_own(edge: Making, first: int, second: int) -> None:
+    there = peering(id="prg_second", address=f"{SECOND_LINK}2", asn=65_020, preference=second)
+
+    it = edge("bird", peering(preference=first), said=[GOOD], second=there)
+
+    best_of_a = "altl2" if second > first else "eth1"
+    best_of_b = "altl1" if first > second else "eth1"
+    eventually(lambda: best_of_a in it.route(it.a, GOOD), f"a does not take {best_of_a}", LONG)
+    eventually(lambda: best_of_b in it.route(it.b, GOOD), f"b does not take {best_of_b}", LONG)
+    if first == second:
+        eventually(lambda: any("own way out" in one.why for one in it.routes(it.a, HOST)), "a does not say why")
+    for outside in edge.made:
+        assert GOOD not in outside.heard(), "no transit between neighbours"
+
+    edge.made[1].leave()
+    eventually(lambda: "altl1" in it.route(it.b, GOOD), "b does not go out by a")
+    it.outside.leave()
+    eventually(lambda: not it.route(it.a, GOOD) and not it.route(it.b, GOOD), "a route to nowhere is left")
+
+
 def test_a_neighbour_some_hops_away_is_found_by_the_host_s_own_routes_which_stay_its_own(edge: Making) -> None:
     far = "fd00:cc::2"
 
@@ -387,7 +427,7 @@ def test_a_neighbour_some_hops_away_is_found_by_the_host_s_own_routes_which_stay
 
 
 def test_a_password_that_does_not_open_fails_its_peering_alone(edge: Making) -> None:
-    stranger = peering(id="prg_other", address=f"{LINK}9", password=sealed("s3cret", relay="b"))
+    stranger = peering(id="prg_other", address=f"{LINK}9", password=sealed("s3cret", relay="edge-b"))
 
     it = edge("bird", peering(), stranger, said=[GOOD], settle=False)
 

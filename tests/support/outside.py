@@ -83,6 +83,11 @@ class Outside(ABC):
         for name in list(self.processes):
             self.end(name, signal.SIGKILL)
 
+    def leave(self) -> None:
+        """Say goodbye and end."""
+        for name in reversed(list(self.processes)):
+            self.end(name)
+
     def close(self) -> None:
         """End it and take its files away."""
         for name in reversed(list(self.processes)):

@@ -34,18 +34,21 @@ class Frr(Outside):
         """Of its programs bgpd dies: zebra keeps forwarding, as it does on a real router."""
         self.end("bgpd", signal.SIGKILL)
 
+    def leave(self) -> None:
+        """With graceful restart its end is no goodbye, an operator's word is."""
+        self._change("router bgp", f"neighbor {self.speaker.relay} shutdown")
+        self.end("bgpd")
+
     def tell(self, prefixes: Iterable[str]) -> None:
         before, self._told = self._told, tuple(prefixes)
-        lines = [f"router bgp {self.speaker.asn}"]
+        lines = ["router bgp"]
         for version, family in ((6, "ipv6"), (4, "ipv4")):
             lines.append(f"address-family {family} unicast")
             lines += [f"no network {one}" for one in before if one not in self._told and _version(one) == version]
             lines += [f"network {one}" for one in self._told if one not in before and _version(one) == version]
             lines.append("exit-address-family")
-        script = self.directory / "change"
-        script.write_text("configure terminal\n" + "\n".join(lines) + "\nend\n")
         if "bgpd" in self.processes:
-            assert self.ask("vtysh", "--vty_socket", str(self.directory), "-f", str(script)) is not None
+            self._change(*lines)
 
     def heard(self) -> set[str]:
         found = set()
@@ -58,6 +61,11 @@ class Frr(Outside):
 
     def _show(self, what: str) -> str | None:
         return self.ask("vtysh", "--vty_socket", str(self.directory), "-d", "bgpd", "-c", what)
+
+    def _change(self, *lines: str) -> None:
+        script = self.directory / "change"
+        script.write_text("\n".join(lines) + "\n")
+        assert self.ask("vtysh", "--vty_socket", str(self.directory), "-f", str(script)) is not None
 
     def _own(self) -> None:
         # They run as the user frr, who may write nowhere else.

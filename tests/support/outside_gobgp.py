@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import time
 from collections.abc import Iterable, Sequence
@@ -33,17 +34,30 @@ class GoBgp(Outside):
         before, self._told = self._told, tuple(prefixes)
         if "gobgpd" not in self.processes:
             return
-        for one in before:
-            if one not in self._told:
-                assert self._rib("del", one) is not None
+        gone = [one for one in before if one not in self._told]
+        if len(gone) >= MANY:
+            assert self._gobgp("global", "rib", "del", "all", "-a", "ipv6") is not None
+            before, gone = (), []
+        for one in gone:
+            assert self._rib("del", one) is not None
         fresh = [one for one in self._told if one not in before]
         if len(fresh) < MANY:
             for one in fresh:
                 assert self._rib("add", one, "nexthop", self.speaker.address) is not None
             return
         table = self.directory / "table.mrt"
-        table.write_bytes(mrt([IPv6Network(one) for one in fresh], IPv6Address(self.speaker.address)))
-        assert self._gobgp("mrt", "inject", "global", str(table)) is not None
+        networks = [IPv6Network(one) for one in fresh]
+        deadline = time.monotonic() + 3 * WAIT
+        while not self._has(len(self._told)):
+            # Its tool ends before the last of its updates are sent, so it is asked again, the other way round.
+            assert time.monotonic() < deadline, "gobgpd does not take the table"
+            networks.reverse()
+            table.write_bytes(mrt(networks, IPv6Address(self.speaker.address)))
+            self._gobgp("mrt", "inject", "global", str(table))
+
+    def _has(self, count: int) -> bool:
+        found = re.search(r"Destination: (\d+)", self._gobgp("global", "rib", "summary", "-a", "ipv6") or "")
+        return found is not None and int(found[1]) >= count
 
     def heard(self) -> set[str]:
         found = set()
@@ -102,13 +116,14 @@ def mrt(prefixes: Sequence[IPv6Network], next_hop: IPv6Address) -> bytes:
     """A table of routes with an empty path, as a TABLE_DUMP_V2 (RFC 6396 §4.3)."""
     peer = struct.pack("!B4s16sI", 3, b"\x0a\0\0\x02", next_hop.packed, 0)
     found = _record(1, struct.pack("!4sHH", b"\x0a\0\0\x02", 0, 1) + peer)
-    reach = struct.pack("!BBBB16s", 0x80, 14, 17, 16, next_hop.packed)
-    attributes = b"\x40\x01\x01\0" + b"\x40\x02\0" + reach
-    entry = struct.pack("!HIH", 0, 0, len(attributes)) + attributes
     for number, prefix in enumerate(prefixes):
         octets = prefix.network_address.packed[: (prefix.prefixlen + 7) // 8]
-        head = struct.pack("!IB", number, prefix.prefixlen) + octets
-        found += _record(4, head + struct.pack("!H", 1) + entry)
+        told = struct.pack("!B", prefix.prefixlen) + octets
+        # GoBGP wants this attribute whole, not abbreviated as in §4.3.4.
+        reach = struct.pack("!HBB16sB", 2, 1, 16, next_hop.packed, 0) + told
+        attributes = b"\x40\x01\x01\0" + b"\x40\x02\0" + struct.pack("!BBB", 0x80, 14, len(reach)) + reach
+        entry = struct.pack("!HIH", 0, 0, len(attributes)) + attributes
+        found += _record(4, struct.pack("!I", number) + told + struct.pack("!H", 1) + entry)
     return found
 
 

@@ -12,7 +12,7 @@ import hypothesis.strategies as st
 import msgspec
 import pytest
 from altnet.common.contracts.desired import MeshSettings, RelayEntry
-from altnet.common.contracts.routing import Engine, PrefixRule
+from altnet.common.contracts.routing import Engine, Peering, PrefixRule
 from altnet.common.errors import Invalid
 from altnet.common.net import LAST_SLOT
 from altnet.relay_agent.bird.config import (
@@ -166,6 +166,13 @@ def test_only_between_two_relays_with_bird_a_session_takes_the_place_of_static_r
         via = [piece for piece in relay_pieces(ours, other) if getattr(piece.value, "via", None) is not None]
         assert bool(via) is not both
     assert routing_piece(context(), entry("a", 2, routing=Engine.BIRD), linked=False).value.session is False
+
+
+def test_a_peering_that_cannot_be_had_says_which_of_its_fields_is_wrong() -> None:
+    peering = Peering(id="per_1", name="x", address="fd42:1337:beef::7", asn=64512)
+    with pytest.raises(Invalid) as error:
+        rendered(peerings={("peering", "per_1"): peering})
+    assert error.value.field == "/peerings/per_1/address"
 
 
 def test_passwords_are_not_shown() -> None:

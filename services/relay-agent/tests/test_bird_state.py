@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from altnet.relay_agent.bird.answers import reason
 from altnet.relay_agent.bird.control import Line
-from altnet.relay_agent.bird.state import KnownRoute, bfd_sessions, protocols, routes
+from altnet.relay_agent.bird.state import KnownRoute, bfd_neighbours, bfd_sessions, protocols, routes
 from hypothesis import given
 
 ROUTES = """\
@@ -77,8 +77,8 @@ def test_protocols_are_read_with_the_sum_of_their_channels_and_their_trouble() -
 
 
 def test_bfd_sessions_are_read_by_interface_and_by_neighbour() -> None:
-    found = bfd_sessions(BFD)
-    assert (found["altl3"], found["altl2"]) == ("up", "admin_down")
+    assert bfd_sessions(BFD) == {"altl3": "up", "altl2": "admin_down"}
+    found = bfd_neighbours(BFD)
     assert (found["fe80::3%altl3"], found["fe80::2%altl2"]) == ("up", "admin_down")
 
 

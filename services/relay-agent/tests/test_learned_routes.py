@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 import msgspec
 import pytest
-from altnet.common.contracts.routing import MOST_ROUTES, Family, Peering
+from altnet.common.contracts.routing import MOST_ROUTES, Family, LearnedTable, Peering, RouteQuery
+from altnet.relay_agent import cli
 from altnet.relay_agent.bird import learned, state
 from altnet.relay_agent.bird.control import Line
 from altnet.relay_agent.bird.peerings import Refusal
 from altnet.relay_agent.bird.state import KnownRoute, ProtocolState
+from altnet.relay_agent.control import serve
+from altnet.relay_agent.status import AgentStatus
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +109,13 @@ def test_a_table_names_what_was_learned_and_why_the_rest_was_refused() -> None:
     assert learned.outside_origin(state.routes(lines(LEARNED))[0]) == 64_999
 
 
+def test_the_next_hop_of_a_link_local_neighbour_is_its_address() -> None:
+    one = route("fd77::/48")
+    one.attributes["BGP.next_hop"] = ":: fe80::2"
+
+    assert learned.table({"prg_1": [one]}, {}).learned[0].next_hop == "fe80::2"
+
+
 ROUTES = st.lists(st.tuples(st.integers(0, 200), st.sampled_from([0, *Refusal]), st.sampled_from(["1", "1 2"])))
 
 
@@ -143,6 +154,30 @@ def test_a_refusal_of_a_later_agent_s_filter_is_still_one() -> None:
     assert one.reason == "refused"
 
 
+async def test_what_was_told_is_shown_to_people_and_to_programs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = learned.table({"prg_1": state.routes(lines(LEARNED))}, {"prg_1": state.routes(lines(REFUSED))})
+
+    async def answer(_query: RouteQuery) -> LearnedTable:
+        return table
+
+    async def status() -> AgentStatus:
+        raise AssertionError("not asked for")
+
+    arguments = ["show", "learned", "--state-dir", str(tmp_path), "--backend", "memory"]
+    async with serve(str(tmp_path / "control.sock"), status, timeout=5, learned=answer):
+        assert await asyncio.to_thread(cli.main, arguments, {}) == 0
+        people = capsys.readouterr().out.splitlines()
+        assert await asyncio.to_thread(cli.main, [*arguments, "--json"], {}) == 0
+    assert [line.split() for line in people] == [
+        ["+", "fd77:1::/48", "prg_1", "65010", "64999", "via", "fd00:bb::2", "65010:7", "65535:0", "64999:8:9"],
+        ["-", "::/0", "prg_1", "65010", "default_route"],
+        ["-", "fd77:2::/48", "prg_1", "65010", "4200000001", "path_loop"],
+    ]
+    assert msgspec.json.decode(capsys.readouterr().out, type=LearnedTable) == table
+
+
 def session(known: ProtocolState | None, **fields: object) -> str:
     peering = msgspec.structs.replace(PEERING, **{k: v for k, v in fields.items() if k in PEERING.__struct_fields__})
     rest = {key: value for key, value in fields.items() if key not in PEERING.__struct_fields__}
@@ -172,7 +207,7 @@ def test_a_session_that_is_up_says_what_it_leaves_out() -> None:
 
 def test_bfd_is_told_where_there_is_some() -> None:
     with_bfd = msgspec.structs.replace(PEERING, bfd=True)
-    found = state.bfd_sessions(
+    found = state.bfd_neighbours(
         lines("fd00:bb::2                eth1       Up         2026-11-25 22:30:03.614    0.100    0.500", 1020)
     )
 

@@ -8,13 +8,13 @@ import hypothesis.strategies as st
 import msgspec
 from altnet.common.contracts.agent import Versions
 from altnet.common.contracts.desired import RelayState, pack
-from altnet.common.contracts.routing import Engine, PrefixRule
+from altnet.common.contracts.routing import Engine, Peering, PrefixRule
 from altnet.relay_agent.agent import own_self
-from altnet.relay_agent.bird.pieces import HOST_KEY, RoutingHost, RoutingRelay, relay_key
+from altnet.relay_agent.bird.pieces import HOST_KEY, RoutingHost, RoutingRelay, peering_key, relay_key
 from altnet.relay_agent.desired import Desired
 from altnet.relay_agent.diff import Operation, Update
 from altnet.relay_agent.settings import AgentSettings
-from altnet.relay_agent.view import ROUTES, ROUTING
+from altnet.relay_agent.view import FIREWALL, FORWARDING, ROUTES, ROUTING
 from altnet.relay_agent.wanted import Wanted
 from hypothesis import given
 from support.relays import NETWORK, PREFIX, Paper, client, document, entry, identity_of, relay_id
@@ -67,12 +67,20 @@ class World:
         }
 
 
+ORIGINS = [(), ("fd77::/48",), ("::/0",), ("10.7.0.0/16",)]
+RULES = [(), (PrefixRule(prefix="10.0.0.0/8", shortest=16, longest=24),)]
+PEERINGS = [
+    Peering(id="prg_1", name="one", address="fd00:bb::2", asn=64_512),
+    Peering(id="prg_2", name="two", address="fe80::2", interface="eth1", asn=64_513, bfd=True),
+    Peering(id="prg_3", name="three", address="192.0.2.7", asn=64_514, enabled=False),
+]
 names = st.sampled_from("abc")
 steps = st.one_of(
-    st.tuples(st.just("entry"), names, st.sampled_from(Engine), st.sampled_from([(), ("fd77::/48",), ("::/0",)])),
+    st.tuples(st.just("entry"), names, st.sampled_from(Engine), st.sampled_from(ORIGINS), st.sampled_from(RULES)),
     st.tuples(st.just("remove"), names),
     st.tuples(st.just("links"), st.none() | st.sets(names)),
-    st.tuples(st.just("own"), st.sampled_from(Engine), st.sampled_from(RelayState)),
+    st.tuples(st.just("own"), st.sampled_from(Engine), st.sampled_from(RelayState), st.sampled_from(ORIGINS)),
+    st.tuples(st.just("peerings"), st.sets(st.sampled_from(PEERINGS))),
     st.tuples(st.just("engine"), st.sampled_from(Engine)),
     st.tuples(st.just("revoked"), st.booleans()),
 )
@@ -84,14 +92,17 @@ def test_step_by_step_is_what_a_fresh_start_would_want(story: list[Any]) -> None
     for what, *how in story:
         match what:
             case "entry":
-                name, engine, origins = how
-                world.tell(entry(name, "abc".index(name) + 2, routing=engine, origins=origins))
+                name, engine, origins, rules = how
+                slot = "abc".index(name) + 2
+                world.tell(entry(name, slot, routing=engine, origins=origins, learned=rules))
             case "remove":
                 world.tell(remove=(how[0],))
             case "links":
                 world.give(links=None if how[0] is None else tuple(sorted(relay_id(name) for name in how[0])))
             case "own":
-                world.tell(entry("me", 1, routing=how[0], state=how[1]))
+                world.tell(entry("me", 1, routing=how[0], state=how[1], origins=how[2]))
+            case "peerings":
+                world.give(peerings=tuple(sorted(how[0], key=lambda one: one.id)))
             case "engine":
                 world.wanted.set_engine(how[0])
             case "revoked":
@@ -99,6 +110,31 @@ def test_step_by_step_is_what_a_fresh_start_would_want(story: list[Any]) -> None
         world.follow()
         assert world.have == world.fresh()
         assert not world.wanted.waiting
+
+
+def test_peerings_reach_the_engine_and_the_firewall_and_disabled_ones_neither() -> None:
+    world = World()
+    world.give(peerings=tuple(PEERINGS))
+    world.follow()
+    assert [world.routing(peering_key(one.id)) for one in PEERINGS] == [*PEERINGS[:2], None]
+    (ruleset,) = [value for (plane, _), value in world.have.items() if plane == FIREWALL]
+    assert "ip6 saddr fd00:bb::2 tcp dport 179 accept" in ruleset.text
+    assert "192.0.2.7" not in ruleset.text
+
+
+def test_the_engine_knows_our_own_sites_and_ipv4_is_forwarded_where_any_relay_has_some() -> None:
+    world = World()
+    world.tell(entry("me", 1, routing=Engine.BIRD, origins=("fd77::/48", "fd42:1337:beef:1009::5/128")))
+    world.follow()
+    assert [str(prefix) for prefix in world.routing(HOST_KEY).sites] == ["fd77::/48"]
+    assert (FORWARDING, "net/ipv4/ip_forward") not in world.have
+
+    world.tell(entry("a", 2, routing=Engine.BIRD, learned=RULES[1]))
+    world.follow()
+    assert (FORWARDING, "net/ipv4/ip_forward") in world.have
+    world.tell(remove=("a",))
+    world.follow()
+    assert (FORWARDING, "net/ipv4/ip_forward") not in world.have
 
 
 def test_a_relay_without_a_link_still_has_its_rights() -> None:

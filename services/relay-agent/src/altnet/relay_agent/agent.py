@@ -22,6 +22,7 @@ from altnet.common.bus.connect import Bus
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import HostStatus, Versions
 from altnet.common.contracts.routing import LEARNED, ROUTES, Engine, Peering, RouteQuery
+from altnet.common.errors import AltnetError
 from altnet.common.kernel.wireguard import Endpoint, PeerState
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan
@@ -214,8 +215,7 @@ class Agent:
     async def start(self) -> None:
         """Apply the disk cache, then listen."""
         self._restarted = self.feed.load()
-        if self.names.access in await self._wireguard.list():
-            # Else the host was down, and its clients have gone elsewhere since.
+        if await self._tunnels_are_up():
             self.attachments.adopt(self.remembered.attachments, now=self._clock.monotonic())
         await self.reconciler.step()
         await self.feed.start()
@@ -318,6 +318,17 @@ class Agent:
 
     def _applied(self) -> None:
         self.reporter.acknowledge()
+
+    async def _tunnels_are_up(self) -> bool:
+        """Whether clients may still be attached; else the host was down, and they have gone elsewhere since.
+
+        Where that cannot be found out they may: who is not any more is let go in a few seconds.
+        """
+        try:
+            async with asyncio.timeout(self._settings.timers.kernel_timeout):
+                return self.names.access in await self._wireguard.list()
+        except (AltnetError, TimeoutError):
+            return True
 
     def _attached(self) -> None:
         self.reconciler.notice()

@@ -67,8 +67,9 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     attachment_lifetime: Annotated[float, msgspec.Meta(ge=1, le=600)] = 3.5
     """A client that has not said for so long that it is attached here is let go: it says so once a second, and three
     of its words may get lost. It matters where it has moved and could not tell us."""
-    endpoints_kept: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 30.0
-    """Between two looks at where clients are, for the disk: who came later waits 15 s after a power loss, as ever."""
+    endpoints_kept: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 5.0
+    """Between two looks at where clients are, for the disk, which is written only when one has moved: who came later
+    waits 15 s after a power loss, as ever."""
     attachments_kept: Seconds = 1.0
     """Between two writes of who is attached: a thousand clients that come at once are one write."""
     acknowledge: Seconds = 0.01

@@ -190,11 +190,14 @@ class Wanted:
     def invalid(self, owner: str) -> AltnetError | None:
         """Why the owner's pieces cannot be had, None if they can."""
         basis = self._now()
+        error: AltnetError | None = None
         if (entry := self._desired.entries.get(owner)) is not None:
-            return self._relay(basis, entry)[1]
-        if (client := basis.clients.get(owner)) is not None:
-            return self._client(basis, client)[1]
-        return None
+            error = self._relay(basis, entry)[1]
+        elif (client := basis.clients.get(owner)) is not None:
+            error = self._client(basis, client)[1]
+        if error is not None:
+            self._errors[owner] = error  # told, so its end will be told too
+        return error
 
     def items(self, owner: str) -> tuple[Item, ...]:
         """The owner's present digest items."""

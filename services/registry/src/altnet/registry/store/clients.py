@@ -71,9 +71,9 @@ async def of_relay(session: AsyncSession, relay: str) -> Sequence[ClientRow]:
 
 async def movable(session: AsyncSession, network: str) -> list[Guest]:
     """Those that can follow when they are moved."""
-    query = select(col(ClientRow.id), col(ClientRow.relay_id), col(ClientRow.latencies))
+    query = select(col(ClientRow.id), col(ClientRow.relay_id), col(ClientRow.standby_id), col(ClientRow.latencies))
     rows = await session.execute(query.where(col(ClientRow.network_id) == network, col(ClientRow.movable)))
-    return [Guest(client=row[0], relay=row[1], latencies=row[2]) for row in rows]
+    return [Guest(client=row[0], relay=row[1], standby=row[2], latencies=row[3]) for row in rows]
 
 
 async def standing_by(session: AsyncSession, relay: str) -> Sequence[ClientRow]:

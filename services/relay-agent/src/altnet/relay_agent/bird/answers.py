@@ -84,7 +84,8 @@ class Routing:
         try:
             async with await self._plane.daemon.connect() as control:
                 protocols = state.protocols(await control.ask("show protocols all"))
-                bfd = state.bfd_sessions(await control.ask("show bfd sessions"))
+                lines = await control.ask("show bfd sessions")
+                bfd = state.bfd_sessions(lines) | state.bfd_neighbours(lines)
                 digest = await self._learned_digest(control, protocols)
         except AltnetError as error:
             problem = problem or str(error)
@@ -138,7 +139,7 @@ class Routing:
         views = await self._from_kernel(target)
         if self._watch.engine is Engine.BIRD and self._plane.daemon is not None:
             async with await self._plane.daemon.connect() as control:
-                known = self._from_bird(await _ask(control, "", target))
+                known = self._from_bird(await _ask(control, target))
             # What the host itself delivers is told once, with the interface that it is delivered to.
             delivered = {view.prefix for view in views if view.source == "own"}
             views += [view for view in known if view.source != "own" or view.prefix not in delivered]
@@ -317,7 +318,7 @@ def _equal(one: KnownRoute, other: KnownRoute) -> bool:
     )
 
 
-async def _ask(control: Control, what: str, target: Prefix | None) -> list[KnownRoute]:
+async def _ask(control: Control, target: Prefix | None) -> list[KnownRoute]:
     found: list[KnownRoute] = []
     for table, version in (("master6", 6), ("master4", 4)):
         if target is not None and target.version != version:

@@ -70,7 +70,8 @@ def outside_origin(route: KnownRoute) -> int | None:
 
 
 def _learned(peering: str, route: KnownRoute) -> LearnedRoute:
-    hop = route.attributes.get("BGP.next_hop", "").split()
+    # With a link-local neighbour the first of two is unspecified.
+    hop = [one for one in route.attributes.get("BGP.next_hop", "").split() if one != "::"]
     return LearnedRoute(
         peering=peering,
         prefix=route.prefix,

@@ -7,7 +7,7 @@ a later BIRD may add.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -111,7 +111,7 @@ def protocols(lines: Iterable[Line]) -> dict[str, ProtocolState]:
             continue
         elif (match := _CHANNEL.match(line.text)) is not None:
             channel = match["name"]
-        elif channel:
+        else:
             found[current] = _with_detail(found[current], channel, line.text)
     return found
 
@@ -129,7 +129,7 @@ def _with_detail(known: ProtocolState, channel: str, text: str) -> ProtocolState
         return replace(known, heard=known.heard + int(match["received"]))
     if (match := _HIT.match(text)) is not None:
         return replace(known, limits=known.limits | {match["kind"].lower()})
-    if channel not in known.channels and (match := _CHANNEL_STATE.match(text)) is not None:
+    if channel and channel not in known.channels and (match := _CHANNEL_STATE.match(text)) is not None:
         return replace(known, channels={**known.channels, channel: match["state"].lower()})
     return known
 
@@ -151,14 +151,23 @@ def instant(text: str) -> datetime | None:
 
 
 def bfd_sessions(lines: Iterable[Line]) -> dict[str, str]:
-    """The answer to `show bfd sessions`: state, lower case, by interface and by the neighbour's address."""
+    """The answer to `show bfd sessions`: state, lower case, by interface: a link has one."""
+    return {device: word for _, device, word in _bfd(lines)}
+
+
+def bfd_neighbours(lines: Iterable[Line]) -> dict[str, str]:
+    """The same by the neighbour's address, and by `address%interface`."""
     found: dict[str, str] = {}
+    for address, device, word in _bfd(lines):
+        found[address] = found[f"{address}%{device}"] = word
+    return found
+
+
+def _bfd(lines: Iterable[Line]) -> Iterator[tuple[str, str, str]]:
     for line in lines:
         words = line.text.split()
         if line.code == _BFD and len(words) >= 5 and words[0] != "IP":
-            word = {"admindown": "admin_down"}.get(words[2].lower(), words[2].lower())
-            found[words[1]] = found[words[0]] = found[f"{words[0]}%{words[1]}"] = word
-    return found
+            yield words[0], words[1], {"admindown": "admin_down"}.get(words[2].lower(), words[2].lower())
 
 
 def routes(lines: Iterable[Line]) -> list[KnownRoute]:
