@@ -27,7 +27,7 @@ FIRST: Final = 0.01
 """Seconds: left end of the axis, one packet."""
 LAST: Final = 50.0
 TICKS: Final = (0.01, 0.03, 0.1, 0.2, 0.5, 1.0, 3.0, 10.0, 30.0)
-LEFT, WIDTH, RIGHT = 130, 620, 190
+LEFT, WIDTH, RIGHT = 130, 620, 205
 LANE, BAR, PANEL_TOP, PANEL_BOTTOM = 24, 14, 34, 34
 GOOD, BAD, FAINT, INK = "#3f9d5a", "#cf3434", "#d7dbe0", "#20262e"
 
