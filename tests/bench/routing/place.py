@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,10 +67,10 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(relays: int, *, until: str = "network", bfd: float | None = None) -> Iterator[Place]:
+def place(relays: int, *, until: str = "network", settings: Mapping[str, float] | None = None) -> Iterator[Place]:
     """A lab of that many relays, up to the network or, for our own system, up to its relays.
 
-    `bfd`: seconds between two signs of life on a link, instead of the network's default.
+    `settings`: of the network, instead of its defaults.
     """
     directory = Path(tempfile.mkdtemp(prefix="altnet-bench-"))
     directory.chmod(0o755)  # Postgres runs as another user
@@ -79,9 +79,9 @@ def place(relays: int, *, until: str = "network", bfd: float | None = None) -> I
     before = {name: tuning.read_sysctl(name) for name in tuning.needs(spec)}
     try:
         tuning.apply(tuning.too_low(spec, tuning.read_sysctl))
-        if bfd is not None:
+        if settings:
             lab.up(spec, until="control")
-            enrol.open_api(lab.control_plane()).change_settings(bfd_interval=bfd)
+            enrol.open_api(lab.control_plane()).change_settings(**settings)
         lab.up(spec, network_only=until == "network", until=until)
         yield Place(lab=lab, relays=tuple(f"relay{number + 1}" for number in range(relays)))
     finally:
