@@ -72,6 +72,7 @@ def test_a_right_to_bring_in_routes_does_not_reach_into_the_sites_of_others(
     for namespace, device, slot in ((one, "altl2", 1), (other, "altl1", 2)):
         namespace.run("ip", "addr", "add", f"fe80::{slot}/64", "dev", device, "nodad")
         namespace.run("ip", "link", "set", device, "up")
+        namespace.run("ip", "addr", "add", f"fd42:1337:beef::{slot}/128", "dev", "lo", "nodad")
     told = {
         "fd77:1::/48": True,
         "fd77:5::/48": True,  # its own site
