@@ -30,7 +30,7 @@ from altnet.relay_agent.status import AgentStatus
 from support.netns import Namespace, NamespaceFactory
 from support.relays import PLAN, Paper, document, enrolment_of, entry, identity_of
 
-WITHIN = 20.0
+WITHIN = 45.0
 """Seconds that a busy machine may take for what an idle one does in one."""
 
 
