@@ -60,7 +60,7 @@ router id 10.0.0.2;
 graceful restart wait 10;
 protocol device {{ scan time 10; }}
 protocol bfd {{ }}
-protocol kernel {{ ipv6 {{ export where source = RTS_BGP; }}; persist; graceful restart; }}
+protocol kernel {{ ipv6 {{ export where source = RTS_BGP && dest != RTD_UNREACHABLE; }}; persist; graceful restart; }}
 protocol static tell6 {{
   ipv6;
 {route[6]}}}
