@@ -15,6 +15,8 @@ class OutsideBird(Outside):
     """`tell` takes a path after a prefix, and in braces what goes to BIRD as it is: `fd77:1::/48 64999 64998 { … }`."""
 
     kind = "bird"
+    program = "bird"
+    package = "bird2"
 
     def start(self) -> None:
         self._write()
