@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from support.netns import Namespace
 
 LINK = "fd00:bb::"
@@ -43,8 +45,13 @@ class Outside(ABC):
     """One router. Its processes live in `namespace` and end with `close`."""
 
     kind: str
+    program: str
+    """Where it is, or what it is called."""
+    package: str
 
     def __init__(self, namespace: Namespace, speaker: Speaker) -> None:
+        if shutil.which(self.program) is None:
+            pytest.skip(f"{self.program} is not installed: apt-get install {self.package}")
         self.namespace = namespace
         self.speaker = speaker
         self.directory = Path(tempfile.mkdtemp(prefix=f"altnet-edge-{self.kind}-", dir="/tmp"))

@@ -15,6 +15,8 @@ class OutsideBird(Outside):
     """`tell` takes a path after a prefix, and in braces what goes to BIRD as it is: `fd77:1::/48 64999 64998 { … }`."""
 
     kind = "bird"
+    program = "bird"
+    package = "bird2"
 
     def start(self) -> None:
         self._write()
@@ -60,7 +62,7 @@ router id 10.0.0.2;
 graceful restart wait 10;
 protocol device {{ scan time 10; }}
 protocol bfd {{ }}
-protocol kernel {{ ipv6 {{ export where source = RTS_BGP; }}; persist; graceful restart; }}
+protocol kernel {{ ipv6 {{ export where source = RTS_BGP && dest != RTD_UNREACHABLE; }}; persist; graceful restart; }}
 protocol static tell6 {{
   ipv6;
 {route[6]}}}

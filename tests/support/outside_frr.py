@@ -17,6 +17,8 @@ PROGRAMS = Path("/usr/lib/frr")
 
 class Frr(Outside):
     kind = "frr"
+    program = str(PROGRAMS / "bgpd")
+    package = "frr"
 
     def start(self) -> None:
         if not self.processes:

@@ -17,6 +17,8 @@ MANY = 50
 
 class GoBgp(Outside):
     kind = "gobgp"
+    program = "gobgpd"
+    package = "gobgpd"
 
     def start(self) -> None:
         (self.directory / "gobgpd.toml").write_text(self._config())
