@@ -29,7 +29,7 @@ from altnet.common.contracts.routing import (
 )
 from altnet.common.net import asn
 from altnet.common.seal import seal
-from altnet.relay_agent.bird.peerings import password_context
+from altnet.relay_agent.bird.neighbours import password_context
 from altnet.relay_agent.control import ask_learned, ask_routes
 from support.netns import connect
 from support.outside import LINK, Outside, Speaker

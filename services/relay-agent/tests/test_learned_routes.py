@@ -135,6 +135,12 @@ def test_the_digest_follows_what_is_told_and_not_its_order(told: list[tuple[int,
         assert table(routes) == "", "nothing has no digest"
 
 
+def test_a_route_that_the_kernel_does_not_take_is_still_read() -> None:
+    (one,) = state.routes(lines("fd77:5::/48          unicast [m1 2026-11-25 23:32:27.865] ! (100/12142) [AS1i]"))
+
+    assert (one.prefix, one.best, one.in_kernel) == ("fd77:5::/48", True, False)
+
+
 def test_of_too_many_refused_routes_the_worst_are_named() -> None:
     many = [route(f"fd99:{number:x}::/48", Refusal.NOT_IN_RULES) for number in range(MOST_ROUTES)]
     echo = [route(f"fd77:{number:x}::/48", Refusal.PATH_LOOP) for number in range(9)]

@@ -13,14 +13,8 @@ from altnet.common.contracts.routing import Family, Peering, PrefixRule
 from altnet.common.errors import Invalid
 from altnet.common.seal import seal
 from altnet.relay_agent.bird.config import render, shown
-from altnet.relay_agent.bird.peerings import (
-    Refusal,
-    is_neighbour,
-    open_password,
-    password_context,
-    peering_name,
-    render_peering,
-)
+from altnet.relay_agent.bird.neighbours import is_neighbour, open_password, password_context
+from altnet.relay_agent.bird.peerings import Refusal, peering_name, render_peering
 from altnet.relay_agent.bird.pieces import RoutingHost, RoutingRelay, peering_key, relay_key
 from hypothesis import given
 from hypothesis import strategies as st

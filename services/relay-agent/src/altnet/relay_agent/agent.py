@@ -31,7 +31,7 @@ from altnet.relay_agent.attachments import Attachments
 from altnet.relay_agent.bird.answers import Routing
 from altnet.relay_agent.bird.daemon import STATIC, Daemon, Found, Times
 from altnet.relay_agent.bird.kernel import BirdRoutes
-from altnet.relay_agent.bird.peerings import open_password
+from altnet.relay_agent.bird.neighbours import open_password
 from altnet.relay_agent.bird.watch import Watch
 from altnet.relay_agent.desired import Decode, Desired
 from altnet.relay_agent.enrol import Registry

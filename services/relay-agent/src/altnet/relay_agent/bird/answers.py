@@ -302,9 +302,10 @@ def _over(better: KnownRoute, worse: KnownRoute) -> str:
 
 
 def _came_from(route: KnownRoute) -> str:
-    """Who told it outside; empty for the mesh's own."""
+    """Who told it outside, and whether it is of any use."""
     origin = learned.outside_origin(route)
-    return "" if origin is None else f"; from AS{origin} outside"
+    said = "" if origin is None else f"; from AS{origin} outside"
+    return said if route.in_kernel else f"{said}; but the kernel does not take it"
 
 
 def _equal(one: KnownRoute, other: KnownRoute) -> bool:

@@ -7,28 +7,24 @@ its reason, and BIRD's verdict is the only one there is.
 
 Towards the outside everything looks as if it began here: no private number, community or metric of the mesh leaves.
 
-Leaves out the mesh's side of learned routes (config.py) and telling them (learned.py). Invariant: only numbers,
-addresses and checked texts are written; a peering that cannot be rendered is refused alone, and its password shows in
-the configuration only.
+Leaves out reading what is written (neighbours.py), the mesh's side of learned routes (config.py) and telling them
+(learned.py). Invariant: only numbers, addresses and checked texts are written; a peering that cannot be rendered is
+refused alone, and its password shows in the configuration only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from altnet.common.contracts.routing import Family, Peering, PrefixRule
-from altnet.common.errors import Broken, Invalid
-from altnet.common.keys import PrivateKey
-from altnet.common.net import FIRST_ASN, LAST_SLOT, AddressPlan, Prefix, asn, parse_prefix
-from altnet.common.seal import unseal
-from altnet.relay_agent.bird.pieces import Address, RoutingHost
+from altnet.common.errors import Invalid
+from altnet.common.net import FIRST_ASN, LAST_SLOT, AddressPlan, Prefix
+from altnet.relay_agent.bird.neighbours import PASSWORD, Neighbour, read_neighbour
+from altnet.relay_agent.bird.pieces import RoutingHost
 
 LONGEST_OUTSIDE_PATH: Final = 64
 """AS numbers on a path from outside: four times the longest sensible one, prepending included."""
@@ -52,10 +48,6 @@ here: among equal exits a relay takes its own. A drained relay's 50 stays below 
 LARGEST_PREFERENCE: Final = 65_535
 
 _MESH_ASES: Final = f"{FIRST_ASN}..{FIRST_ASN + LAST_SLOT}"
-_INTERFACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\Z", re.ASCII)
-_PASSWORD: Final = re.compile(
-    r"[\x21\x23-\x5b\x5d-\x7e]([\x20\x21\x23-\x5b\x5d-\x7e]{0,78}[\x21\x23-\x5b\x5d-\x7e])?\Z"
-)
 _PREPENDED: Final = 3
 
 # Not routed between networks (RFC 6890): unspecified, loopback, IPv4-mapped, link-local, multicast.
@@ -87,18 +79,6 @@ class Refusal(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Checked:
-    """A peering whose texts were read."""
-
-    told: Peering
-    address: Address
-    source: Address | None
-    imports: tuple[tuple[Prefix, PrefixRule], ...]
-    exports: tuple[tuple[Prefix, PrefixRule], ...]
-    local_asn: int
-
-
 def peering_name(peering: str) -> str:
     """BIRD's name of a peering's session: begins with `p`, and follows from the identifier."""
     return f"p{hashlib.sha256(peering.encode()).hexdigest()[:12]}"
@@ -107,47 +87,6 @@ def peering_name(peering: str) -> str:
 def peering_number(peering: str) -> int:
     """What stands for a peering in a large community: 32 bits."""
     return int.from_bytes(hashlib.sha256(peering.encode()).digest()[:4], "big")
-
-
-def password_context(*, relay: str, peering: str) -> bytes:
-    """What a peering's password is sealed for."""
-    return f"altnet bgp password {relay} {peering}".encode()
-
-
-def open_password(peering: Peering, *, relay: str, key: PrivateKey) -> str:
-    """The password of a peering, empty where it has none. Raises `Invalid` (`password_sealed`, `bad_password`)."""
-    if not peering.password:
-        return ""
-    field = f"/peerings/{peering.id}/password"
-    try:
-        plain = unseal(peering.password, key=key, context=password_context(relay=relay, peering=peering.id))
-    except Broken:
-        raise Invalid(
-            "password_sealed",
-            "the password does not open with this relay's identity key, so the session is not set up.",
-            field=field,
-            mend="Set the peering's password again; it was sealed for an earlier enrolment, or for another relay.",
-        ) from None
-    text = plain.decode("latin-1")
-    if not _PASSWORD.match(text):
-        raise Invalid(
-            "bad_password",
-            "the password is not one that BIRD and the kernel take.",
-            field=field,
-            mend="Set one of 1 to 80 printable ASCII characters, without quotation mark, backslash and outer spaces.",
-        )
-    return text
-
-
-def is_neighbour(peering: Peering) -> bool:
-    """Whether its addresses and its interface are what they should be. What is not gets no session and no way in."""
-    field = f"/peerings/{peering.id}"
-    try:
-        _endpoints(peering, field)
-        _check_interface(peering, field)
-    except Invalid:
-        return False
-    return True
 
 
 WHOLE: Final = "whole6"
@@ -173,8 +112,8 @@ protocol static {WHOLE} {{ ipv6 {{ preference 2; }}; route {host.network} unreac
 
 def render_peering(host: RoutingHost, peering: Peering, *, password: str = "") -> str:
     """The block of one peering. Raises `Invalid` where it cannot be had."""
-    checked = _checked(host, peering)
-    if password and not _PASSWORD.match(password):
+    checked = read_neighbour(host, peering)
+    if password and not PASSWORD.match(password):
         raise Invalid("bad_password", "the password cannot be written.", field=f"/peerings/{peering.id}/password")
     name = peering_name(peering.id)
     families = [family for family in Family if family in peering.families]
@@ -182,7 +121,7 @@ def render_peering(host: RoutingHost, peering: Peering, *, password: str = "") -
     return f"# {json.dumps(peering.id)}\n" + "".join(blocks) + _session(checked, name, families, password)
 
 
-def _import(host: RoutingHost, checked: _Checked, name: str, family: Family) -> str:
+def _import(host: RoutingHost, checked: Neighbour, name: str, family: Family) -> str:
     number = "6" if family is Family.IPV6 else "4"
     told = checked.told
     rules = [(prefix, rule) for prefix, rule in checked.imports if (prefix.version == 6) == (family is Family.IPV6)]
@@ -217,7 +156,7 @@ filter {name}_in{number} {{
 """
 
 
-def _export(host: RoutingHost, checked: _Checked, name: str, family: Family) -> str:
+def _export(host: RoutingHost, checked: Neighbour, name: str, family: Family) -> str:
     number = "6" if family is Family.IPV6 else "4"
     rules = [(prefix, rule) for prefix, rule in checked.exports if (prefix.version == 6) == (family is Family.IPV6)]
     if not rules:
@@ -242,7 +181,7 @@ filter {name}_out{number} {{
 """
 
 
-def _session(checked: _Checked, name: str, families: Sequence[Family], password: str) -> str:
+def _session(checked: Neighbour, name: str, families: Sequence[Family], password: str) -> str:
     told = checked.told
     local = f"local {checked.source} as" if checked.source is not None else "local as"
     where = f"{checked.address} % '{told.interface}'" if told.interface else str(checked.address)
@@ -273,7 +212,7 @@ def _session(checked: _Checked, name: str, families: Sequence[Family], password:
     return f"protocol bgp {name} {{\n{lines}{channels}}}\n"
 
 
-def _channel(checked: _Checked, name: str, family: Family) -> str:
+def _channel(checked: Neighbour, name: str, family: Family) -> str:
     told, number = checked.told, "6" if family is Family.IPV6 else "4"
     # RFC 8950, where the neighbour can.
     extended = " extended next hop on;" if family is Family.IPV4 and checked.address.version == 6 else ""
@@ -292,80 +231,3 @@ def _channel(checked: _Checked, name: str, family: Family) -> str:
 
 def _set(rules: Sequence[tuple[Prefix, PrefixRule]]) -> str:
     return "[ " + ", ".join(f"{prefix}{{{rule.shortest},{rule.longest}}}" for prefix, rule in rules) + " ]"
-
-
-def _checked(host: RoutingHost, told: Peering) -> _Checked:
-    where = f"/peerings/{told.id}"
-    address, source = _endpoints(told, where)
-    _check_interface(told, where)
-    if re.match(rf"{re.escape(host.links.removesuffix('l'))}[mla][0-9]", told.interface):
-        raise Invalid("bad_interface", f"{told.interface} is the mesh's own.", field=f"{where}/interface")
-    if address in host.network:
-        raise Invalid("address_is_ours", f"{address} is inside this network.", field=f"{where}/address")
-    if not told.families:
-        raise Invalid("bad_families", "the session would carry nothing.", field=f"{where}/families")
-    local_asn = asn(host.slot) if told.local_asn is None else told.local_asn
-    if told.asn == local_asn:
-        raise Invalid("internal_peering", f"both ends would be AS{told.asn}.", field=f"{where}/asn")
-    return _Checked(
-        told=told,
-        address=address,
-        source=source,
-        imports=_rules(told.imports, f"{where}/imports"),
-        exports=_rules(told.exports, f"{where}/exports"),
-        local_asn=local_asn,
-    )
-
-
-def _endpoints(told: Peering, where: str) -> tuple[Address, Address | None]:
-    address = _address(told.address, f"{where}/address")
-    source = _address(told.source, f"{where}/source") if told.source else None
-    if source is not None and source.version != address.version:
-        raise Invalid("bad_source", "both ends need the same family.", field=f"{where}/source", mend="Leave it out.")
-    return address, source
-
-
-def _address(text: str, field: str) -> Address:
-    try:
-        found = ip_address(text)
-    except ValueError:
-        raise Invalid("bad_address", "not an IPv6 or IPv4 address.", field=field) from None
-    scoped = isinstance(found, IPv6Address) and (found.scope_id is not None or found.ipv4_mapped is not None)
-    if (
-        scoped
-        or found.is_multicast
-        or found.is_unspecified
-        or found.is_loopback
-        or found == IPv4Address("255.255.255.255")
-    ):
-        raise Invalid("bad_address", f"{found} is no router's address.", field=field)
-    return found
-
-
-def _check_interface(told: Peering, where: str) -> None:
-    field, address = f"{where}/interface", ip_address(told.address)
-    link_local = isinstance(address, IPv6Address) and address.is_link_local
-    if link_local != bool(told.interface):
-        raise Invalid(
-            "bad_interface",
-            "a link-local neighbour needs an interface, and no other one has it.",
-            field=field,
-            mend="Name the interface of this host where the neighbour is, or leave it out.",
-        )
-    if told.interface and not _INTERFACE.match(told.interface):
-        raise Invalid("bad_interface", "not the name of an interface.", field=field)
-
-
-def _rules(rules: Iterable[PrefixRule], field: str) -> tuple[tuple[Prefix, PrefixRule], ...]:
-    found = []
-    for number, rule in enumerate(rules):
-        prefix = parse_prefix(rule.prefix, field=f"{field}/{number}/prefix")
-        if not prefix.prefixlen <= rule.shortest <= rule.longest <= prefix.max_prefixlen:
-            raise Invalid(
-                "bad_rule",
-                f"{prefix} has no prefixes of {rule.shortest} to {rule.longest} bits.",
-                field=f"{field}/{number}",
-                mend=f"Give lengths from {prefix.prefixlen} to {prefix.max_prefixlen}.",
-            )
-        found.append((prefix, rule))
-    return tuple(found)

@@ -28,7 +28,7 @@ _COUNT: Final = re.compile(r"(\d+) (\w+)")
 _HEAD: Final = re.compile(
     r"^(?P<prefix>\S+)?\s+(?P<kind>unicast|blackhole|unreachable|prohibited) "
     r"\[(?P<protocol>\S+) (?P<since>\S+(?: \S+)?)(?: from (?P<peer>\S+))?\]"
-    r"(?P<best> \*)? \((?P<preference>\d+)(?P<stale>s)?(?:/(?P<cost>\d+|\?))?\)"
+    r"(?P<best> [*!])? \((?P<preference>\d+)(?P<stale>s)?(?:/(?P<cost>\d+|\?))?\)"
 )
 _VIA: Final = re.compile(r"^\s*via (?P<via>\S+) on (?P<device>\S+?)(?: weight (?P<weight>\d+))?(?: .*)?$")
 _DEVICE: Final = re.compile(r"^\s*dev (?P<device>\S+)(?: weight (?P<weight>\d+))?")
@@ -77,6 +77,8 @@ class KnownRoute:
     stale: bool
     cost: int | None
     """Summed; None where it has none."""
+    in_kernel: bool = True
+    """False: it is the best one, and the kernel does not take it."""
     hops: list[Hop] = field(default_factory=list)
     attributes: dict[str, str] = field(default_factory=dict)
 
@@ -185,6 +187,7 @@ def routes(lines: Iterable[Line]) -> list[KnownRoute]:
                     protocol=head["protocol"],
                     kind=head["kind"],
                     best=head["best"] is not None,
+                    in_kernel=head["best"] != " !",
                     stale=head["stale"] is not None,
                     cost=int(cost) if cost is not None and cost.isdigit() else None,
                 )

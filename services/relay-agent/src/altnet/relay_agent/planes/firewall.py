@@ -23,7 +23,7 @@ import msgspec
 from altnet.common.contracts.routing import Peering
 from altnet.common.errors import AltnetError, Invalid, NotFound, Unavailable
 from altnet.common.net import Prefix
-from altnet.relay_agent.bird.peerings import is_neighbour
+from altnet.relay_agent.bird.neighbours import is_neighbour
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.planes import Failures
 from altnet.relay_agent.view import FIREWALL, Context, Key, Ruleset, place, pools
