@@ -84,9 +84,9 @@ class Asked:
             refused=bool(hops) and any(mark in hops[-1][2] for mark in ("!N", "!H", "!X", "!A")),
         )
 
-    def agree(self, host: str, target: str, expected: list[str]) -> Any:
-        """Wait until the API names these relays for a packet from `host`, and the traceroute from there shows the same
-        ones in order; returns the API's answer."""
+    def agree(self, host: str, target: str, expected: list[str] | None = None) -> Any:
+        """Wait until the API names these relays (None: any) for a packet from `host`, and the traceroute from there
+        shows the same ones in order; returns the API's answer."""
         address = self.address(target)
         found: dict[str, Any] = {}
 
@@ -97,7 +97,7 @@ class Asked:
             way = self.relays(before)[0 if host not in self.ids else 1 :]
             if self.names.get(address) is None and before["outcome"] == "delivered":
                 way.append(address)
-            return way == list(trace.seen) and self.relays(before) == expected
+            return way == list(trace.seen) and expected in (None, self.relays(before))
 
         try:
             self.mesh.until(same, f"{host} to {target} goes by {expected}")
@@ -187,7 +187,7 @@ def test_from_client_to_client_each_hop_is_the_traceroutes_and_says_why(ring: As
 def test_after_a_fault_and_after_a_drain_api_and_traceroute_agree_again(ring: Asked) -> None:
     lab = ring.mesh.lab
     ring.agree("client1", "client2", ["relay1", "relay2"])
-    ring.agree("relay1", "relay3", ["relay1", "relay2", "relay3"])
+    ring.agree("relay1", "relay3")  # by whichever side costs less now
 
     lab.impair("relay1", "relay2", cut=True)
     ring.agree("client1", "client2", LONG_WAY)
@@ -220,6 +220,8 @@ def test_a_sites_address_is_delivered_by_the_relay_it_is_behind(ring: Asked, sit
 
 
 def test_an_address_that_nobody_owns_ends_where_a_relay_says_that_there_is_no_way(ring: Asked) -> None:
+    ring.mesh.lab.impair("relay1", "relay5", cut=True)  # one way is left, whatever links cost on a busy machine
+    ring.agree("relay1", "relay3", ["relay1", "relay2", "relay3"])
     nobody = str(ring.plan.services[0xDEAD])
     path, trace = ring.path("client1", nobody), ring.trace("client1", nobody)
 
