@@ -16,6 +16,7 @@ from altnet.relay_agent.state import Attachment, ClientMemory, DiskState, Memory
 from support.relays import Paper, Rig, client, document, enrolment_of, entry, identity_of, key_of
 
 HERE = "fd42:1337:beef:1001::500/128"
+GUEST = "fd42:1337:beef:1001:8000::500/128"
 ELSEWHERE = "fd42:1337:beef:1009::500/128"
 SERVICE = "fd42:1337:beef:2000::500/128"
 SOMEWHERE = Endpoint.parse("192.0.2.77:40000")
@@ -49,7 +50,7 @@ def delivered(rig: Rig) -> set[str]:
 async def test_a_standby_relay_has_the_peer_at_once_and_the_route_while_the_client_is_attached() -> None:
     rig, paper = await meshed(roamer("x", ELSEWHERE, SERVICE))
     (peer,) = rig.memory.devices["alta0"].peers.values()
-    guest = IPv6Network(HERE)
+    guest = IPv6Network(GUEST)
     assert peer.allowed == (guest, IPv6Network(ELSEWHERE), IPv6Network(SERVICE)), "a guest may speak, as a guest"
     home = {"fd42:1337:beef:1001::/64"}
     assert delivered(rig) == home
