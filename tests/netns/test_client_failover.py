@@ -13,7 +13,7 @@ import pytest
 from altnet.host.lab.lab import Target
 from altnet.host.lab.topology import Spec
 from support.roaming import NAME, Roamer, roamer
-from support.routing import Mesh, heal, mesh
+from support.routing import STALE, Mesh, heal, mesh
 
 pytestmark = [
     pytest.mark.netns,
@@ -76,3 +76,37 @@ def test_only_the_agent_of_the_relay_in_use_dies_and_nothing_moves(client: Roame
         assert after is not None
         assert after.moves == before.moves
         assert client.loss(packets, since, "the agent of the relay in use dies").lost == 0
+
+
+def test_the_relay_that_took_over_dies_after_the_first_one_is_back_and_nobody_looks_for_the_client_there(
+    client: Roamer,
+) -> None:
+    with client.mesh.stream(NAME, client.peer) as packets, client.talk() as talk:
+        client.mesh.lab.kill(client.first)
+        client.until_at(client.second)
+        client.until_all_send_to(client.second)
+        client.mesh.lab.heal([client.first])
+        client.mesh.until(lambda: bool(client.routed_to(client.first)), "the first relay knows where the client is")
+
+        since = packets.now()
+        client.mesh.lab.kill(client.second)
+        client.until_at(client.first)
+        assert talk.goes_on()
+        gap = client.loss(packets, since, "the relay that took over dies, and the client goes home").longest_gap
+        assert gap < STALE, "a route to the dead relay, which is kept for so long, is no longer taken"
+
+
+def test_with_the_control_plane_dead_the_client_fails_over_and_goes_home_all_the_same(client: Roamer) -> None:
+    with client.mesh.stream(NAME, client.peer) as packets, client.talk() as talk:
+        client.mesh.lab.kill("control")
+        since = packets.now()
+        client.mesh.lab.kill(client.first)
+        client.until_at(client.second)
+        assert talk.goes_on()
+        client.loss(packets, since, "the relay in use dies without a control plane")
+        client.until_all_send_to(client.second)
+        back = packets.now()
+        client.mesh.lab.heal([client.first])
+        client.until_at(client.first)
+        assert talk.goes_on()
+        client.loss(packets, back, "it comes back without a control plane")
