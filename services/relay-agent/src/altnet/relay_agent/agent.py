@@ -115,8 +115,12 @@ class Agent:
         )
         identity = membership.identity
         me = own_self(settings, identity, slot=enrolment.relay.slot, versions=versions, engine=found.engine)
-        self.attachments = Attachments(lifetime=timers.attachment_lifetime, changed=self._attached)
-        self.wanted = Wanted(self.desired, me, attached=lambda: self.attachments.attached)
+        self.attachments = Attachments(
+            lifetime=timers.attachment_lifetime, fresh_for=self._fresh_for, changed=self._attached
+        )
+        self.wanted = Wanted(
+            self.desired, me, attached=lambda: self.attachments.attached, fresh=lambda: self.attachments.fresh
+        )
         self.remembered = Remembered(
             state,
             wireguard=host.wireguard,
@@ -330,6 +334,11 @@ class Agent:
                 return self.names.access in await self._wireguard.list()
         except (AltnetError, TimeoutError):
             return True
+
+    def _fresh_for(self) -> float:
+        """Until nobody can have a route left to where a client was before: that of a dead relay lasts longest, and one
+        that lives has let go of a silent client by then."""
+        return self.desired.settings.restart_time + 2 * self._settings.timers.attachment_lifetime
 
     def _attached(self) -> None:
         self.reconciler.notice()
