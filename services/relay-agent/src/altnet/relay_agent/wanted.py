@@ -101,6 +101,8 @@ class _Basis:
     clients: Mapping[str, AccessClient] = field(compare=False)
     attached: frozenset[str] = frozenset()
     """The clients that are here by their own word."""
+    fresh: frozenset[str] = frozenset()
+    """Those of them that have come lately."""
 
     @property
     def revoked(self) -> bool:
@@ -111,13 +113,19 @@ class Wanted:
     """The owners of one relay."""
 
     def __init__(
-        self, desired: Desired, me: Self, *, attached: Callable[[], frozenset[str]] = lambda: frozenset()
+        self,
+        desired: Desired,
+        me: Self,
+        *,
+        attached: Callable[[], frozenset[str]] = lambda: frozenset(),
+        fresh: Callable[[], frozenset[str]] = lambda: frozenset(),
     ) -> None:
-        """`attached` gives the clients that say that they are here."""
+        """`attached` gives the clients that say that they are here, `fresh` those of them that have come lately."""
         self._desired = desired
         self._me = me
         self._engine = me.engine
         self._attached = attached
+        self._fresh = fresh
         self._plan = AddressPlan(desired.prefix)
         self._basis: _Basis | None = None
         self._outside: Counter[Prefix] = Counter()
@@ -139,7 +147,7 @@ class Wanted:
         if basis is None:
             return desired.complete
         told = basis.generation == desired.generation and basis.document is desired.document
-        if not told or basis.attached != self._attached():
+        if not told or (basis.attached, basis.fresh) != (self._attached(), self._fresh()):
             return True
         return basis.context.bird != (self._engine is Engine.BIRD)
 
@@ -234,7 +242,7 @@ class Wanted:
             for client in {**old.clients, **new.clients}:
                 self._client_change(found, client, old, new)
         else:
-            for client in (old.attached ^ new.attached) & new.clients.keys():
+            for client in ((old.attached ^ new.attached) | (old.fresh ^ new.fresh)) & new.clients.keys():
                 self._client_change(found, client, old, new)
         return found
 
@@ -276,7 +284,7 @@ class Wanted:
 
     def _client_change(self, found: list[Change], client: str, old: _Basis, new: _Basis) -> None:
         was, now = old.clients.get(client), new.clients.get(client)
-        moved = (client in old.attached) != (client in new.attached)
+        moved = client in (old.attached ^ new.attached) | (old.fresh ^ new.fresh)
         if was == now and old.context == new.context and old.revoked == new.revoked and not moved:
             return
         had = self._client(old, was)[0] if was is not None else []
@@ -327,7 +335,8 @@ class Wanted:
         if basis.revoked:
             return [], None
         try:
-            return client_pieces(basis.context, client, attached=client.id in basis.attached), None
+            attached, fresh = client.id in basis.attached, client.id in basis.fresh
+            return client_pieces(basis.context, client, attached=attached, fresh=fresh), None
         except Invalid as error:
             return [], error
 
@@ -384,6 +393,7 @@ class Wanted:
             generation=desired.generation,
             clients=old.clients if old is not None and same_document else {c.id: c for c in document.clients},
             attached=self._attached(),
+            fresh=self._fresh(),
         )
 
     def _vxlan_pairs(
