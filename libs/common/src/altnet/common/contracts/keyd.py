@@ -105,7 +105,22 @@ class Look(msgspec.Struct, frozen=True, kw_only=True, tag="look"):
     """Ask how we stand; also keeps the session known."""
 
 
-Ask = Register | Look
+class KeyReport(msgspec.Struct, frozen=True, kw_only=True, tag="keys"):
+    """How far a relay is in a rotation of mesh keys: the channel proves who says so."""
+
+    epoch: Annotated[int, msgspec.Meta(ge=1)]
+    key: Key
+    """Its next mesh key. The private half is on its disk."""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    generation: Annotated[int, msgspec.Meta(ge=0)]
+    """Of the mesh that it has applied, and that the rest speaks of."""
+    switched: Annotated[tuple[Key, ...], msgspec.Meta(max_length=4096)] = ()
+    """Neighbours whose links go by the next keys."""
+    waiting: Annotated[tuple[Key, ...], msgspec.Meta(max_length=4096)] = ()
+    """Neighbours that may, and with whom no handshake is seen yet."""
+
+
+Ask = Register | Look | KeyReport
 """What a record holds."""
 
 
