@@ -22,7 +22,7 @@ STATEMENTS = (
         plan jsonb NOT NULL,
         reason text NOT NULL,
         phase text NOT NULL CONSTRAINT rotations_phase_check
-            CHECK (phase IN ('prepare', 'connect', 'drain', 'back', 'done', 'rolled_back')),
+            CHECK (phase IN ('prepare', 'connect', 'drain', 'keep', 'back', 'done', 'rolled_back')),
         wave integer NOT NULL DEFAULT 0,
         deadline timestamptz NOT NULL,
         generation bigint NOT NULL DEFAULT 0,

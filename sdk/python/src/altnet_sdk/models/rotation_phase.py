@@ -1,8 +1,8 @@
 from typing import Literal
 
-RotationPhase = Literal['back', 'connect', 'done', 'drain', 'prepare', 'rolled_back']
+RotationPhase = Literal['back', 'connect', 'done', 'drain', 'keep', 'prepare', 'rolled_back']
 
-ROTATION_PHASE_VALUES: set[RotationPhase] = { 'back', 'connect', 'done', 'drain', 'prepare', 'rolled_back',  }
+ROTATION_PHASE_VALUES: set[RotationPhase] = { 'back', 'connect', 'done', 'drain', 'keep', 'prepare', 'rolled_back',  }
 
 def check_rotation_phase(value: str) -> RotationPhase:
     if value in ROTATION_PHASE_VALUES:

@@ -39,6 +39,8 @@ class RotationPlan:
     """ For each wave's handshakes; then the rotation is rolled back by itself. """
     drain: float = 5.0
     """ Between the last change-over and the end of the old keys. """
+    return_timeout: float = 600.0
+    """ For each relay to come back from the next keys, when the rotation is rolled back. """
 
 
 
@@ -55,6 +57,8 @@ class RotationPlan:
 
         drain = self.drain
 
+        return_timeout = self.return_timeout
+
         silent: str = self.silent
 
 
@@ -66,6 +70,7 @@ class RotationPlan:
             "prepare_timeout": prepare_timeout,
             "wave_timeout": wave_timeout,
             "drain": drain,
+            "return_timeout": return_timeout,
             "silent": silent,
         })
 
@@ -86,6 +91,8 @@ class RotationPlan:
 
         drain = d.pop("drain")
 
+        return_timeout = d.pop("return_timeout")
+
         silent = check_on_silence(d.pop("silent"))
 
 
@@ -97,6 +104,7 @@ class RotationPlan:
             prepare_timeout=prepare_timeout,
             wave_timeout=wave_timeout,
             drain=drain,
+            return_timeout=return_timeout,
             silent=silent,
         )
 

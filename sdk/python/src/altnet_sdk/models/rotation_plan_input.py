@@ -38,6 +38,8 @@ class RotationPlanInput:
     """ For each wave's handshakes; then the rotation is rolled back by itself. """
     drain: float | Unset = 5.0
     """ Between the last change-over and the end of the old keys. """
+    return_timeout: float | Unset = 600.0
+    """ For each relay to come back from the next keys, when the rotation is rolled back. """
     silent: OnSilence | Unset = UNSET
     """ What a relay that does not answer in time means for a rotation. """
 
@@ -55,6 +57,8 @@ class RotationPlanInput:
         wave_timeout = self.wave_timeout
 
         drain = self.drain
+
+        return_timeout = self.return_timeout
 
         silent: str | Unset = UNSET
         if not isinstance(self.silent, Unset):
@@ -76,6 +80,8 @@ class RotationPlanInput:
             field_dict["wave_timeout"] = wave_timeout
         if drain is not UNSET:
             field_dict["drain"] = drain
+        if return_timeout is not UNSET:
+            field_dict["return_timeout"] = return_timeout
         if silent is not UNSET:
             field_dict["silent"] = silent
 
@@ -96,6 +102,8 @@ class RotationPlanInput:
 
         drain = d.pop("drain", UNSET)
 
+        return_timeout = d.pop("return_timeout", UNSET)
+
         _silent = d.pop("silent", UNSET)
         silent: OnSilence | Unset
         if isinstance(_silent,  Unset):
@@ -112,6 +120,7 @@ class RotationPlanInput:
             prepare_timeout=prepare_timeout,
             wave_timeout=wave_timeout,
             drain=drain,
+            return_timeout=return_timeout,
             silent=silent,
         )
 

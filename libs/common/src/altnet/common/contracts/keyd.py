@@ -100,6 +100,7 @@ class RotationPhase(StrEnum):
     PREPARE = "prepare"
     CONNECT = "connect"
     DRAIN = "drain"
+    KEEP = "keep"
     BACK = "back"
     DONE = "done"
     ROLLED_BACK = "rolled_back"

@@ -30,6 +30,8 @@ class RotationPlan(Model):
     """For each wave's handshakes; then the rotation is rolled back by itself."""
     drain: Annotated[float, Field(ge=0, le=3600)] = 5.0
     """Between the last change-over and the end of the old keys."""
+    return_timeout: Seconds = 600.0
+    """For each relay to come back from the next keys, when the rotation is rolled back."""
     silent: OnSilence = OnSilence.LEAVE
     """What to do about a relay that does not answer: go on without it, or roll back."""
 

@@ -3,6 +3,7 @@
     prepare   each relay is asked for a key, and told everybody's once it has given its own
     connect   wave by wave, the first one the canary: a pair may change over when one of its ends is open
     drain     everybody sends by the next keys alone; what is under way arrives
+    keep      there is no way back from here, and it is noted before anybody is told
     done      the next keys are the keys
     back      ↳ from prepare, connect and drain: routes return to the present keys, then the next ones are dropped
     rolled_back
@@ -60,6 +61,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     wave_timeout: float = 30.0
     drain: float = 5.0
     """Packets are under way for less than a second; both ends have said that they send by the next keys."""
+    return_timeout: float = 600.0
+    """Of a roll-back: for so long the next keys' devices stay for a relay that sends by them and does not answer."""
     silent: OnSilence = OnSilence.LEAVE
 
 
@@ -135,6 +138,8 @@ def advance(rotation: Rotation, now: datetime) -> Step:
     """The next step, which may be none. The same again, with nothing new, gives none."""
     if rotation.over:
         return Step(rotation=rotation)
+    if rotation.phase is RotationPhase.KEEP:
+        return _keep(rotation)
     if rotation.stop and rotation.phase is not RotationPhase.BACK:
         return _back(rotation, Ended.ASKED, (), now)
     if rotation.paused:
@@ -147,6 +152,13 @@ def advance(rotation: Rotation, now: datetime) -> Step:
         case RotationPhase.DRAIN:
             return _drain(rotation, now)
     return _return(rotation, now)
+
+
+def refused(rotation: Rotation, now: datetime) -> Step:
+    """What to do when the registry refuses orders: go back, from a roll-back to its end."""
+    if rotation.phase is RotationPhase.BACK:
+        return Step(rotation=replace(rotation, phase=RotationPhase.ROLLED_BACK))
+    return _back(rotation, Ended.REFUSED, (), now)
 
 
 def _prepare(rotation: Rotation, now: datetime) -> Step:
@@ -206,6 +218,10 @@ def _drain(rotation: Rotation, now: datetime) -> Step:
         )
     if now < rotation.deadline:
         return Step(rotation=rotation)
+    return Step(rotation=replace(rotation, phase=RotationPhase.KEEP))
+
+
+def _keep(rotation: Rotation) -> Step:
     orders = tuple(
         KeyOrder(relay=part.relay, epoch=rotation.epoch, settle=Settle.KEEP) for part in rotation.taking_part
     )
@@ -217,10 +233,9 @@ def _return(rotation: Rotation, now: datetime) -> Step:
     gone = all(part.generation >= rotation.generation and not part.switched for part in back)
     if not gone and now < rotation.deadline:
         return Step(rotation=rotation)
+    # Of all of them: one may have been asked by a keyd that died before it noted that.
     orders = tuple(
-        KeyOrder(relay=part.relay, epoch=rotation.epoch, settle=Settle.DROP)
-        for _, part in sorted(rotation.parts.items())
-        if part.stage is not None
+        KeyOrder(relay=part.relay, epoch=rotation.epoch, settle=Settle.DROP) for part in rotation.taking_part
     )
     return Step(rotation=replace(rotation, phase=RotationPhase.ROLLED_BACK), orders=orders)
 
@@ -263,7 +278,7 @@ def _leave(rotation: Rotation, relays: list[str], why: Left, now: datetime) -> S
 
 def _back(rotation: Rotation, why: Ended, blamed: tuple[str, ...], now: datetime) -> Step:
     """Back from wherever it is. Relays that were told nothing need no word."""
-    timeout = rotation.plan.wave_timeout
+    timeout = rotation.plan.return_timeout
     going = replace(
         rotation, phase=RotationPhase.BACK, ended=str(why), blamed=blamed, paused=False, deadline=_in(now, timeout)
     )

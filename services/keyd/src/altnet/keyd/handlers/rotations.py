@@ -112,6 +112,8 @@ async def steer(uow: UnitOfWork, id: str, *, paused: bool | None = None, stop: b
     row = await rotations.get(uow.session, id, lock=True)
     if row.ended_at is not None:
         raise Conflict("rotation_over", f"the rotation is over: {row.phase}.", mend="Start another one.")
+    if row.phase == RotationPhase.KEEP:
+        raise Conflict("rotation_over", "the new keys are being kept; there is no way back.", mend="Start another one.")
     if row.phase == RotationPhase.BACK:
         return row
     if paused is not None and paused != row.paused:

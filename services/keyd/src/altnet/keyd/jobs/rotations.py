@@ -123,24 +123,16 @@ class Driver:
             step = rules.advance(before, uow.now)
             if step.rotation == rotations.state_of(row, told):
                 return False
-            after = step.rotation
+            row.problem = ""
             try:
-                if step.orders:
-                    change = await self._order(row, step.orders)
-                    after = replace(after, generation=max(after.generation, change))
+                after = await self._done(row, step)
             except (Conflict, Invalid) as error:
-                if before.phase is RotationPhase.BACK or before.over:
-                    raise
                 _LOG.error("orders_refused", rotation=id, reason=str(error))
                 row.problem = str(error)[:500]
-                after = replace(
-                    before,
-                    phase=RotationPhase.BACK,
-                    ended=str(rules.Ended.REFUSED),
-                    deadline=uow.now,
-                )
-            else:
-                row.problem = ""
+                step = rules.refused(before, uow.now)
+                with contextlib.suppress(Conflict, Invalid):
+                    await self._done(row, step)
+                after = step.rotation
             previous = rotations.state_of(row, told)
             rotations.keep(uow, row, told, after)
             await _tell(uow, row, previous, after)
@@ -148,6 +140,13 @@ class Driver:
             self._ended(str(after.phase))
             _LOG.info("rotation_over", rotation=id, phase=str(after.phase), why=after.ended)
         return not after.over
+
+    async def _done(self, row: RotationRow, step: rules.Step) -> rules.Rotation:
+        """The rotation once the step's orders are taken."""
+        if not step.orders:
+            return step.rotation
+        change = await self._order(row, step.orders)
+        return replace(step.rotation, generation=max(step.rotation.generation, change))
 
     async def _order(self, row: RotationRow, orders: Sequence[KeyOrder]) -> int:
         if self._seed is None:
