@@ -132,6 +132,10 @@ bench: setup-dev ## Measure against named alternatives (ONLY=name,… picks some
 bench-routing: setup-dev ## Failures, throughput and convergence in the lab, against babeld, yggdrasil, wireguard-go (root)
 	$(BIN)/python -m tests.bench --suite routing $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
 
+.PHONY: bench-keyd
+bench-keyd: setup-dev ## Packets lost while all keys of 8 relays rotate, against rotation in place; the Noise layer (root)
+	$(BIN)/python -m tests.bench --suite keyd $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
+
 .PHONY: clean
 clean: ## Remove what was built (not data)
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -63,7 +63,12 @@ ROUTING: Final[dict[str, tuple[str, ...]]] = {
     "routing_converge": ("converge_8_relays", "converge_16_relays", "converge_32_relays", "memory_32_relays"),
 }
 """The same for routing: minutes on namespaces, so it is a suite of its own (`--suite routing`)."""
-SUITES: Final = {"main": BENCHES, "routing": ROUTING}
+KEYD: Final[dict[str, tuple[str, ...]]] = {
+    "rotation": ("rotation_lost", "rotation_gap", "rotation_8_relays"),
+    "noise": ("noise_handshakes", "noise_messages"),
+}
+"""What keyd does (`--suite keyd`); the rotation needs namespaces."""
+SUITES: Final = {"main": BENCHES, "routing": ROUTING, "keyd": KEYD}
 
 
 def main() -> None:
@@ -107,7 +112,7 @@ def _chosen(only: str, suite: Mapping[str, Sequence[str]]) -> Sequence[str]:
     wanted = [word.strip() for word in only.split(",") if word.strip()]
     if not wanted:
         return list(suite)
-    benches = BENCHES | ROUTING
+    benches = BENCHES | ROUTING | KEYD
     for word in wanted:
         if not any(word == group or word in names for group, names in benches.items()):
             known = ", ".join(name for group, names in benches.items() for name in (group, *names))

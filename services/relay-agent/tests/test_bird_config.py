@@ -27,6 +27,7 @@ from altnet.relay_agent.bird.config import (
     shown,
 )
 from altnet.relay_agent.bird.pieces import HOST_KEY, LearnedRule, RoutingHost, RoutingRelay, relay_key
+from altnet.relay_agent.epochs import Roles
 from altnet.relay_agent.view import Context, Names, relay_pieces, routing_piece
 from hypothesis import given, settings
 from support.relays import PLAN, PREFIX, entry, key_of
@@ -184,13 +185,13 @@ def context(**fields: object) -> Context:
         "plan": PLAN,
         "relay": "rly_me",
         "slot": 1,
-        "key": key_of("me").public(),
+        "keys": Roles(device=0, key=key_of("me").public()),
         "encapsulations": RelayEntry(id="x", name="x", slot=1, key="").encapsulations,
         "reachable": True,
         "ipv4_site": False,
         "settings": MeshSettings(),
         "names": Names(prefix="alt"),
-        "mesh_port": 51820,
+        "mesh_ports": (51820, 51821),
         "access_key": key_of("me", "access").public(),
         "access_port": 51830,
         "link_port": 51899,

@@ -10,6 +10,7 @@ from altnet.common.errors import Invalid
 from altnet.common.kernel.links import Ip6Gre, Route, RouteKind, Vxlan
 from altnet.common.net import LAST_SLOT, link_number
 from altnet.relay_agent.diff import Delete, Update, changed
+from altnet.relay_agent.epochs import Roles
 from altnet.relay_agent.view import (
     LINKS,
     NEIGHBOURS,
@@ -30,13 +31,13 @@ def context(**changes: object) -> Context:
         "plan": PLAN,
         "relay": "rly_me",
         "slot": 1,
-        "key": key_of("me").public(),
+        "keys": Roles(device=0, key=key_of("me").public()),
         "reachable": True,
         "encapsulations": (Encapsulation.VXLAN,),
         "ipv4_site": False,
         "settings": MeshSettings(),
         "names": Names(prefix="alt"),
-        "mesh_port": 51820,
+        "mesh_ports": (51820, 51821),
         "access_key": key_of("me", "access").public(),
         "access_port": 51830,
         "link_port": 51899,
@@ -158,7 +159,7 @@ def test_a_client_outside_the_pool_is_refused(address: str) -> None:
 def test_exactly_one_side_initiates_unless_nobody_can(mine: bool, theirs: bool) -> None:
     endpoints = ("192.0.2.1:51820",)
     (there,) = of(relay_pieces(context(reachable=mine), entry("a", 2, endpoints=endpoints if theirs else ())), PEERS)
-    other_side = context(slot=2, key=key_of("a").public(), reachable=theirs)
+    other_side = context(slot=2, keys=Roles(device=0, key=key_of("a").public()), reachable=theirs)
     (here,) = of(relay_pieces(other_side, entry("me", 1, endpoints=endpoints if mine else ())), PEERS)
     assert there.initiator + here.initiator == (1 if mine or theirs else 0)
     if mine and theirs:

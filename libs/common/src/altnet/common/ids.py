@@ -25,6 +25,7 @@ JoinTokenId = NewType("JoinTokenId", str)
 ApiTokenId = NewType("ApiTokenId", str)
 EventId = NewType("EventId", str)
 RequestId = NewType("RequestId", str)
+RotationId = NewType("RotationId", str)
 
 NETWORK: Final = "net"
 RELAY: Final = "rly"
@@ -36,6 +37,7 @@ JOIN_TOKEN: Final = "jtk"
 API_TOKEN: Final = "atk"
 EVENT: Final = "evt"
 REQUEST: Final = "req"
+ROTATION: Final = "rot"
 
 KINDS: Final = {
     NETWORK: "network",
@@ -48,6 +50,7 @@ KINDS: Final = {
     API_TOKEN: "API token",
     EVENT: "event",
     REQUEST: "request",
+    ROTATION: "rotation",
 }
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -75,6 +75,7 @@ from .network_patch import NetworkPatch
 from .network_path import NetworkPath
 from .network_settings import NetworkSettings
 from .network_settings_patch import NetworkSettingsPatch
+from .on_silence import OnSilence
 from .operator_role import OperatorRole
 from .owner_kind import OwnerKind
 from .path_end import PathEnd
@@ -91,6 +92,7 @@ from .peering_page import PeeringPage
 from .peering_patch import PeeringPatch
 from .peering_patch_labels import PeeringPatchLabels
 from .peering_remark import PeeringRemark
+from .policy_wish import PolicyWish
 from .prefix_rule_in import PrefixRuleIn
 from .prefix_rule_out import PrefixRuleOut
 from .problem import Problem
@@ -115,6 +117,14 @@ from .relay_sample import RelaySample
 from .relay_sessions import RelaySessions
 from .relay_state import RelayState
 from .relay_versions import RelayVersions
+from .rotation import Rotation
+from .rotation_page import RotationPage
+from .rotation_phase import RotationPhase
+from .rotation_plan import RotationPlan
+from .rotation_plan_input import RotationPlanInput
+from .rotation_policy import RotationPolicy
+from .rotation_relay import RotationRelay
+from .rotation_start import RotationStart
 from .route import Route
 from .route_next_hop import RouteNextHop
 from .service import Service
@@ -211,6 +221,7 @@ __all__ = (
     "NetworkPath",
     "NetworkSettings",
     "NetworkSettingsPatch",
+    "OnSilence",
     "OperatorRole",
     "OwnerKind",
     "PathEnd",
@@ -227,6 +238,7 @@ __all__ = (
     "PeerKind",
     "PeerLabels",
     "PeerPage",
+    "PolicyWish",
     "PrefixRuleIn",
     "PrefixRuleOut",
     "Problem",
@@ -251,6 +263,14 @@ __all__ = (
     "RelaySessions",
     "RelayState",
     "RelayVersions",
+    "Rotation",
+    "RotationPage",
+    "RotationPhase",
+    "RotationPlan",
+    "RotationPlanInput",
+    "RotationPolicy",
+    "RotationRelay",
+    "RotationStart",
     "Route",
     "RouteNextHop",
     "Service",

@@ -33,6 +33,7 @@ from altnet.host.operator.identities import identities
 from altnet.host.operator.options import remember
 from altnet.host.operator.peerings import peerings
 from altnet.host.operator.relays import networks, relays
+from altnet.host.operator.rotations import rotations
 from altnet.host.operator.routing import path, routes
 from altnet.host.operator.things import peers, services, sites
 from altnet.host.operator.tokens import join_tokens, tokens
@@ -65,6 +66,7 @@ for name, group in (
     ("routes", routes),
     ("peers", peers),
     ("identities", identities),
+    ("rotations", rotations),
     ("join-tokens", join_tokens),
     ("tokens", tokens),
     ("changes", changes),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -28,6 +29,7 @@ from altnet.common.contracts.keyd import (
     FirstContact,
     FirstContactQuery,
     Frame,
+    KeyReport,
     KeysQuery,
     Register,
     ServiceKeys,
@@ -44,6 +46,7 @@ from altnet.common.noise.responder import Request, Responder
 from altnet.common.seal import unseal
 from altnet.keyd.domain import identities as rules
 from altnet.keyd.handlers.contact import register_signing_key
+from altnet.keyd.handlers.rotations import heard_of_keys
 from altnet.keyd.keyring import Keyring
 from altnet.keyd.refusals import Refusals
 from altnet.keyd.settings import ChannelSettings
@@ -102,7 +105,10 @@ class ChannelServer:
         refusals: Refusals,
         first_contacts: FirstContacts | None,
         settings: ChannelSettings,
+        rotating: Callable[[], None] = lambda: None,
     ) -> None:
+        """`rotating` is called when a relay reported something new of a rotation."""
+        self._rotating = rotating
         self._db = db
         self._bus = bus
         self._clock = clock
@@ -214,6 +220,11 @@ class ChannelServer:
                     binding=request.session.binding,
                     by_token=request.first_contact,
                 )
+        elif isinstance(ask, KeyReport):
+            async with self._db.transaction(actor=f"relay:{request.peer}") as uow:
+                row = await identities.get(uow.session, request.peer)
+                if row.static_key == request.remote.base64 and await heard_of_keys(uow, row, ask):
+                    self._rotating()
         else:
             async with self._db.read() as session:
                 row = await identities.get(session, request.peer)

@@ -32,13 +32,17 @@ from altnet.keyd.api.deps import Parts
 from altnet.keyd.api_tokens import look_up
 from altnet.keyd.channel import ChannelServer, FirstContacts
 from altnet.keyd.consumers import RelayEvents
+from altnet.keyd.jobs.rotations import Driver
 from altnet.keyd.keyring import Keyring
 from altnet.keyd.refusals import Refusals
 from altnet.keyd.settings import KeydSettings, encryption_keys
 from altnet.keyd.store.events import skip_numbers
 
 TITLE = "Altnet keyd"
-DESCRIPTION = "Identities of hosts, by their keys: what is proven, what waits for an owner, and keyd's own keys."
+DESCRIPTION = (
+    "Identities of hosts, by their keys: what is proven, what waits for an owner; rotations of mesh keys; keyd's own"
+    " keys."
+)
 PUBLISH_TIMEOUT = 5.0
 """Seconds for a batch of events: with three servers a leader election takes 4.4 s (measured)."""
 
@@ -64,6 +68,17 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         most=settings.channel.most_refusals,
         counter=metrics.counter("channel_refusals", "What relays were refused, by reason.", labels=("reason",)),
     )
+    ended = metrics.counter("rotations", "Rotations of mesh keys that are over.", labels=("outcome",))
+    driver = Driver(
+        db,
+        bus,
+        seed=context.identity.credentials(rights.KEYD).seed if context.identity is not None else None,
+        settings=settings.rotations,
+        random=secrets.SystemRandom().random,
+        randomness=secrets.token_bytes,
+        ended=lambda outcome: ended.labels(outcome=outcome).inc(),
+    )
+    metrics.gauge("rotations_open", "Rotations under way.").set_function(lambda: driver.open)
     channel = ChannelServer(
         db=db,
         bus=bus,
@@ -73,6 +88,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         refusals=refusals,
         first_contacts=_first_contacts(context, settings, keyring),
         settings=settings.channel,
+        rotating=driver.wake,
     )
     events = RelayEvents(db, bus)
     metrics.gauge("channel_sessions", "Sessions held here.").set_function(lambda: responder.sessions)
@@ -95,7 +111,14 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         ready=ready,
         settings=context.http,
     )
-    app.state.keyd = Parts(db=db, randomness=secrets.token_bytes, settings=settings, keyring=keyring)
+    app.state.keyd = Parts(
+        db=db,
+        randomness=secrets.token_bytes,
+        settings=settings,
+        keyring=keyring,
+        driver=driver,
+        http=context.http,
+    )
 
     async def publish(batch: list[OutgoingEvent]) -> None:
         await publish_events(bus, batch, timeout=PUBLISH_TIMEOUT)
@@ -108,6 +131,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             Job("keyd-channel", channel.run),
             Job("keyd-outbox", outbox.run),
             Job("keyd-relays", events.run),
+            Job("keyd-rotations", driver.run),
             Job("keyd-sessions", every(settings.channel.sweep, channel.sweep)),
             Job("keyd-refusals", every(settings.channel.flush_refusals, refusals.flush)),
             Job("keyd-inbox", inbox.sweep_job(db).run),

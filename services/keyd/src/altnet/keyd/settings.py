@@ -40,6 +40,15 @@ class KeySettings(msgspec.Struct, frozen=True, kw_only=True):
     """A replaced static key answers for so long: hosts that were away for a week still find keyd by it."""
 
 
+class RotationSettings(msgspec.Struct, frozen=True, kw_only=True):
+    tick: Positive = 0.25
+    """Between two looks at an open rotation: reports wake the leader at once where they come to it."""
+    idle: Positive = 2.0
+    """Between two looks whether a rotation was started at another replica, or is due."""
+    order_timeout: Positive = 5.0
+    """For the registry to take an order: a thousand relays are one transaction."""
+
+
 class KeydSettings(msgspec.Struct, frozen=True, kw_only=True):
     """All of it, one group an idea."""
 
@@ -50,6 +59,7 @@ class KeydSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The one before, while it is being replaced: what it wrapped is rewrapped at the start."""
     channel: ChannelSettings = ChannelSettings()
     keys: KeySettings = KeySettings()
+    rotations: RotationSettings = RotationSettings()
 
 
 def encryption_keys(settings: KeydSettings, env: Mapping[str, str]) -> tuple[EncryptionKey, EncryptionKey | None]:

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from altnet.common.contracts.keyd import IdentitySnapshot, IdentityState
-from sqlalchemy import BigInteger, DateTime, Identity, Integer, LargeBinary, MetaData, Text
+from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Float, Identity, Integer, LargeBinary, MetaData, Text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 SCHEMA = "keyd"
@@ -92,6 +93,60 @@ class IdentityKeyRow(Row, table=True):
     added_at: datetime = _time()
     removed_at: datetime | None = _time(default=None)
     why: str = _text()
+
+
+class RotationRow(Row, table=True):
+    __tablename__ = "rotations"
+
+    id: str = _text(primary_key=True)
+    network: str = _text()
+    epoch: int = Field(sa_type=Integer)
+    plan: dict[str, Any] = Field(sa_type=JSONB)
+    reason: str = _text()
+    phase: str = _text()
+    wave: int = Field(default=0, sa_type=Integer)
+    deadline: datetime = _time()
+    generation: int = Field(default=0, sa_type=BigInteger)
+    paused: bool = Field(default=False, sa_type=Boolean)
+    stop: bool = Field(default=False, sa_type=Boolean)
+    ended: str = _text(default="")
+    blamed: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
+    problem: str = _text(default="")
+    created_by: str = _text()
+    created_at: datetime = _time()
+    updated_at: datetime = _time()
+    ended_at: datetime | None = _time(default=None)
+    version: int = Field(default=1, sa_type=Integer)
+
+
+class RotationRelayRow(Row, table=True):
+    __tablename__ = "rotation_relays"
+
+    rotation: str = _text(primary_key=True)
+    relay: str = _text(primary_key=True)
+    wave: int = Field(default=0, sa_type=Integer)
+    stage: str = _text(default="")
+    left_why: str = _text(default="")
+    key: str = _text(default="")
+    port: int = Field(default=0, sa_type=Integer)
+    generation: int = Field(default=0, sa_type=BigInteger)
+    switched: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
+    waiting: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
+    reported_at: datetime | None = _time(default=None)
+
+
+class RotationPolicyRow(Row, table=True):
+    """When a network's mesh keys are rotated by themselves, and how."""
+
+    __tablename__ = "rotation_policies"
+
+    network: str = _text(primary_key=True)
+    max_age: float | None = Field(default=None, sa_type=Float)
+    jitter: float = Field(default=0.1, sa_type=Float)
+    plan: dict[str, Any] = Field(sa_type=JSONB)
+    due_at: datetime | None = _time(default=None)
+    updated_by: str = _text()
+    updated_at: datetime = _time()
 
 
 class EmitterRow(Row, table=True):

@@ -1,4 +1,5 @@
-"""What the registry answers other services on the bus: secrets of join tokens for keyd, and whose an API token is.
+"""What the registry answers other services: secrets of join tokens and orders of mesh keys for keyd, whose an API token
+is.
 
 Invariant: what a join token yields leaves only sealed for a key that keyd's own nkey signed for.
 """
@@ -8,19 +9,22 @@ from __future__ import annotations
 import base64
 import binascii
 
+import msgspec
 from altnet.common.bus import nkey, rights, rpc
 from altnet.common.bus.connect import Bus
 from altnet.common.bus.identity import BusIdentity
 from altnet.common.bus.rpc import RpcContext
 from altnet.common.contracts.keyd import FIRST_CONTACT, FirstContact, FirstContactQuery
+from altnet.common.contracts.mesh_keys import MESH_KEYS, PURPOSE, MeshKeysOrder, MeshKeysTaken, SignedOrder
 from altnet.common.contracts.registry import API_TOKEN_VERB, ApiTokenQuery, KnownApiToken
 from altnet.common.db.engine import Database
-from altnet.common.errors import Forbidden, NotFound, Unauthenticated
+from altnet.common.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from altnet.common.http.auth import LookUp
 from altnet.common.ids import ApiTokenId
 from altnet.common.keys import PublicKey
 from altnet.common.noise import first_contact
 from altnet.common.seal import seal
+from altnet.registry.handlers.mesh_keys import order_mesh_keys
 from altnet.registry.store import relays, tokens
 
 
@@ -49,7 +53,11 @@ async def serve_answers(bus: Bus, db: Database, identity: BusIdentity | None, lo
     async def contact(query: FirstContactQuery, _: RpcContext) -> FirstContact:
         return await answer_first_contact(db, query, keyd=keyd, seed=seed)
 
+    async def mesh_keys(query: SignedOrder, _: RpcContext) -> MeshKeysTaken:
+        return await answer_mesh_keys(db, query, keyd=keyd)
+
     await rpc.serve(bus, rights.REGISTRY, FIRST_CONTACT, FirstContactQuery, contact)
+    await rpc.serve(bus, rights.REGISTRY, MESH_KEYS, SignedOrder, mesh_keys)
 
 
 async def answer_first_contact(db: Database, query: FirstContactQuery, *, keyd: str, seed: bytes) -> FirstContact:
@@ -73,6 +81,18 @@ async def answer_first_contact(db: Database, query: FirstContactQuery, *, keyd: 
     said = first_contact.answer_bytes(relay.id, query.to, relay.identity_key, sealed)
     signature = base64.b64encode(nkey.sign(seed, said)).decode()
     return FirstContact(identity=relay.identity_key, psk=sealed, signature=signature)
+
+
+async def answer_mesh_keys(db: Database, query: SignedOrder, *, keyd: str) -> MeshKeysTaken:
+    """Do as keyd ordered. Raises `Unauthenticated` (`bad_signature`), and what `order_mesh_keys` does."""
+    if not _signed(keyd, PURPOSE + query.order.encode(), query.signature):
+        raise Unauthenticated("bad_signature", "keyd did not sign this order.", mend="Only keyd orders mesh keys.")
+    try:
+        order = msgspec.json.decode(query.order, type=MeshKeysOrder)
+    except msgspec.DecodeError as error:
+        raise Invalid("bad_key_order", f"{error}.", mend="keyd speaks another version.") from None
+    async with db.transaction(actor=rights.KEYD) as uow:
+        return MeshKeysTaken(change=await order_mesh_keys(uow, order))
 
 
 def _signed(public: str, content: bytes, signature: str) -> bool:

@@ -9,6 +9,7 @@ Invariant: what the disk cache holds is applied before, and without, any message
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import IPv6Network
@@ -21,10 +22,11 @@ from altnet.common.bus import rpc
 from altnet.common.bus.connect import Bus
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import HostStatus, Versions
+from altnet.common.contracts.desired import KeyStage, RelayEntry
 from altnet.common.contracts.routing import LEARNED, ROUTES, Engine, Peering, RouteQuery
 from altnet.common.errors import AltnetError
 from altnet.common.kernel.wireguard import Endpoint, PeerState
-from altnet.common.keys import PublicKey
+from altnet.common.keys import PrivateKey, PublicKey
 from altnet.common.net import AddressPlan
 from altnet.relay_agent.access import Access
 from altnet.relay_agent.attachments import Attachments
@@ -35,6 +37,7 @@ from altnet.relay_agent.bird.neighbours import open_password
 from altnet.relay_agent.bird.watch import Watch
 from altnet.relay_agent.desired import Decode, Desired
 from altnet.relay_agent.enrol import Registry
+from altnet.relay_agent.epochs import pair, roles
 from altnet.relay_agent.feed import BusDocuments, Documents, Feed
 from altnet.relay_agent.host import Host
 from altnet.relay_agent.journal import Journal
@@ -53,10 +56,11 @@ from altnet.relay_agent.probe import Link, NoProber, Prober, Round
 from altnet.relay_agent.reconcile import Reconciler
 from altnet.relay_agent.remembered import Remembered
 from altnet.relay_agent.report import Outlet, Reporter
+from altnet.relay_agent.rotation import Rotation, Seen
 from altnet.relay_agent.settings import AgentSettings
 from altnet.relay_agent.state import Identity, State
 from altnet.relay_agent.status import AgentStatus
-from altnet.relay_agent.view import PEERS, Key, Names, Piece, is_neighbour
+from altnet.relay_agent.view import PEERS, Key, Names, Piece, is_neighbour, known_key
 from altnet.relay_agent.wanted import Self, Wanted
 
 _log = log.get(__name__)
@@ -105,7 +109,6 @@ class Agent:
         self._versions = versions
         self._started = clock.monotonic()
         self.keyd = KeydContact(state, membership, bus=bus, clock=clock, random=random, timers=timers)
-        self._public_key = membership.identity.mesh.public().base64
         self.names = Names(prefix=settings.interface_prefix)
         self.desired = Desired(
             relay=enrolment.relay.id,
@@ -118,8 +121,25 @@ class Agent:
         self.attachments = Attachments(
             lifetime=timers.attachment_lifetime, fresh_for=self._fresh_for, changed=self._attached
         )
+        self.rotation = Rotation(
+            state,
+            self.desired,
+            wireguard=host.wireguard,
+            names=self.names,
+            ports=self._mesh_ports,
+            seen=self._seen,
+            notice=lambda: self.reconciler.notice(),
+            tell=self.keyd.tell if bus is not None else None,
+            clock=clock,
+            timers=timers,
+        )
         self.wanted = Wanted(
-            self.desired, me, attached=lambda: self.attachments.attached, fresh=lambda: self.attachments.fresh
+            self.desired,
+            me,
+            attached=lambda: self.attachments.attached,
+            fresh=lambda: self.attachments.fresh,
+            switched=self.rotation.switched,
+            keys=self.rotation.keys,
         )
         self.remembered = Remembered(
             state,
@@ -156,7 +176,7 @@ class Agent:
                 settings,
                 host,
                 self.routing_plane,
-                identity=identity,
+                identity=self.rotation.identity,
                 journal=Journal(state),
                 poker=self.poker,
                 made=self._device_made,
@@ -196,7 +216,7 @@ class Agent:
             clock=clock,
             random=random,
             timers=timers,
-            notice=self.reconciler.notice,
+            notice=self._heard,
         )
         self.reporter = Reporter(
             self.desired,
@@ -215,6 +235,7 @@ class Agent:
             device_lost=self.reconciler.compare_soon,
             routing=self.routing.status,
             attachments=self.attachments,
+            session_of=self._session_of,
         )
 
     async def start(self) -> None:
@@ -222,6 +243,8 @@ class Agent:
         self._restarted = self.feed.load()
         if await self._tunnels_are_up():
             self.attachments.adopt(self.remembered.attachments, now=self._clock.monotonic())
+        with contextlib.suppress(AltnetError):  # said by its task, which tries again
+            await self.rotation.step()  # before anything is changed: links that go by the next keys stay there
         await self.reconciler.step()
         await self.feed.start()
         if self._bus is not None:
@@ -237,6 +260,7 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.reconciler.run(), name="reconcile")
             group.create_task(self.feed.run(), name="feed")
+            group.create_task(self.rotation.run(), name="rotate keys")
             group.create_task(self.poker.run(), name="poke")
             group.create_task(self.prober.run(), name="probe")
             group.create_task(self.watch.run(), name="watch BIRD")
@@ -271,7 +295,7 @@ class Agent:
             first = applied.failed[0]
             return f"{applied.failed_count} not applied, first {first.plane} {first.object}: {first.reason}"[:500]
         own = self.desired.entries.get(self.desired.relay)
-        if own is not None and own.key != self._public_key:
+        if not roles(self.rotation.keys(), own).known:
             return "the registry knows another key of this relay; enrol again"
         return self.routing.problem or "ok"
 
@@ -307,6 +331,7 @@ class Agent:
             links=links,
             clients=clients,
             routing=await self.routing.status(),
+            rotation=self.rotation.words(),
             **self.keyd.status(),
         )
 
@@ -323,6 +348,31 @@ class Agent:
 
     def _applied(self) -> None:
         self.reporter.acknowledge()
+        self.rotation.wake()
+
+    def _heard(self) -> None:
+        self.reconciler.notice()
+        self.rotation.wake()
+
+    def _mesh_ports(self) -> tuple[int, int]:
+        context = self.wanted.context
+        return context.mesh_ports if context is not None else (self._settings.mesh_port, 0)
+
+    def _seen(self) -> Seen:
+        context = self.wanted.context
+        return Seen(
+            generation=self.reconciler.applied().mesh_generation,
+            keys=context.keys if context is not None else None,
+            switched=self.wanted.switched,
+            pending=frozenset(task.owner for task in self.reconciler.tasks.values()),
+        )
+
+    def _session_of(self, entry: RelayEntry) -> tuple[str, PublicKey | None]:
+        context = self.wanted.context
+        if context is None:
+            return self.names.mesh, known_key(entry.key)
+        used = pair(context.keys, entry).used(entry.id in self.wanted.switched)
+        return self.names.mesh_of(used.device), known_key(used.key)
 
     async def _tunnels_are_up(self) -> bool:
         """Whether clients may still be attached; else the host was down, and they have gone elsewhere since.
@@ -345,7 +395,14 @@ class Agent:
         self.remembered.note()
 
     def _device_made(self, name: str) -> None:
-        if self._restarted and name == self.names.mesh:
+        context = self.wanted.context
+        if not self._restarted or context is None:
+            return
+        keys = context.keys
+        lost = {self.names.mesh_of(keys.device)}
+        if keys.next is not None and keys.next.stage in (KeyStage.OPEN, KeyStage.BACK):
+            lost.add(self.names.mesh_of(keys.next.device))  # in use, so it was there before
+        if name in lost:
             self.poker.hurry(name)
 
     def _review(self, pieces: Sequence[Piece], have: Mapping[str, Mapping[Key, Any]]) -> None:
@@ -376,6 +433,7 @@ def own_self(
         mesh_key=identity.mesh.public(),
         access_key=identity.access.public(),
         names=Names(prefix=settings.interface_prefix),
+        second_mesh_port=settings.second_mesh_port,
         link_port=settings.link_port,
         probe_port=settings.probe_port,
         attach_port=settings.attach_port,
@@ -416,7 +474,7 @@ def make_planes(
     host: Host,
     routing: RoutingPlane,
     *,
-    identity: Identity,
+    identity: Callable[[], Identity],
     journal: Journal,
     poker: Poker,
     made: Callable[[str], None] = lambda _name: None,
@@ -425,7 +483,15 @@ def make_planes(
 ) -> list[Plane]:
     """Every plane, over one host."""
     names = Names(prefix=settings.interface_prefix)
-    keys = {names.mesh: identity.mesh, names.access: identity.access}
+
+    def keys(name: str) -> PrivateKey | None:
+        held = identity()
+        return {
+            names.mesh_of(held.mesh_device): held.mesh,
+            names.mesh_of(1 - held.mesh_device): held.next_mesh,
+            names.access: held.access,
+        }.get(name)
+
     return [
         ForwardingPlane(host.links, names, journal),
         FirewallPlane(host.tables, settings.firewall_table, trust=trust_firewall),

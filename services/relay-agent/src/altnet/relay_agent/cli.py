@@ -296,6 +296,7 @@ def render_status(status: AgentStatus) -> str:
         f"document  generation {status.document_generation}; {status.repaired} pieces repaired since the start",
         f"keyd      {status.keyd}; {status.keyd_fingerprint or 'its keys are not pinned yet'}",
         f"identity  {status.fingerprint}",
+        *([f"rotation  {status.rotation}"] if status.rotation else []),
         f"links     {up} of {len(status.links)} up, {len(status.clients)} clients seen",
     ]
     for link in status.links:

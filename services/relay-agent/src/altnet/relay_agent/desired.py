@@ -138,7 +138,7 @@ class Desired:
                 self._touched.setdefault(entry.id, had)
             self.entries[entry.id] = entry
             self._slots[entry.slot] = entry.id
-            self._keys[entry.key] = entry.id
+            self._keys.update(dict.fromkeys(keys_of(entry), entry.id))
         if delta.settings is not None:
             self.settings = delta.settings
         self.generation = delta.generation
@@ -183,20 +183,27 @@ class Desired:
             raise Broken("MeshDelta: a relay is in it twice")
         _claims({entry.id: entry for entry in delta.changed})
         for entry in delta.changed:
-            for holder in (self._slots.get(entry.slot), self._keys.get(entry.key)):
+            for holder in (self._slots.get(entry.slot), *map(self._keys.get, keys_of(entry))):
                 if holder is not None and holder not in gone:
                     raise Broken(f"MeshDelta: {entry.id} has the slot or the key of {holder}")
 
     def _release(self, entry: RelayEntry) -> None:
         if self._slots.get(entry.slot) == entry.id:
             del self._slots[entry.slot]
-        if self._keys.get(entry.key) == entry.id:
-            del self._keys[entry.key]
+        for key in keys_of(entry):
+            if self._keys.get(key) == entry.id:
+                del self._keys[key]
+
+
+def keys_of(entry: RelayEntry) -> tuple[str, ...]:
+    """The mesh keys that a relay's entry claims, present and next."""
+    return (entry.key, entry.next.key) if entry.next is not None and entry.next.key else (entry.key,)
 
 
 def _claims(entries: Mapping[str, RelayEntry]) -> tuple[dict[int, str], dict[str, str]]:
     slots = {entry.slot: entry.id for entry in entries.values()}
-    keys = {entry.key: entry.id for entry in entries.values()}
-    if len(slots) != len(entries) or len(keys) != len(entries):
+    claims = [(key, entry.id) for entry in entries.values() for key in keys_of(entry)]
+    keys = dict(claims)
+    if len(slots) != len(entries) or len(keys) != len(claims):
         raise Broken("mesh: two relays have the same slot or the same key")
     return slots, keys

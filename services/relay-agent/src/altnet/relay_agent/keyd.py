@@ -25,6 +25,7 @@ from altnet.common.contracts.keyd import (
     KEYS,
     REGISTER,
     SERVICE,
+    KeyReport,
     KeysQuery,
     Look,
     Register,
@@ -32,7 +33,7 @@ from altnet.common.contracts.keyd import (
     Standing,
     registration,
 )
-from altnet.common.errors import AltnetError, Invalid, Unauthenticated
+from altnet.common.errors import AltnetError, Invalid, Unauthenticated, Unavailable
 from altnet.common.keys import PublicKey
 from altnet.common.noise.failures import REFUSED, UNKNOWN_STATIC
 from altnet.common.noise.first_contact import psk_of, token_digest
@@ -136,6 +137,16 @@ class KeydContact:
         if kept.psk:
             await self._state.save_keyd(msgspec.structs.replace(self._state.keyd(), psk=""))
         return self._met(standing)
+
+    async def tell(self, report: KeyReport) -> Standing:
+        """Say in the channel how far the rotation of keys is here. Raises like `meet`."""
+        if self._channel is None or self._bus is None:
+            raise Unavailable("no_bus", "there is no bus, so no way to keyd.")
+        if not self._bus.connected:
+            raise Unavailable("no_bus", "the bus is away; links go on by the keys that they have.")
+        if self._remote is None or self.standing is None:
+            await self.meet()
+        return await self._channel.call(report, Standing)
 
     def status(self) -> dict[str, str]:
         """Fields of `AgentStatus`."""

@@ -15,6 +15,7 @@ import signal
 import socket
 from collections.abc import Mapping
 
+import msgspec
 from altnet.common import log
 from altnet.common.bus.connect import Bus, BusSettings
 from altnet.common.calls import https_post
@@ -57,6 +58,9 @@ async def enrol(settings: AgentSettings, *, state: DiskState, host: Host, clock:
     if known is not None and (known.relay.id, known.network.id) != (enrolment.relay.id, enrolment.network.id):
         state.forget_documents()  # of another life
         await remember_token(state, settings.join_token, keep_pins=False)
+    identity = state.identity()
+    if identity.mesh_device or identity.next_mesh_key:  # the registry counts from the key and the port that we told
+        await state.save_identity(msgspec.structs.replace(identity, mesh_device=0, next_mesh_key="", next_mesh_epoch=0))
     await state.save_enrolment(enrolment)
     return enrolment
 

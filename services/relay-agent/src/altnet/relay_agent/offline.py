@@ -16,6 +16,7 @@ from altnet.relay_agent.agent import make_planes, make_routing_plane, own_self
 from altnet.relay_agent.bird.daemon import STATIC, Found
 from altnet.relay_agent.desired import Desired
 from altnet.relay_agent.diff import Delete, Operation, compared, describe
+from altnet.relay_agent.epochs import KeySet
 from altnet.relay_agent.feed import load
 from altnet.relay_agent.host import Host
 from altnet.relay_agent.journal import Journal
@@ -50,7 +51,7 @@ async def plan(
     here = frozenset(client for client, told in remembered if told.attached)
     fresh = frozenset(client for client, told in remembered if told.fresh)
     me = own_self(settings, identity, slot=slot, versions=versions, engine=found.engine)
-    wanted = Wanted(desired, me, attached=lambda: here, fresh=lambda: fresh)
+    wanted = Wanted(desired, me, attached=lambda: here, fresh=lambda: fresh, keys=lambda: KeySet.of(identity))
     wanted.begin()
     planes = {plane.name: plane for plane in _planes(settings, host, state, clock, found=found, trust=True)}
     have = {name: await plane.read() for name, plane in planes.items()}
@@ -102,7 +103,7 @@ def _planes(
         settings,
         host,
         make_routing_plane(settings, host, found, trust=trust),
-        identity=state.identity(),
+        identity=state.identity,
         journal=journal or Journal(state),
         poker=idle,
         trust_firewall=trust,

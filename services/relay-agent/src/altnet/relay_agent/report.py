@@ -28,7 +28,7 @@ from altnet.common.contracts.agent import (
     LinkStatus,
     Versions,
 )
-from altnet.common.contracts.desired import AccessClient, Encapsulation
+from altnet.common.contracts.desired import AccessClient, Encapsulation, RelayEntry
 from altnet.common.contracts.routing import Engine, RoutingStatus
 from altnet.common.errors import AltnetError
 from altnet.common.kernel.wireguard import PeerState, WireGuard
@@ -74,8 +74,11 @@ class Reporter:
         device_lost: Callable[[], None] = lambda: None,
         routing: Callable[[], Awaitable[RoutingStatus | None]] | None = None,
         attachments: Attachments | None = None,
+        session_of: Callable[[RelayEntry], tuple[str, PublicKey | None]] | None = None,
     ) -> None:
-        """`device_lost` is called when a device that should be there cannot be read: somebody killed what made it."""
+        """`session_of` tells the device and the peer that carry the link to a relay.
+
+        `device_lost` is called when a device that should be there cannot be read: somebody killed what made it."""
         self._desired = desired
         self._outlet = outlet
         self._wireguard = wireguard
@@ -92,6 +95,7 @@ class Reporter:
         self._device_lost = device_lost
         self._routing = routing
         self._attachments = attachments
+        self._session_of = session_of or (lambda entry: (names.mesh, known_key(entry.key)))
         self._news = asyncio.Event()
         self._beat = asyncio.Event()
         self._number = 0
@@ -156,13 +160,15 @@ class Reporter:
         document = self._desired.document
         if document is None or document.revoked:
             return (), ()
-        mesh, access = await self._peers(self._names.mesh), await self._peers(self._names.access)
+        access = await self._peers(self._names.access)
         linked = None if document.links is None else frozenset(document.links)
-        links = tuple(
-            self._link(entry.id, mesh.get(known_key(entry.key)))
+        used = {
+            entry.id: self._session_of(entry)
             for entry in self._desired.entries.values()
             if is_neighbour(document, linked, entry.id)
-        )
+        }
+        meshes = {device: await self._peers(device) for device in {device for device, _ in used.values()}}
+        links = tuple(self._link(relay, meshes[device].get(key)) for relay, (device, key) in used.items())
         clients = tuple(
             ClientStatus(
                 client=client.id,

@@ -83,6 +83,11 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     """Between two questions of a revoked relay whether it is still out."""
     control_timeout: Seconds = 5.0
     """Of one question on the control socket."""
+    switch_check: Annotated[float, msgspec.Meta(ge=0.01, le=10)] = 0.05
+    """Between two looks for handshakes of next keys, while a rotation waits for some. Nothing is lost meanwhile: the
+    present keys carry the link."""
+    rotation_told: Seconds = 5.0
+    """Between two reports to keyd while keys rotate and nothing is new: one of them may have been lost."""
     keyd_spread: Seconds = 5.0
     """Random wait at most before the first contact with keyd: spreads the herd after a restart of the bus."""
     keyd_timeout: Seconds = 5.0
@@ -134,6 +139,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[str, ...] = ()
     """`host:port` under which other relays reach this one; empty: the addresses of the default routes."""
     mesh_port: Port = 51820
+    second_mesh_port: Port = 51821
+    """UDP port of the second mesh device: each rotation of keys leads from one of the two to the other. Open both."""
     access_port: Port = 51830
     link_port: Port = 51899
     """UDP port of the links inside the mesh; the same on every relay of a network."""
@@ -193,11 +200,11 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
                 field="/name",
                 mend="Use 1 to 63 lower-case letters, digits or hyphens, no hyphen at either end.",
             )
-        ports = {"mesh_port": self.mesh_port, "access_port": self.access_port, "link_port": self.link_port}
-        if len(set(ports.values())) < len(ports):
+        ports = (self.mesh_port, self.second_mesh_port, self.access_port, self.link_port)
+        if len(set(ports)) < len(ports):
             raise Invalid(
                 "bad_setting",
-                "two of mesh_port, access_port and link_port are the same.",
+                "two of mesh_port, second_mesh_port, access_port and link_port are the same.",
                 field="/mesh_port",
                 mend="Give each its own UDP port.",
             )

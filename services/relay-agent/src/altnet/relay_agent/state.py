@@ -45,6 +45,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Empty in a file of before there was one: it is made at the next start."""
     signing_key: str = ""
     """The same holds for it."""
+    mesh_device: int = 0
+    """On which of its two mesh devices `mesh_key` is: each rotation of keys takes the other one."""
+    next_mesh_key: str = ""
+    """While keys rotate, the one that `mesh_key` gives way to."""
+    next_mesh_epoch: int = 0
     version: int = 1
 
     def __repr__(self) -> str:
@@ -53,6 +58,10 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def mesh(self) -> PrivateKey:
         return PrivateKey.parse(self.mesh_key)
+
+    @property
+    def next_mesh(self) -> PrivateKey | None:
+        return PrivateKey.parse(self.next_mesh_key) if self.next_mesh_key else None
 
     @property
     def access(self) -> PrivateKey:
@@ -153,6 +162,7 @@ class State(Protocol):
     def clients(self) -> ClientMemory: ...
     def mesh(self) -> Sequence[bytes]: ...
     def document(self) -> bytes | None: ...
+    async def save_identity(self, identity: Identity) -> None: ...
     async def save_enrolment(self, enrolment: Enrolment) -> None: ...
     async def save_owned(self, owned: Owned) -> None: ...
     async def save_keyd(self, keyd: Keyd) -> None: ...
@@ -239,7 +249,7 @@ class DiskState:
                     signing_key=identity.signing_key or made.signing_key,
                 )
                 write_private(self._path / "identity.json", msgspec.json.format(msgspec.json.encode(identity)))
-            _ = identity.mesh, identity.access, identity.sealed_for, identity.signing
+            _ = identity.mesh, identity.next_mesh, identity.access, identity.sealed_for, identity.signing
         except (msgspec.DecodeError, AltnetError):  # the reason could quote a key
             raise _corrupt(self._path / "identity.json", "it does not hold the agent's keys") from None
         return identity
@@ -304,6 +314,11 @@ class DiskState:
         if torn and not frames:
             self.warnings.append("document.log: torn, set aside")
         return frames[0] if frames else None
+
+    async def save_identity(self, identity: Identity) -> None:
+        """Replace the keys; on the disk, and not only on its way there, when this returns."""
+        data = msgspec.json.format(msgspec.json.encode(identity))
+        await asyncio.to_thread(write_private, self._path / "identity.json", data)
 
     async def save_enrolment(self, enrolment: Enrolment) -> None:
         data = msgspec.json.format(msgspec.json.encode(enrolment))
@@ -378,6 +393,9 @@ class MemoryState:
 
     def document(self) -> bytes | None:
         return self._document
+
+    async def save_identity(self, identity: Identity) -> None:
+        self._identity = identity
 
     async def save_enrolment(self, enrolment: Enrolment) -> None:
         self._enrolment = enrolment

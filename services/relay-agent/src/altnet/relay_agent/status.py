@@ -41,6 +41,8 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Of this host's identity: what an owner compares before approving it."""
     keyd_fingerprint: str = ""
     """Of keyd's keys as they are pinned here."""
+    rotation: str = ""
+    """How far this host is in a rotation of mesh keys; empty while there is none."""
     links: tuple[LinkStatus, ...] = ()
     clients: tuple[ClientStatus, ...] = ()
     routing: RoutingStatus | None = None

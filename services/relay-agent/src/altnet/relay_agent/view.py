@@ -46,6 +46,7 @@ from altnet.common.kernel.wireguard import Endpoint, canonical
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan, Prefix, link_local, link_mac, link_number, parse_prefix
 from altnet.relay_agent.bird.pieces import HOST_KEY, LearnedRule, RoutingHost, RoutingRelay, peering_key, relay_key
+from altnet.relay_agent.epochs import Roles, Session, pair
 
 FORWARDING: Final = "forwarding"
 FIREWALL: Final = "firewall"
@@ -88,8 +89,12 @@ class Names:
 
     @property
     def mesh(self) -> str:
-        """The mesh device of the present key epoch; `m1` is the next one's."""
-        return f"{self.prefix}m0"
+        """The mesh device of the key that a relay enrols with."""
+        return self.mesh_of(0)
+
+    def mesh_of(self, device: int) -> str:
+        """One of the two mesh devices: a rotation of keys leads from either to the other."""
+        return f"{self.prefix}m{device}"
 
     @property
     def access(self) -> str:
@@ -231,7 +236,7 @@ class Context:
     plan: AddressPlan
     relay: str
     slot: int
-    key: PublicKey
+    keys: Roles
     encapsulations: tuple[Encapsulation, ...]
     reachable: bool
     """Whether others have an endpoint for this relay. Exactly one end of a pair initiates: of two reachable ones that
@@ -240,7 +245,8 @@ class Context:
     """Whether this relay forwards IPv4: it originates some, or with BIRD any relay does."""
     settings: MeshSettings
     names: Names
-    mesh_port: int
+    mesh_ports: tuple[int, int]
+    """Of the two mesh devices."""
     access_key: PublicKey
     access_port: int
     link_port: int
@@ -259,14 +265,16 @@ def host_pieces(context: Context, ruleset: Ruleset | None, own: Originated | Non
         pieces.append(_sysctl("net/ipv4/ip_forward", "1"))
     if ruleset is not None:
         pieces.append(Piece(FIREWALL, "ruleset", ruleset))
-    mesh = Device(name=names.mesh, public_key=context.key, listen_port=context.mesh_port, mtu=context.settings.mtu)
     access = Device(
         name=names.access,
         public_key=context.access_key,
         listen_port=context.access_port,
         mtu=context.settings.access_mtu,
     )
-    pieces += [Piece(DEVICES, mesh.name, mesh), Piece(DEVICES, access.name, access)]
+    meshes = [_mesh_device(context, context.keys.device, context.keys.key)]
+    if (following := context.keys.next) is not None:
+        meshes.append(_mesh_device(context, following.device, following.key))
+    pieces += [Piece(DEVICES, device.name, device) for device in (*meshes, access)]
     pieces += [
         _address(LOOPBACK, here.locator),
         _address(LOOPBACK, here.address),
@@ -276,6 +284,15 @@ def host_pieces(context: Context, ruleset: Ruleset | None, own: Originated | Non
         _route(Route(prefix=context.plan.prefix, kind=RouteKind.UNREACHABLE, metric=LAST_METRIC)),
     ]
     return pieces if own is None else [*pieces, *_routing_pieces(context, own)]
+
+
+def _mesh_device(context: Context, device: int, key: PublicKey) -> Device:
+    return Device(
+        name=context.names.mesh_of(device),
+        public_key=key,
+        listen_port=context.mesh_ports[device],
+        mtu=context.settings.mtu,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,27 +375,20 @@ def endpoint_addresses(entry: RelayEntry) -> tuple[IPv4Address | IPv6Address, ..
     return tuple(dict.fromkeys(found))
 
 
-def relay_pieces(context: Context, entry: RelayEntry) -> list[Piece]:
-    """What the link to one neighbour needs. Raises `Invalid` if the entry cannot be had."""
+def relay_pieces(context: Context, entry: RelayEntry, *, switched: bool = False) -> list[Piece]:
+    """What the link to one neighbour needs. Raises `Invalid` if the entry cannot be had.
+
+    `switched`: the session of the next keys is seen to work, so it carries the link.
+    """
     names, here = context.names, place(context.plan, context.slot)
-    try:
-        key = _parse_key(entry.key)
-    except Invalid as error:
-        raise Invalid(error.code, error.detail, field=f"/relays/{entry.id}/key", mend=error.mend) from None
-    if key == context.key or entry.slot == context.slot:
-        raise Invalid("bad_entry", f"{entry.id} has this relay's own key or slot.", field=f"/relays/{entry.id}")
-    there = place(context.plan, entry.slot)
-    peer = Peer(
-        device=names.mesh,
-        key=key,
-        allowed=(there.locator_host,),
-        initiator=bool(entry.endpoints) and (context.key.raw < key.raw or not context.reachable),
-        keepalive=context.settings.keepalive,
-        endpoints=entry.endpoints,
-    )
+    if entry.slot == context.slot:
+        raise Invalid("bad_entry", f"{entry.id} has this relay's own slot.", field=f"/relays/{entry.id}")
+    there, both = place(context.plan, entry.slot), pair(context.keys, entry)
+    peers = [_mesh_peer(context, entry, session, there) for session in both.sessions()]
+    device = names.mesh_of(both.used(switched).device)
     pieces = [
-        Piece(PEERS, (peer.device, key), peer),
-        _route(Route(prefix=there.locator_host, device=names.mesh, source=here.locator)),
+        *(Piece(PEERS, (peer.device, peer.key), peer) for peer in peers),
+        _route(Route(prefix=there.locator_host, device=device, source=here.locator)),
     ]
     encapsulation = _encapsulation(context, entry)
     if encapsulation is None:
@@ -401,6 +411,26 @@ def relay_pieces(context: Context, entry: RelayEntry) -> list[Piece]:
         metric = ORIGIN_METRIC + entry.slot
         pieces.append(_route(Route(prefix=origin, device=link, via=gateway, source=from_here, metric=metric)))
     return pieces
+
+
+def _mesh_peer(context: Context, entry: RelayEntry, session: Session, there: Place) -> Peer:
+    try:
+        key = _parse_key(session.key)
+    except Invalid as error:
+        raise Invalid(error.code, error.detail, field=f"/relays/{entry.id}/key", mend=error.mend) from None
+    if key in (context.keys.key, session.own):
+        raise Invalid("bad_entry", f"{entry.id} has this relay's own key.", field=f"/relays/{entry.id}")
+    device, allowed = context.names.mesh_of(session.device), (there.locator_host,)
+    if not session.speaks:
+        return Peer(device=device, key=key, allowed=allowed)
+    return Peer(
+        device=device,
+        key=key,
+        allowed=allowed,
+        initiator=bool(session.endpoints) and (session.own.raw < key.raw or not context.reachable),
+        keepalive=context.settings.keepalive,
+        endpoints=session.endpoints,
+    )
 
 
 def client_pieces(

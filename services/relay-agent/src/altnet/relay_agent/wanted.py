@@ -25,6 +25,7 @@ from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan, Prefix
 from altnet.relay_agent.desired import Desired
 from altnet.relay_agent.diff import Operation, changed
+from altnet.relay_agent.epochs import KeySet, roles
 from altnet.relay_agent.planes.firewall import render
 from altnet.relay_agent.view import (
     HOST,
@@ -64,6 +65,7 @@ class Self:
     mesh_key: PublicKey
     access_key: PublicKey
     names: Names
+    second_mesh_port: int
     link_port: int
     probe_port: int
     attach_port: int
@@ -103,6 +105,9 @@ class _Basis:
     """The clients that are here by their own word."""
     fresh: frozenset[str] = frozenset()
     """Those of them that have come lately."""
+    switched: frozenset[str] = frozenset()
+    """The relays whose links the next keys carry."""
+    held: KeySet | None = None
 
     @property
     def revoked(self) -> bool:
@@ -119,13 +124,18 @@ class Wanted:
         *,
         attached: Callable[[], frozenset[str]] = lambda: frozenset(),
         fresh: Callable[[], frozenset[str]] = lambda: frozenset(),
+        switched: Callable[[], frozenset[str]] = lambda: frozenset(),
+        keys: Callable[[], KeySet] | None = None,
     ) -> None:
-        """`attached` gives the clients that say that they are here, `fresh` those of them that have come lately."""
+        """`attached` gives the clients that say that they are here, `fresh` those of them that have come lately,
+        `switched` the relays with whom the session of the next keys is seen to work, `keys` the mesh keys that are here."""
         self._desired = desired
         self._me = me
         self._engine = me.engine
         self._attached = attached
         self._fresh = fresh
+        self._switched = switched
+        self._keys = keys or (lambda: KeySet(key=me.mesh_key))
         self._plan = AddressPlan(desired.prefix)
         self._basis: _Basis | None = None
         self._outside: Counter[Prefix] = Counter()
@@ -149,6 +159,8 @@ class Wanted:
         told = basis.generation == desired.generation and basis.document is desired.document
         if not told or (basis.attached, basis.fresh) != (self._attached(), self._fresh()):
             return True
+        if basis.switched != self._switched() or basis.held != self._keys():
+            return True
         return basis.context.bird != (self._engine is Engine.BIRD)
 
     def set_engine(self, engine: Engine) -> None:
@@ -159,6 +171,11 @@ class Wanted:
     def context(self) -> Context | None:
         """What was last told; None before `begin`."""
         return None if self._basis is None else self._basis.context
+
+    @property
+    def switched(self) -> frozenset[str]:
+        """As last told."""
+        return frozenset() if self._basis is None else self._basis.switched
 
     def begin(self) -> None:
         """Start from the present documents, which must be complete."""
@@ -249,6 +266,7 @@ class Wanted:
     def _affected(self, old: _Basis, new: _Basis, touched: Mapping[str, RelayEntry | None]) -> set[str]:
         entries = self._desired.entries
         affected = set(touched)
+        affected.update(relay for relay in old.switched ^ new.switched if relay in entries)
         if old.revoked != new.revoked:
             affected.update(entries)
         elif old.context != new.context:
@@ -327,7 +345,8 @@ class Wanted:
             return [], None
         try:
             routing = [routing_piece(basis.context, entry, linked=linked)] if basis.context.bird else []
-            return [*(relay_pieces(basis.context, entry) if linked else []), *routing], None
+            switched = entry.id in basis.switched
+            return [*(relay_pieces(basis.context, entry, switched=switched) if linked else []), *routing], None
         except Invalid as error:
             return [], error
 
@@ -360,19 +379,19 @@ class Wanted:
         desired, me, old = self._desired, self._me, self._basis
         document = desired.document
         assert document is not None, "complete"
-        same_document = old is not None and old.document is document
+        same_document, held = old is not None and old.document is document, self._keys()
         own = desired.entries.get(desired.relay)
         context = Context(
             plan=self._plan,
             relay=desired.relay,
             slot=own.slot if own is not None else me.slot,
-            key=me.mesh_key,
+            keys=roles(held, own),
             reachable=bool(own.endpoints) if own is not None else True,
             encapsulations=own.encapsulations if own is not None else me.encapsulations,
             ipv4_site=self._forwards_ipv4(own),
             settings=desired.settings,
             names=me.names,
-            mesh_port=document.mesh_port,
+            mesh_ports=(document.mesh_port, me.second_mesh_port),
             access_key=me.access_key,
             access_port=document.access_port,
             link_port=me.link_port,
@@ -394,6 +413,8 @@ class Wanted:
             clients=old.clients if old is not None and same_document else {c.id: c for c in document.clients},
             attached=self._attached(),
             fresh=self._fresh(),
+            switched=self._switched(),
+            held=held,
         )
 
     def _vxlan_pairs(

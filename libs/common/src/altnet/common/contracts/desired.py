@@ -67,6 +67,30 @@ class MeshSettings(msgspec.Struct, frozen=True, kw_only=True):
     """For how long routes outlive a neighbour's routing engine while it restarts (RFC 4724)."""
 
 
+class KeyStage(StrEnum):
+    """How far a relay's next mesh key is. Each stage may be missed: a later one contains those before it."""
+
+    ASKED = "asked"
+    """The relay is to make a key."""
+    READY = "ready"
+    """Its neighbours that have a next key too take this one beside the present one, and wait to be spoken to."""
+    OPEN = "open"
+    """Initiators speak; each pair with an open end moves its locators' routes when it sees the handshake."""
+    BACK = "back"
+    """Routes go back to the present keys, whose sessions still live."""
+
+
+class NextKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The mesh key that a relay is changing to, on a device of its own beside the present one."""
+
+    epoch: Annotated[int, msgspec.Meta(ge=1)]
+    stage: KeyStage
+    key: str = ""
+    """Base64; empty while the relay has not told it."""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    """UDP, in place of the port of its endpoints."""
+
+
 class RelayEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What every relay of the network may know of one relay."""
 
@@ -75,6 +99,12 @@ class RelayEntry(msgspec.Struct, frozen=True, kw_only=True):
     slot: Slot
     key: str
     """Public key of the mesh interface, base64."""
+    epoch: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Of this key: the number of the rotation that brought it; 0 for the one that the relay enrolled with."""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    """Where this key's device listens, in place of the port of the endpoints; 0: as the endpoints say."""
+    next: NextKey | None = None
+    """During a rotation of keys."""
     endpoints: tuple[str, ...] = ()
     """`host:port` or `[address]:port` on the underlay, preferred first. Empty: only it can initiate."""
     state: RelayState = RelayState.ACTIVE

@@ -94,6 +94,26 @@ class PendingReason(StrEnum):
     SIGNING_KEY_CHANGED = "signing_key_changed"
 
 
+class RotationPhase(StrEnum):
+    """How far a rotation of mesh keys is."""
+
+    PREPARE = "prepare"
+    CONNECT = "connect"
+    DRAIN = "drain"
+    KEEP = "keep"
+    BACK = "back"
+    DONE = "done"
+    ROLLED_BACK = "rolled_back"
+
+
+class OnSilence(StrEnum):
+    """What a relay that does not answer in time means for a rotation."""
+
+    LEAVE = "leave"
+    """The others go on; it keeps its key, and is cut off from them until it hears of theirs."""
+    ROLL_BACK = "roll_back"
+
+
 class Register(msgspec.Struct, frozen=True, kw_only=True, tag="register"):
     """Show the host's signing key. `signature` by it (`REGISTER`), so that it belongs to this channel's peer."""
 
@@ -105,7 +125,22 @@ class Look(msgspec.Struct, frozen=True, kw_only=True, tag="look"):
     """Ask how we stand; also keeps the session known."""
 
 
-Ask = Register | Look
+class KeyReport(msgspec.Struct, frozen=True, kw_only=True, tag="keys"):
+    """How far a relay is in a rotation of mesh keys: the channel proves who says so."""
+
+    epoch: Annotated[int, msgspec.Meta(ge=1)]
+    key: Key
+    """Its next mesh key. The private half is on its disk."""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    generation: Annotated[int, msgspec.Meta(ge=0)]
+    """Of the mesh that it has applied, and that the rest speaks of."""
+    switched: Annotated[tuple[Key, ...], msgspec.Meta(max_length=4096)] = ()
+    """Neighbours whose links go by the next keys."""
+    waiting: Annotated[tuple[Key, ...], msgspec.Meta(max_length=4096)] = ()
+    """Neighbours that may, and with whom no handshake is seen yet."""
+
+
+Ask = Register | Look | KeyReport
 """What a record holds."""
 
 
@@ -214,3 +249,63 @@ class ChannelRefused(SecurityEvent, frozen=True, kw_only=True):
     @property
     def subject_id(self) -> str:
         return self.relay
+
+
+class RotationEvent(SecurityEvent, frozen=True, kw_only=True):
+    """Base: something happened to a rotation of mesh keys."""
+
+    rotation: str
+    network: str
+    epoch: int
+
+    @property
+    def subject_id(self) -> str:
+        return self.rotation
+
+
+@event
+class RotationStarted(RotationEvent, frozen=True, kw_only=True):
+    """A network's mesh keys are being replaced."""
+
+    kind: ClassVar[str] = "keyd.rotation.started"
+    reason: str
+    relays: int
+
+
+@event
+class RotationAdvanced(RotationEvent, frozen=True, kw_only=True):
+    """It came to another phase or wave, or was paused or resumed."""
+
+    kind: ClassVar[str] = "keyd.rotation.advanced"
+    phase: RotationPhase
+    wave: int
+    paused: bool
+
+
+@event
+class RotationRelayLeft(RotationEvent, frozen=True, kw_only=True):
+    """A relay keeps its old key: the rotation goes on without it."""
+
+    kind: ClassVar[str] = "keyd.rotation.relay_left"
+    relay: str
+    why: str
+
+
+@event
+class RotationCompleted(RotationEvent, frozen=True, kw_only=True):
+    """The relays that took part have new keys, and have forgotten the old ones."""
+
+    kind: ClassVar[str] = "keyd.rotation.completed"
+    relays: int
+    left: int
+
+
+@event
+class RotationRolledBack(RotationEvent, frozen=True, kw_only=True):
+    """It ended with the keys of before."""
+
+    kind: ClassVar[str] = "keyd.rotation.rolled_back"
+    why: str
+    """`asked`, `no_handshake`, `silent`, `nobody_prepared`, `order_refused`."""
+    relays: tuple[str, ...]
+    """Because of whom, as far as that is known."""

@@ -15,9 +15,17 @@ from altnet.common.errors import Unavailable
 from altnet.host.operator import api as operator
 from altnet_sdk.api.changes import get_change
 from altnet_sdk.api.clients import create_client, get_client_config, list_clients
+from altnet_sdk.api.identities import list_identities
 from altnet_sdk.api.mesh import list_mesh
 from altnet_sdk.api.networks import change_network, list_networks
 from altnet_sdk.api.relays import change_relay, list_relays
+from altnet_sdk.api.rotations import (
+    get_rotation,
+    pause_rotation,
+    resume_rotation,
+    roll_back_rotation,
+    start_rotation,
+)
 from altnet_sdk.api.tokens import create_join_token
 from altnet_sdk.models.change import Change
 from altnet_sdk.models.client_made import ClientMade
@@ -28,6 +36,8 @@ from altnet_sdk.models.network_client import NetworkClient
 from altnet_sdk.models.network_patch import NetworkPatch
 from altnet_sdk.models.relay import Relay
 from altnet_sdk.models.relay_patch import RelayPatch
+from altnet_sdk.models.rotation import Rotation
+from altnet_sdk.models.rotation_start import RotationStart
 from altnet_sdk.models.token_kind import TokenKind
 
 
@@ -92,6 +102,30 @@ class Api:
         """How far a change has got, after waiting up to `wait` seconds until it is applied."""
         with self._open() as api:
             found: Change = api.ask(get_change.sync_detailed, number, wait="applied", timeout=wait)
+            return found
+
+    def proven(self) -> int:
+        """How many hosts have a proven identity."""
+        with self._open() as api:
+            return len(list(api.each(list_identities.sync_detailed, state="active")))
+
+    def rotate(self, **plan: float | str) -> Rotation:
+        """Start a rotation of every mesh key."""
+        with self._open() as api:
+            body = RotationStart.from_dict({"reason": "lab", "plan": plan})
+            found: Rotation = api.ask(start_rotation.sync_detailed, body=body)
+            return found
+
+    def rotation(self, id: str) -> Rotation:
+        with self._open() as api:
+            found: Rotation = api.ask(get_rotation.sync_detailed, id)
+            return found
+
+    def steer_rotation(self, id: str, verb: str) -> Rotation:
+        """`pause`, `resume` or `rollback`."""
+        verbs = {"pause": pause_rotation, "resume": resume_rotation, "rollback": roll_back_rotation}
+        with self._open() as api:
+            found: Rotation = api.ask(verbs[verb].sync_detailed, id)
             return found
 
     @contextlib.contextmanager

@@ -72,6 +72,7 @@ class Story:
             self._prober = prober
             for step in (
                 self.steady,
+                self.keys_rotate,
                 self.link_dies,
                 self.agent_dies,
                 self.host_dies,
@@ -138,6 +139,23 @@ class Story:
         self.steps.say(f"From here on {ONE} and {OTHER} exchange {self.settings.rate:.0f} packets a second each way.")
         since = self.prober.now()
         return self._unharmed("traffic while nothing happens", since)
+
+    def keys_rotate(self) -> Outcome:
+        api = enrol.open_api(self.lab.control_plane())
+        self.steps.say(
+            "Every relay replaces its mesh key: a second device beside the first, link by link, then the old one goes."
+        )
+        self._soon(lambda: api.proven() == self.spec.relays, "every host has proven its identity")
+        since, began = self.prober.now(), time.monotonic()
+        rotation = api.rotate(drain=1)
+        with self.steps.step("all keys of the mesh are rotated"):
+            self._soon(lambda: api.rotation(rotation.id).ended_at is not None, "the rotation is over")
+        took = time.monotonic() - began
+        done = api.rotation(rotation.id)
+        kept = done.phase == "done" and not any(relay.left for relay in done.relays)
+        outcome = self._unharmed("all keys of the mesh are rotated", since)
+        words = f"{len(done.relays)} relays in {took:.1f} s" if kept else f"{done.phase}: {done.ended}"
+        return replace(_with(outcome, words, rotation=took), held=outcome.held and kept)
 
     def link_dies(self) -> Outcome:
         one, other = (relay.name for relay in enrol.open_api(self.lab.control_plane()).relays()[:2])
@@ -239,6 +257,9 @@ class Story:
 
     def _await_sync(self, names: list[str]) -> None:
         enrol.await_relays(names, self.lab.files, self.lab.control_plane(), timeout=self.settings.sync_timeout)
+
+    def _soon(self, ask: Callable[[], bool], what: str) -> None:
+        eventually(ask, timeout=self.settings.sync_timeout, poll=self.lab.settings.poll, what=what)
 
     def _sessions(self) -> int:
         """Ends of links with a completed handshake, as WireGuard itself says on each relay."""

@@ -11,7 +11,9 @@ from altnet.common.db.engine import Database
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.http.auth import Principal
 from altnet.common.http.context import current
+from altnet.common.http.settings import HttpSettings
 from altnet.common.ids import Randomness
+from altnet.keyd.jobs.rotations import Driver
 from altnet.keyd.keyring import Keyring
 from altnet.keyd.settings import KeydSettings
 from fastapi import Depends, Request
@@ -25,6 +27,8 @@ class Parts:
     randomness: Randomness
     settings: KeydSettings
     keyring: Keyring
+    driver: Driver
+    http: HttpSettings
 
     @asynccontextmanager
     async def work(self, who: Principal) -> AsyncIterator[UnitOfWork]:

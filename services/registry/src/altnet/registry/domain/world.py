@@ -16,7 +16,7 @@ from ipaddress import IPv6Address, IPv6Network
 from socket import AF_INET6, inet_ntop
 
 from altnet.common.contracts import routing
-from altnet.common.contracts.desired import AccessClient, Encapsulation, MeshSettings, RelayState
+from altnet.common.contracts.desired import AccessClient, Encapsulation, MeshSettings, NextKey, RelayState
 from altnet.common.contracts.routing import Engine, PrefixRule
 from altnet.common.net import AddressPlan
 from altnet.registry.domain.linkindex import Link, LinkIndex, links_as
@@ -39,6 +39,9 @@ class Relay:
     name: str
     slot: int
     key: str
+    epoch: int = 0
+    port: int = 0
+    next: NextKey | None = None
     endpoints: tuple[str, ...] = ()
     state: RelayState = RelayState.ACTIVE
     region: str = ""

@@ -102,7 +102,9 @@ async def renew_credentials(uow: UnitOfWork, relay: str, request: CredentialsReq
         raise NotFound("no_such_relay", "no relay of this identifier has this key.", mend="Enrol again.")
     _refuse_revoked(row)
     network = await networks.find(uow.session, row.network_id)
-    said: dict[str, object] = {"key": request.key, "access_key": request.access_key}
+    said: dict[str, object] = {"access_key": request.access_key}
+    if row.key_epoch == 0 and row.next_epoch is None:
+        said["key"] = request.key  # else keyd alone says which keys the mesh has: this one may be of before a rotation
     if request.identity_key:
         said["identity_key"] = request.identity_key
     if request.routing is not None:
@@ -117,6 +119,7 @@ def _said(known: RelayRow, request: EnrolRequest) -> dict[str, object]:
     """What a host that is known already may change by enrolling again; names, region and labels are the operator's."""
     return {
         "key": request.key,
+        **_as_new(known, request),
         "access_key": request.access_key,
         "identity_key": request.identity_key or known.identity_key,
         "routing": str(request.routing),
@@ -126,6 +129,12 @@ def _said(known: RelayRow, request: EnrolRequest) -> dict[str, object]:
         "encapsulations": [str(one) for one in request.encapsulations],
         "versions": msgspec.to_builtins(request.versions),
     }
+
+
+def _as_new(known: RelayRow, request: EnrolRequest) -> dict[str, object]:
+    """A host that enrols again begins anew: a rotation that it was in goes on without it."""
+    fresh: dict[str, object] = {"key_port": 0, "next_epoch": None, "next_stage": None, "next_key": "", "next_port": 0}
+    return fresh if request.key != known.key or known.next_epoch is not None else {"key_port": 0}
 
 
 async def _update(uow: UnitOfWork, row: RelayRow, network: NetworkRow, said: dict[str, object]) -> int | None:
@@ -141,6 +150,8 @@ async def _update(uow: UnitOfWork, row: RelayRow, network: NetworkRow, said: dic
             if said.get(name, getattr(row, name))
         }
         await named.claim_keys(uow, owner=row.id, keys=keys)
+    if "next_key" in different:
+        await named.drop_key(uow, owner=row.id, use="mesh_next")
     for name, value in different.items():
         setattr(row, name, value)
     row.version += 1

@@ -75,6 +75,11 @@ async def claim_keys(uow: UnitOfWork, *, owner: str, keys: Mapping[str, tuple[st
     await uow.session.flush()
 
 
+async def drop_key(uow: UnitOfWork, *, owner: str, use: str) -> None:
+    """Free the key that `owner` has for this use, at once: another use may claim it next."""
+    await uow.session.execute(delete(KeyRow).where(col(KeyRow.owner) == owner, col(KeyRow.use) == use))
+
+
 async def release_keys(uow: UnitOfWork, owner: str) -> None:
     await uow.session.execute(delete(KeyRow).where(col(KeyRow.owner) == owner))
 

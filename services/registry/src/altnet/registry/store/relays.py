@@ -94,5 +94,11 @@ async def mark_revoked_on_bus(uow: UnitOfWork, ids: Sequence[str]) -> None:
     )
 
 
+async def locked(uow: UnitOfWork, ids: Sequence[str]) -> Sequence[RelayRow]:
+    """These relays, as far as they exist, locked in the order of their identifiers until the end."""
+    query = select(RelayRow).where(col(RelayRow.id).in_(ids)).order_by(col(RelayRow.id)).with_for_update()
+    return (await uow.session.execute(query)).scalars().all()
+
+
 async def many(session: AsyncSession, ids: Sequence[str]) -> Sequence[RelayRow]:
     return (await session.execute(select(RelayRow).where(col(RelayRow.id).in_(ids)))).scalars().all()

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from altnet.common.contracts.desired import Encapsulation, MeshSettings, RelayState
+from altnet.common.contracts.desired import Encapsulation, KeyStage, MeshSettings, NextKey, RelayState
 from altnet.common.contracts.routing import Engine
 from altnet.common.db.engine import Database, RawConnection
 from altnet.common.db.uow import UnitOfWork
@@ -56,8 +56,8 @@ SELECT number, at, touched FROM registry.changes WHERE planned_at IS NULL ORDER 
 """
 _NETWORKS = "SELECT id, prefix, settings FROM registry.networks"
 _RELAYS = """
-SELECT id, network_id, name, slot, key, endpoints, state, region, encapsulations, routing, mesh_port,
-       access_port,
+SELECT id, network_id, name, slot, key, key_epoch, key_port, next_epoch, next_stage, next_key, next_port,
+       endpoints, state, region, encapsulations, routing, mesh_port, access_port,
        revoked_at IS NOT NULL AS revoked FROM registry.relays
 """
 _CLIENTS = "SELECT id, network_id, relay_id, standby_id, movable, key, address FROM registry.clients"
@@ -129,6 +129,9 @@ def _relay(row: Any) -> Relay:
         name=row["name"],
         slot=row["slot"],
         key=row["key"],
+        epoch=row["key_epoch"],
+        port=row["key_port"],
+        next=_next_key(row),
         endpoints=tuple(row["endpoints"]),
         state=RelayState(row["state"]),
         region=row["region"],
@@ -138,6 +141,13 @@ def _relay(row: Any) -> Relay:
         access_port=row["access_port"],
         revoked=row["revoked"],
     )
+
+
+def _next_key(row: Any) -> NextKey | None:
+    if row["next_epoch"] is None:
+        return None
+    stage = KeyStage(row["next_stage"])
+    return NextKey(epoch=row["next_epoch"], stage=stage, key=row["next_key"], port=row["next_port"])
 
 
 def _client(row: Any) -> Client:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from altnet.common.errors import AltnetError, NotFound
+from altnet.common.errors import AltnetError, NotFound, Unavailable
 from altnet.common.kernel.links import Links
 from altnet.common.kernel.wireguard import (
     NO_PSK,
@@ -31,7 +31,7 @@ from altnet.relay_agent.view import DEVICES, PEERS, Device, Key, Names, Peer
 
 
 class DevicesPlane:
-    """The agent's WireGuard devices. `keys` gives the private key of each by name."""
+    """The agent's WireGuard devices. `keys` gives the private key of each by name, None where there is none."""
 
     name = DEVICES
 
@@ -40,7 +40,7 @@ class DevicesPlane:
         wireguard: WireGuard,
         links: Links,
         names: Names,
-        keys: Mapping[str, PrivateKey],
+        keys: Callable[[str], PrivateKey | None],
         *,
         made: Callable[[str], None],
     ) -> None:
@@ -96,7 +96,10 @@ class DevicesPlane:
         if want.name not in await self._wireguard.list():
             await self._wireguard.create(want.name)
             self._made(want.name)
-        config = DeviceConfig(private_key=self._keys[want.name], listen_port=want.listen_port)
+        key = self._keys(want.name)
+        if key is None or key.public() != want.public_key:
+            raise Unavailable("no_private_key", f"this host does not hold the private key of {want.name}.")
+        config = DeviceConfig(private_key=key, listen_port=want.listen_port)
         await self._wireguard.configure(want.name, config)
         await self._links.set_link(want.name, mtu=want.mtu, up=want.up)
 
@@ -215,11 +218,13 @@ def _change(operation: Update) -> PeerChange:
         return PeerChange.add(first_config(want))
     had = operation.have.keepalive if isinstance(operation.have, PeerState) else None
     keepalive = want.keepalive if want.initiator else None if had is None or _keepalive_stands(had, want) else 0
+    silent = isinstance(operation.have, Peer) and not operation.have.endpoints
     return PeerChange(
         action=Action.ADD,  # and not UPDATE: what somebody removed meanwhile has to come back
         key=want.key,
         allowed=canonical(want.allowed),
-        replace_allowed=True,
+        replace_allowed=not silent,  # on a live peer this would drop packets, and a silent one has what it may have
+        endpoint=literal(want.endpoints[0]) if silent and want.initiator else None,  # it may speak now
         keepalive=keepalive,
         psk=NO_PSK,
     )

@@ -1,0 +1,78 @@
+"""keyd to the registry: which mesh keys a network's relays have, and are changing to.
+
+The order is absolute for each relay that it names and may be repeated. keyd's nkey signs it: who may publish requests
+to the registry cannot thereby put a key into the mesh.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final
+
+import msgspec
+from altnet.common.contracts.desired import KeyStage
+from altnet.common.contracts.envelope import Event, event
+
+MESH_KEYS: Final = "mesh_keys"
+"""Verb of the registry: `SignedOrder` → `MeshKeysTaken`."""
+MOST_RELAYS: Final = 1_000
+"""In one order: with room to spare below a megabyte."""
+PURPOSE: Final = b"altnet-mesh-keys-v1\n"
+"""Before what is signed."""
+
+Epoch = Annotated[int, msgspec.Meta(ge=1)]
+Id = Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class Settle(StrEnum):
+    """How a rotation ends for a relay."""
+
+    KEEP = "keep"
+    """Its next key becomes the present one."""
+    DROP = "drop"
+    """Its next key is forgotten."""
+
+
+class KeyOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What one relay's mesh keys are to be. Exactly one of `stage` and `settle` is given."""
+
+    relay: Id
+    epoch: Epoch
+    stage: KeyStage | None = None
+    settle: Settle | None = None
+    key: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+
+
+class MeshKeysOrder(msgspec.Struct, frozen=True, kw_only=True):
+    network: Id
+    rotation: Id
+    relays: Annotated[tuple[KeyOrder, ...], msgspec.Meta(max_length=MOST_RELAYS)]
+
+
+class SignedOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A `MeshKeysOrder` as it was signed, JSON; the Ed25519 signature of keyd's nkey over `PURPOSE` and it, base64."""
+
+    order: Annotated[str, msgspec.Meta(max_length=900_000)]
+    signature: Annotated[str, msgspec.Meta(max_length=128)]
+
+
+class MeshKeysTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of the newest change of mesh keys among the order's relays: a mesh of that generation has it."""
+
+    change: Annotated[int, msgspec.Meta(ge=0)]
+
+
+@event
+class MeshKeysChanged(Event, frozen=True, kw_only=True):
+    """Relays of a network have other mesh keys, or are on the way to them. Public parts only."""
+
+    kind: ClassVar[str] = "registry.mesh_keys.changed"
+    network: str
+    rotation: str
+    relays: tuple[KeyOrder, ...]
+    change: int
+
+    @property
+    def subject_id(self) -> str:
+        return self.network

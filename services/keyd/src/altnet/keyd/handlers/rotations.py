@@ -1,0 +1,171 @@
+"""Rotations of mesh keys: started, heard of, steered. What follows from that is the driver's (jobs/rotations.py)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+from altnet.common.contracts.keyd import (
+    IdentityState,
+    KeyReport,
+    RotationAdvanced,
+    RotationPhase,
+    RotationStarted,
+)
+from altnet.common.db.uow import UnitOfWork
+from altnet.common.errors import Conflict, Forbidden, Invalid, NotFound
+from altnet.common.ids import ROTATION, Randomness, new_id
+from altnet.common.keys import PublicKey
+from altnet.keyd.domain import rotations as rules
+from altnet.keyd.store import rotations
+from altnet.keyd.store.events import EMITTER, next_numbers
+from altnet.keyd.tables import IdentityRow, RotationPolicyRow, RotationRelayRow, RotationRow
+
+AT_LEAST: Final = 2
+"""Relays: one alone has no pair."""
+
+
+async def start_rotation(
+    uow: UnitOfWork, network: str | None, *, reason: str, plan: rules.Plan | None, randomness: Randomness
+) -> RotationRow:
+    """Open a rotation of a network's mesh keys, by the given plan or else that of its policy.
+
+    Raises `NotFound` (`no_such_network`), `Invalid` (`network_needed`), `Conflict` (`rotation_open`,
+    `nobody_to_rotate`).
+    """
+    uow.conflicts(rotations.CONFLICTS)
+    network = network or await _only_network(uow)
+    hosts = await rotations.identities_of(uow.session, network)
+    if not hosts:
+        raise NotFound("no_such_network", "keyd knows no relay of this network.", field="/network")
+    if await rotations.open_of(uow.session, network) is not None:
+        raise rotations.CONFLICTS["rotations_open"]()
+    if plan is None:
+        policy = await rotations.policy(uow.session, network)
+        plan = msgspec.convert(policy.plan, rules.Plan) if policy is not None else rules.Plan()
+    active = [host.id for host in hosts if host.state == IdentityState.ACTIVE]
+    if len(active) < AT_LEAST:
+        raise Conflict(
+            "nobody_to_rotate",
+            f"{len(active)} relays of this network have a proven identity; a rotation needs {AT_LEAST}.",
+            mend="See GET /v1/identities for what they wait for.",
+        )
+    wave = rules.waves(active, plan)
+    row = RotationRow(
+        id=new_id(ROTATION, uow.now, randomness),
+        network=network,
+        epoch=await rotations.newest_epoch(uow.session, network) + 1,
+        plan=msgspec.to_builtins(plan),
+        reason=reason,
+        phase=str(RotationPhase.PREPARE),
+        deadline=uow.now + timedelta(seconds=plan.prepare_timeout),
+        created_by=uow.actor,
+        created_at=uow.now,
+        updated_at=uow.now,
+    )
+    uow.session.add(row)
+    await uow.session.flush()
+    uow.session.add_all(
+        RotationRelayRow(
+            rotation=row.id,
+            relay=host.id,
+            wave=wave.get(host.id, 0),
+            left_why="" if host.id in wave else str(rules.Left.UNPROVEN),
+        )
+        for host in hosts
+    )
+    await uow.session.flush()
+    number = await next_numbers(uow)
+    uow.emit(
+        RotationStarted(
+            emitter=EMITTER,
+            number=number,
+            rotation=row.id,
+            network=network,
+            epoch=row.epoch,
+            reason=reason,
+            relays=len(active),
+        )
+    )
+    return row
+
+
+async def heard_of_keys(uow: UnitOfWork, identity: IdentityRow, said: KeyReport) -> bool:
+    """A relay says in its channel how far it is; True if a rotation waits for that.
+
+    Raises `Forbidden` (`identity_not_active`), `Invalid` (`bad_key`), `Conflict` (`next_key_taken`).
+    """
+    if identity.state != IdentityState.ACTIVE:
+        raise Forbidden(
+            "identity_not_active", "no mesh key is taken from a host that nothing proves.", mend="Approve it first."
+        )
+    PublicKey.parse(said.key, field="/key")
+    return await rotations.report(uow, identity.id, identity.network, said)
+
+
+async def steer(uow: UnitOfWork, id: str, *, paused: bool | None = None, stop: bool = False) -> RotationRow:
+    """Pause, resume or roll back; the same again changes nothing.
+
+    Raises `NotFound` (`no_such_rotation`), `Conflict` (`rotation_over`).
+    """
+    row = await rotations.get(uow.session, id, lock=True)
+    if row.ended_at is not None:
+        raise Conflict("rotation_over", f"the rotation is over: {row.phase}.", mend="Start another one.")
+    if row.phase == RotationPhase.KEEP:
+        raise Conflict("rotation_over", "the new keys are being kept; there is no way back.", mend="Start another one.")
+    if row.phase == RotationPhase.BACK:
+        return row
+    if paused is not None and paused != row.paused:
+        row.paused = paused
+        plan = msgspec.convert(row.plan, rules.Plan)
+        seconds = plan.prepare_timeout if row.phase == RotationPhase.PREPARE else plan.wave_timeout
+        row.deadline = uow.now + timedelta(seconds=seconds)  # the pause is not held against anybody
+        row.updated_at, row.version = uow.now, row.version + 1
+        number = await next_numbers(uow)
+        uow.emit(
+            RotationAdvanced(
+                emitter=EMITTER,
+                number=number,
+                rotation=row.id,
+                network=row.network,
+                epoch=row.epoch,
+                phase=RotationPhase(row.phase),
+                wave=row.wave,
+                paused=paused,
+            )
+        )
+    if stop and not row.stop:
+        row.stop, row.updated_at, row.version = True, uow.now, row.version + 1
+    return row
+
+
+async def set_policy(
+    uow: UnitOfWork, network: str, *, max_age: float | None, jitter: float, plan: rules.Plan
+) -> RotationPolicyRow:
+    """When and how a network's keys rotate by themselves. Raises `NotFound` (`no_such_network`)."""
+    if not await rotations.identities_of(uow.session, network):
+        raise NotFound("no_such_network", "keyd knows no relay of this network.", field="/network")
+    row = await rotations.policy(uow.session, network)
+    if row is None:
+        row = RotationPolicyRow(
+            network=network, plan={}, jitter=jitter, updated_by=uow.actor, updated_at=uow.now, max_age=max_age
+        )
+        uow.session.add(row)
+    row.max_age, row.jitter, row.plan = max_age, jitter, msgspec.to_builtins(plan)
+    row.due_at = None  # the driver computes it anew
+    row.updated_by, row.updated_at = uow.actor, uow.now
+    await uow.session.flush()
+    return row
+
+
+async def _only_network(uow: UnitOfWork) -> str:
+    known = await rotations.networks(uow.session)
+    if len(known) != 1:
+        raise Invalid(
+            "network_needed",
+            f"keyd knows {len(known)} networks.",
+            field="/network",
+            mend="Name the one whose keys are to be rotated.",
+        )
+    return known[0]

@@ -1,0 +1,1 @@
+"""Work of the leading replica: driving rotations."""

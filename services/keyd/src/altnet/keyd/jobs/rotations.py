@@ -1,0 +1,226 @@
+"""Drives rotations: asks the state machine what is next, orders it of the registry, and only then notes it.
+
+Orders are absolute, so a replica that dies in between is followed by one that gives the same orders again. The
+leader's work; reports come to any replica and are rows by the time the leader looks.
+
+Invariant: a phase is noted only when the registry has taken the orders that lead there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from altnet.common import log
+from altnet.common.bus import nkey, rights, rpc
+from altnet.common.bus.connect import Bus
+from altnet.common.contracts.keyd import (
+    RotationAdvanced,
+    RotationCompleted,
+    RotationPhase,
+    RotationRelayLeft,
+    RotationRolledBack,
+    SecurityEvent,
+)
+from altnet.common.contracts.mesh_keys import (
+    MESH_KEYS,
+    MOST_RELAYS,
+    PURPOSE,
+    KeyOrder,
+    MeshKeysOrder,
+    MeshKeysTaken,
+    SignedOrder,
+)
+from altnet.common.db.advisory import leader
+from altnet.common.db.engine import Database
+from altnet.common.db.uow import UnitOfWork
+from altnet.common.errors import AltnetError, Conflict, Invalid, Unavailable
+from altnet.common.ids import Randomness
+from altnet.keyd.domain import rotations as rules
+from altnet.keyd.handlers.rotations import start_rotation
+from altnet.keyd.settings import RotationSettings
+from altnet.keyd.store import rotations
+from altnet.keyd.store.events import EMITTER, next_numbers
+from altnet.keyd.tables import RotationPolicyRow, RotationRow
+
+_LOG: Final = log.get(__name__)
+DRIVER: Final = "keyd"
+MAX_AGE: Final = "maximum age"
+
+
+class Driver:
+    """`run` is a job; `wake` when there may be something to do. `seed` is keyd's nkey: None where it has none."""
+
+    def __init__(
+        self,
+        db: Database,
+        bus: Bus,
+        *,
+        seed: bytes | None,
+        settings: RotationSettings,
+        random: Callable[[], float],
+        randomness: Randomness,
+        ended: Callable[[str], None] = lambda _outcome: None,
+    ) -> None:
+        """`ended` counts rotations by how they ended."""
+        self._db = db
+        self._bus = bus
+        self._seed = seed
+        self._settings = settings
+        self._random = random
+        self._randomness = randomness
+        self._ended = ended
+        self._wake = asyncio.Event()
+        self.open = 0
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        await leader(self._db, "rotations", self._lead)
+
+    async def _lead(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                await self.round()
+            except AltnetError as error:
+                _LOG.warning("rotations_wait", reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.tick if self.open else self._settings.idle):
+                    await self._wake.wait()
+
+    async def round(self) -> None:
+        """Look at every policy and every open rotation once. Raises what the database does."""
+        async with self._db.read() as session:
+            policies = await rotations.policies(session)
+        for policy in policies:
+            await self._policy(policy)
+        async with self._db.read() as session:
+            ids = await rotations.open_ids(session)
+        self.open = len(ids)
+        for id in ids:
+            try:
+                while await self._step(id):
+                    pass
+            except AltnetError as error:
+                await self._problem(id, str(error))
+
+    async def _step(self, id: str) -> bool:
+        """One step of a rotation; True if there may be another at once. Raises what the registry says."""
+        async with self._db.transaction(actor=DRIVER) as uow:
+            row = await rotations.get(uow.session, id, lock=True)
+            told = await rotations.parts(uow.session, id)
+            states = await rotations.states(uow.session, [one.relay for one in told])
+            before = _without_revoked(rotations.state_of(row, told), states)
+            step = rules.advance(before, uow.now)
+            if step.rotation == rotations.state_of(row, told):
+                return False
+            row.problem = ""
+            try:
+                after = await self._done(row, step)
+            except (Conflict, Invalid) as error:
+                _LOG.error("orders_refused", rotation=id, reason=str(error))
+                row.problem = str(error)[:500]
+                step = rules.refused(before, uow.now)
+                with contextlib.suppress(Conflict, Invalid):
+                    await self._done(row, step)
+                after = step.rotation
+            previous = rotations.state_of(row, told)
+            rotations.keep(uow, row, told, after)
+            await _tell(uow, row, previous, after)
+        if after.over:
+            self._ended(str(after.phase))
+            _LOG.info("rotation_over", rotation=id, phase=str(after.phase), why=after.ended)
+        return not after.over
+
+    async def _done(self, row: RotationRow, step: rules.Step) -> rules.Rotation:
+        """The rotation once the step's orders are taken."""
+        if not step.orders:
+            return step.rotation
+        change = await self._order(row, step.orders)
+        return replace(step.rotation, generation=max(step.rotation.generation, change))
+
+    async def _order(self, row: RotationRow, orders: Sequence[KeyOrder]) -> int:
+        if self._seed is None:
+            raise Unavailable("no_bus_identity", "this keyd cannot sign orders.")
+        newest = 0
+        for start in range(0, len(orders), MOST_RELAYS):
+            some = orders[start : start + MOST_RELAYS]
+            order = MeshKeysOrder(network=row.network, rotation=row.id, relays=tuple(some))
+            text = msgspec.json.encode(order).decode()
+            signature = base64.b64encode(nkey.sign(self._seed, PURPOSE + text.encode())).decode()
+            taken = await rpc.call(
+                self._bus,
+                rights.REGISTRY,
+                MESH_KEYS,
+                SignedOrder(order=text, signature=signature),
+                MeshKeysTaken,
+                timeout=self._settings.order_timeout,
+            )
+            newest = max(newest, taken.change)
+        return newest
+
+    async def _problem(self, id: str, text: str) -> None:
+        _LOG.warning("rotation_waits", rotation=id, reason=text)
+        with contextlib.suppress(AltnetError):
+            async with self._db.transaction(actor=DRIVER) as uow:
+                row = await rotations.get(uow.session, id, lock=True)
+                if row.problem != text[:500]:
+                    row.problem, row.version = text[:500], row.version + 1
+
+    async def _policy(self, policy: RotationPolicyRow) -> None:
+        """Start what is due. The jitter is drawn once, when the date is set, so it does not move with each look."""
+        if policy.max_age is None:
+            return
+        async with self._db.transaction(actor=DRIVER) as uow:
+            row = await rotations.policy(uow.session, policy.network)
+            if row is None or row.max_age is None:
+                return
+            if row.due_at is None:
+                spread = 1 + row.jitter * (2 * self._random() - 1)
+                row.due_at = uow.now + timedelta(seconds=row.max_age * spread)
+            elif row.due_at <= uow.now and await rotations.open_of(uow.session, row.network) is None:
+                row.due_at = None
+                with contextlib.suppress(Conflict):  # too few relays: it is due again an age later
+                    await start_rotation(uow, row.network, reason=MAX_AGE, plan=None, randomness=self._randomness)
+
+
+def _without_revoked(rotation: rules.Rotation, states: dict[str, str]) -> rules.Rotation:
+    """A relay that was put out meanwhile is no longer waited for; the registry has dropped it from the mesh."""
+    gone = [part for part in rotation.taking_part if states.get(part.relay) == "revoked"]
+    if not gone:
+        return rotation
+    parts = {**rotation.parts, **{part.relay: replace(part, left=str(rules.Left.REVOKED), stage=None) for part in gone}}
+    return replace(rotation, parts=parts)
+
+
+async def _tell(uow: UnitOfWork, row: RotationRow, before: rules.Rotation, after: rules.Rotation) -> None:
+    made: list[Callable[[int], SecurityEvent]] = []
+    about: dict[str, Any] = {"emitter": EMITTER, "rotation": row.id, "network": row.network, "epoch": row.epoch}
+    for relay, part in after.parts.items():
+        if part.left and not before.parts[relay].left:
+            made.append(partial(_left, relay=relay, why=part.left, about=about))
+    taking = len(after.taking_part)
+    if after.phase is RotationPhase.DONE:
+        made.append(lambda n: RotationCompleted(number=n, relays=taking, left=len(after.parts) - taking, **about))
+    elif after.phase is RotationPhase.ROLLED_BACK:
+        made.append(lambda n: RotationRolledBack(number=n, why=after.ended, relays=after.blamed, **about))
+    elif (before.phase, before.wave) != (after.phase, after.wave):
+        where: dict[str, Any] = {"phase": after.phase, "wave": after.wave, "paused": after.paused}
+        made.append(lambda n: RotationAdvanced(number=n, **where, **about))
+    if made:
+        first = await next_numbers(uow, len(made))
+        for offset, make in enumerate(made):
+            uow.emit(make(first + offset))
+
+
+def _left(number: int, *, relay: str, why: str, about: dict[str, Any]) -> RotationRelayLeft:
+    return RotationRelayLeft(number=number, relay=relay, why=why, **about)
