@@ -128,7 +128,7 @@ class Wanted:
         keys: Callable[[], KeySet] | None = None,
     ) -> None:
         """`attached` gives the clients that say that they are here, `fresh` those of them that have come lately,
-        `switched` the relays with whom the session of the next keys is seen to work, `keys` the mesh keys that are here."""
+        `switched` those with whom the session of the next keys is seen to work, `keys` the mesh keys that are here."""
         self._desired = desired
         self._me = me
         self._engine = me.engine
