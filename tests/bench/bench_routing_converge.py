@@ -41,9 +41,9 @@ PATIENCE: Final[dict[int, float]] = {32: 5.0}
 
 In a full mesh each relay tells each other one each better way that it finds: 16 relays on two cores take some hundred
 thousand route updates to come up, 32 some millions, and the cores are busy with them for minutes, mostly in
-wireguard-go. Sessions were lost meanwhile with 0.3 s, and on a busy host with 1 s, and the mesh did not come to rest. It
-fits a BIRD that does not get the processor for three BFD packets and takes living links for dead ones; its log has no
-word on it, so that is a guess.
+wireguard-go. Sessions were lost meanwhile with 0.3 s, and on a busy host with 1 s, and the mesh did not come to rest.
+That fits a BIRD that does not get the processor for three BFD packets and takes living links for dead ones; its log has
+no word on it, so it is a guess.
 """
 MOST: Final = 120.0
 """Seconds for all pairs, the first time and after the cut."""
