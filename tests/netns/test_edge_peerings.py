@@ -282,7 +282,8 @@ def test_too_many_routes_take_the_session_down_and_fewer_bring_it_back(edge: Mak
     it = edge(kind, said=many)
 
     eventually(lambda: "routes of one family" in it.status().problem, "the limit is not said", LONG)
-    assert it.status().state != "established"
+    # It is tried again, and while it takes routes in, it is up.
+    eventually(lambda: it.status().state != "established", "the session is not taken down")
     eventually(
         lambda: not it.b.namespace.run("ip", "-6", "route", "show", "root", "fd77::/16", "proto", "bird"), "leaked"
     )
@@ -370,13 +371,11 @@ def test_paths_are_looked_at_and_the_mesh_keeps_its_numbers_to_itself(edge: Maki
     it = edge("bird", said=told)
 
     eventually(lambda: it.up(received=2), "no session", LONG)
-    table = it.learned()
-    assert {one.prefix: one.reason for one in table.refused} == {
-        "fd77:1::/48": "path_loop",
-        "fd77:2::/48": "path_too_long",
-        "fd77:3::/48": "bogus_asn",
-    }
-    known = {one.prefix: one for one in table.learned}
+    reasons = {"fd77:1::/48": "path_loop", "fd77:2::/48": "path_too_long", "fd77:3::/48": "bogus_asn"}
+    eventually(
+        lambda: {one.prefix: one.reason for one in it.learned().refused} == reasons, "not as refused as it should be"
+    )
+    known = {one.prefix: one for one in it.learned().learned}
     assert known["fd77:4::/48"].as_path == (ASN, 64999, 64998)
     assert known["fd77:4::/48"].communities == ("65010:7", "64999:8:9"), "no tags of ours from outside"
     eventually(

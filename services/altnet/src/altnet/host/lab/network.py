@@ -76,6 +76,15 @@ def _make_namespaces(new: Sequence[Host], *, timeout: float) -> None:
     ip_batch([f"netns add {host.namespace}" for host in new], timeout=timeout)
 
 
+def _remove_end(namespace: str, name: str, *, timeout: float) -> None:
+    try:
+        ip_batch([f"link delete dev {name}"], namespace=namespace, timeout=timeout)
+    except Unavailable:
+        if name in namespaces.interfaces(namespace):
+            raise
+        # The kernel was quicker.
+
+
 def _make_links(topology: Topology, *, timeout: float) -> None:
     there = {host.name: namespaces.interfaces(host.namespace) for host in topology.hosts.values()}
     lines = []
@@ -85,9 +94,7 @@ def _make_links(topology: Topology, *, timeout: float) -> None:
             continue
         for port, present in zip(link, ends, strict=True):
             if present:  # its far end died with a host, and the kernel has not cleaned up yet
-                ip_batch(
-                    [f"link delete dev {port.name}"], namespace=topology.host(port.host).namespace, timeout=timeout
-                )
+                _remove_end(topology.host(port.host).namespace, port.name, timeout=timeout)
         lines.append(render.link_line(topology, link))
     ip_batch(lines, timeout=timeout)
     for host in topology.hosts.values():
