@@ -72,7 +72,7 @@ up: $(VENV)/.main ## Run the whole control plane on embedded parts, without root
 # --- checking ---------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: setup-dev lint type test-parallel test-serial test-kernel-wg ## Everything
+test: setup-dev lint type test-parallel test-hosts test-kernel-wg ## Everything
 
 .PHONY: test-fast
 test-fast: $(VENV)/.dev ## What needs neither root nor a server nor patience, in under a minute
@@ -82,9 +82,9 @@ test-fast: $(VENV)/.dev ## What needs neither root nor a server nor patience, in
 test-parallel: $(VENV)/.dev
 	$(PYTEST) -q -n $(WORKERS) -m "not netns and not kernel_wg and not e2e"
 
-.PHONY: test-serial
-test-serial: $(VENV)/.dev ## Tests on namespaces and whole processes, one after the other (root)
-	$(PYTEST) -q -m "(netns or e2e) and not kernel_wg"
+.PHONY: test-hosts
+test-hosts: $(VENV)/.dev ## Tests on namespaces and whole processes: mostly waiting, a file at a time a worker (root)
+	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m "(netns or e2e) and not kernel_wg"
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Style, spelling, and who may import whom

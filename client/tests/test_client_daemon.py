@@ -22,7 +22,7 @@ from support.relays import PLAN, PREFIX, key_of
 
 NETWORK = str(PREFIX)
 HOME = PLAN.client_prefix(1)[500]
-GUEST = PLAN.client_prefix(2)[500]
+GUESTS = {name: PLAN.guest_address(slot, HOME) for name, slot in (("a", 1), ("b", 2))}
 KEY = PrivateKey.generate(lambda size: bytes(range(size)))
 
 
@@ -94,7 +94,7 @@ class Net:
         pass
 
     def ask(self, address: IPv6Address, *, source: IPv6Address) -> None:
-        assert source == (HOME if self.who(address) == "a" else GUEST)
+        assert source == GUESTS[self.who(address)]
         if self.up[self.who(address)]:
             self.client.echoed(address, 0.01)
 
@@ -142,7 +142,7 @@ async def test_the_tunnel_has_both_relays_and_one_of_them_carries_everything() -
     }
     assert [str(prefix) for prefix in peers[access_key("b")].allowed] == [f"{PLAN.attach_address(2)}/128"]
     assert {peer.keepalive for peer in peers.values()} == {25}
-    assert net.memory.addresses["altnet0"] == {IPv6Interface(f"{HOME}/128"), IPv6Interface(f"{GUEST}/128")}
+    assert net.memory.addresses["altnet0"] == {IPv6Interface(f"{it}/128") for it in (HOME, *GUESTS.values())}
     assert {(str(route.prefix), route.device) for route in net.memory.routes.values()} == {
         (NETWORK, "altnet0"),
         ("10.8.0.0/16", "altnet0"),
@@ -161,7 +161,7 @@ async def test_when_its_relay_dies_the_client_is_attached_to_the_other_and_keeps
     await net.run(1)
     assert (net.carries(), net.client.paths.current) == ("b", "rly_b")
     assert "b" in net.attached()
-    assert net.memory.addresses["altnet0"] == {IPv6Interface(f"{HOME}/128"), IPv6Interface(f"{GUEST}/128")}
+    assert net.memory.addresses["altnet0"] == {IPv6Interface(f"{it}/128") for it in (HOME, *GUESTS.values())}
     assert [(name, hello.attached) for name, hello in net.farewells][:1] == [("a", False)]
     await net.run(4)
     assert net.attached() == ["b"], "the dead one lets go by itself"

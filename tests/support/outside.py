@@ -48,6 +48,8 @@ class Outside(ABC):
     program: str
     """Where it is, or what it is called."""
     package: str
+    recovering = False
+    """Says of itself that it is restarting (RFC 4724's R bit), for all of a test."""
 
     def __init__(self, namespace: Namespace, speaker: Speaker) -> None:
         if shutil.which(self.program) is None:

@@ -19,6 +19,8 @@ class Frr(Outside):
     kind = "frr"
     program = str(PROGRAMS / "bgpd")
     package = "frr"
+    recovering = True
+    """bgpd does so for its first 120 s, whatever is set."""
 
     def start(self) -> None:
         if not self.processes:

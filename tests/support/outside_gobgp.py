@@ -24,6 +24,7 @@ class GoBgp(Outside):
         (self.directory / "gobgpd.toml").write_text(self._config())
         again = ["-r"] if (self.directory / "started").exists() else []
         (self.directory / "started").touch()
+        self._hold(True)
         self.spawn("gobgpd", "gobgpd", "-f", str(self.directory / "gobgpd.toml"), "--api-hosts", "[::1]:50051", *again)
         deadline = time.monotonic() + WAIT
         while self._gobgp("global") is None:
@@ -31,6 +32,17 @@ class GoBgp(Outside):
             time.sleep(0.05)
         told, self._told = self._told, ()
         self.tell(told)
+        self._hold(False)
+
+    def _hold(self, held: bool) -> None:
+        """Its configuration has no routes of its own: a session before they are told would end with "that was all"."""
+        if held:
+            self.namespace.run("nft", "add table inet held")
+            self.namespace.run("nft", "add chain inet held in { type filter hook input priority 0; }")
+            for port in ("dport", "sport"):
+                self.namespace.run("nft", f"add rule inet held in tcp {port} 179 drop")
+        else:
+            self.namespace.run("nft", "delete table inet held")
 
     def tell(self, prefixes: Iterable[str]) -> None:
         before, self._told = self._told, tuple(prefixes)

@@ -18,7 +18,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from altnet.host.lab import commands, enrol, tunnel
+import msgspec
+from altnet.common.contracts.client import ClientConfig
+from altnet.host.lab import commands, enrol, members, tunnel
 from altnet.host.lab.lab import Lab
 from altnet.host.lab.namespaces import is_live, of_lab
 from altnet.host.lab.prober import Endpoint, Prober
@@ -55,6 +57,9 @@ class Mesh:
         """A relay's or a client's address in the overlay."""
         if host in self.addresses:
             return self.addresses[host]
+        if self.lab.topology().roams(host):
+            file = members.altnetd_dir(self.lab.files, host) / "configuration.json"
+            return msgspec.json.decode(file.read_bytes(), type=ClientConfig).addresses[0].removesuffix("/128")
         return str(tunnel.parse((self.lab.files.host(host) / "alt0.conf").read_text()).addresses[0].ip)
 
     def run(self, host: str, *argv: str, check: bool = True, timeout: float = 30.0) -> str:

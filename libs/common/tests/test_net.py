@@ -103,6 +103,13 @@ def test_a_host_number_leaves_the_first_256_to_the_network(seed: str, attempt: i
     assert number == net.host_number(seed, attempt)
 
 
+def test_a_guest_is_never_the_client_itself_and_lies_in_the_64_of_the_relay_that_it_speaks_with() -> None:
+    own = PLAN.client_prefix(1)[500]
+    guests = [PLAN.guest_address(slot, own) for slot in (1, 2)]
+    assert own not in guests, "its own address is routed to where it is attached, and so would be the answers"
+    assert [guest in PLAN.client_prefix(slot) for guest, slot in zip(guests, (1, 2), strict=True)] == [True, True]
+
+
 def test_an_address_outside_the_client_pool_has_no_slot() -> None:
     with pytest.raises(ValueError, match="not a client address"):
         PLAN.slot_of_client(IPv6Address("fd42:1337:beef::1"))

@@ -10,7 +10,7 @@ from altnet.common.contracts.desired import AccessClient, MeshSnapshot, RelayDoc
 from altnet.common.contracts.routing import Engine, NextHop, RouteQuery, RouteTable, RouteView
 from altnet.common.errors import Invalid, Unavailable
 from altnet.registry.domain.direct_routes import direct_routes
-from altnet.registry.domain.paths import End, Walk, walk
+from altnet.registry.domain.paths import End, Walk, end_at_nobody, walk
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -238,3 +238,16 @@ def test_a_table_comes_in_pages_that_leave_nothing_out() -> None:
     assert tuple(found) == whole
     with pytest.raises(Invalid):
         direct("nowhere")
+
+
+async def test_what_a_relay_would_deliver_to_nobody_is_nobodys_and_not_delivered() -> None:
+    script = Script(a=[route("b", "c")], b=[route(".alta0", prefix="fd42:1337:beef::/64")], c=None)
+    found = await walked(script)
+    end_at_nobody(found)
+    assert [(hop.relay, hop.end) for hop in found.hops[1:]] == [("b", End.NOBODY), ("c", End.NO_ANSWER)]
+    assert not found.complete
+    assert found.hops[1].detail == "no relay, client or service has this address"
+
+    alone = await walked(Script(a=[route(".alta0", prefix="fd42:1337:beef::/64")]))
+    end_at_nobody(alone)
+    assert (alone.outcome, alone.complete) == (End.NOBODY, False)

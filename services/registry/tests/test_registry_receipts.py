@@ -17,7 +17,7 @@ def at(seconds: float) -> datetime:
 
 def ack(
     tracker: Tracker, relay: str, seconds: float, mesh: int = 0, document: int = 0, md: str = "", dd: str = ""
-) -> tuple[list[Receipt], list[Completion]]:
+) -> tuple[Receipt | None, list[Completion]]:
     return tracker.acknowledge(
         relay,
         at=at(seconds),
@@ -26,6 +26,13 @@ def ack(
         document_generation=document,
         document_digest=dd or f"d{document}",
     )
+
+
+def settled(
+    tracker: Tracker, relay: str, seconds: float, mesh: int = 0, document: int = 0, md: str = ""
+) -> tuple[int, ...]:
+    receipt, _ = ack(tracker, relay, seconds, mesh, document, md)
+    return receipt.changes if receipt else ()
 
 
 def tracker(*relays: str) -> Tracker:
@@ -40,13 +47,15 @@ def test_a_change_is_complete_when_everybody_concerned_has_it() -> None:
     it = tracker("a", "b")
     it.expect_mesh("n", 2, "m2")
     it.open(2, T0, {"a": MESH, "b": MESH}, now=T0)
-    assert ack(it, "a", 0.2, mesh=2)[0] == [Receipt(2, "a", at(0.2))]
+    receipt, _ = ack(it, "a", 0.2, mesh=2)
+    assert receipt == Receipt("a", at(0.2), mesh=2, document=0)
+    assert receipt.changes == (2,)
     progress = it.progress(2)
     assert progress is not None
     assert (progress.concerned, progress.applied, progress.behind) == (2, 1, ("b",))
     assert ack(it, "b", 0.5, mesh=2)[1] == [Completion(2, at(0.5), 2, 0.2, 0.5)]
     assert it.progress(2) is None
-    assert ack(it, "b", 0.6, mesh=2) == ([], [])
+    assert ack(it, "b", 0.6, mesh=2) == (None, [])
 
 
 def test_a_change_of_both_documents_takes_both() -> None:
@@ -54,25 +63,26 @@ def test_a_change_of_both_documents_takes_both() -> None:
     it.expect_mesh("n", 2, "m2")
     it.expect_document("a", "n", 2, "d2")
     it.open(2, T0, {"a": MESH | DOCUMENT}, now=T0)
-    assert ack(it, "a", 1, mesh=2, document=1) == ([], [])
-    assert ack(it, "a", 2, mesh=2, document=2)[0] == [Receipt(2, "a", at(2))]
+    assert settled(it, "a", 1, mesh=2, document=1) == ()
+    assert settled(it, "a", 2, mesh=2, document=2) == (2,)
 
 
 def test_a_wrong_digest_is_not_applied_until_it_is_right() -> None:
     it = tracker("a")
     it.expect_mesh("n", 2, "m2")
     it.open(2, T0, {"a": MESH}, now=T0)
-    assert ack(it, "a", 1, mesh=2, md="other") == ([], [])
-    assert ack(it, "a", 2, mesh=2)[0] == [Receipt(2, "a", at(2))]
+    assert ack(it, "a", 1, mesh=2, md="other") == (None, [])
+    assert settled(it, "a", 2, mesh=2) == (2,)
 
 
-def test_a_newer_generation_brings_the_receipts_of_all_before() -> None:
+def test_a_newer_generation_is_one_receipt_for_all_changes_before() -> None:
     it = tracker("a")
     for number in (2, 3, 4):
         it.expect_mesh("n", number, f"m{number}")
         it.open(number, T0, {"a": MESH}, now=T0)
-    receipts, completions = ack(it, "a", 1, mesh=4)
-    assert [receipt.change for receipt in receipts] == [2, 3, 4]
+    receipt, completions = ack(it, "a", 1, mesh=4)
+    assert receipt is not None
+    assert receipt.changes == (2, 3, 4)
     assert len(completions) == 3
 
 
@@ -82,7 +92,7 @@ def test_a_relay_that_is_gone_is_not_waited_for() -> None:
     it.expect_mesh("n", 2, "m2")
     ack(it, "a", 1, mesh=2)
     assert it.forget("b", at(2)) == [Completion(2, at(2), 1, 1.0, 1.0)]
-    assert ack(it, "b", 3, mesh=2) == ([], [])
+    assert ack(it, "b", 3, mesh=2) == (None, [])
 
 
 def test_a_change_that_concerns_nobody_is_complete_at_once() -> None:
@@ -90,7 +100,7 @@ def test_a_change_that_concerns_nobody_is_complete_at_once() -> None:
 
 
 def test_an_unknown_relay_is_not_listened_to() -> None:
-    assert ack(tracker("a"), "stranger", 1, mesh=1) == ([], [])
+    assert ack(tracker("a"), "stranger", 1, mesh=1) == (None, [])
 
 
 def test_only_so_many_changes_are_kept_open() -> None:
@@ -102,15 +112,15 @@ def test_only_so_many_changes_are_kept_open() -> None:
     assert it.open_changes() == 3
     assert it.progress(6) is None
     it.expect_mesh("n", 9, "m9")
-    assert [receipt.change for receipt in ack(it, "a", 1, mesh=9)[0]] == [7, 8, 9]
+    assert settled(it, "a", 1, mesh=9) == (7, 8, 9)
 
 
 @given(st.data())
-def test_every_relay_gets_exactly_one_receipt_a_change_in_any_order_of_messages(data: st.DataObject) -> None:
+def test_every_relay_settles_each_change_exactly_once_in_any_order_of_messages(data: st.DataObject) -> None:
     relays, changes = ["a", "b", "c"], [2, 3, 4, 5]
     it = tracker(*relays)
     waiting = dict.fromkeys(relays, 1)
-    given_receipts: list[tuple[int, str]] = []
+    seen: list[tuple[int, str]] = []
     opened = 1
     for _ in range(data.draw(st.integers(min_value=0, max_value=30))):
         if opened < changes[-1] and data.draw(st.booleans()):
@@ -120,10 +130,10 @@ def test_every_relay_gets_exactly_one_receipt_a_change_in_any_order_of_messages(
         relay = data.draw(st.sampled_from(relays))
         waiting[relay] = max(waiting[relay], data.draw(st.integers(min_value=1, max_value=opened)))
         said = data.draw(st.sampled_from([waiting[relay], 1]))  # a late, older message too
-        given_receipts += [(receipt.change, receipt.relay) for receipt in ack(it, relay, 1, mesh=said)[0]]
+        seen += [(change, relay) for change in settled(it, relay, 1, mesh=said)]
     for relay in relays:
-        given_receipts += [(receipt.change, receipt.relay) for receipt in ack(it, relay, 2, mesh=opened)[0]]
-    assert sorted(given_receipts) == [(change, relay) for change in range(2, opened + 1) for relay in relays]
+        seen += [(change, relay) for change in settled(it, relay, 2, mesh=opened)]
+    assert sorted(seen) == [(change, relay) for change in range(2, opened + 1) for relay in relays]
     assert it.open_changes() == 0
 
 

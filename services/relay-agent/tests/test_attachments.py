@@ -235,3 +235,17 @@ def test_a_client_that_shouts_is_heard_a_bounded_number_of_times_a_second() -> N
     edge.clock.advance(1.0)
     edge.hear(1000)
     assert edge.attachments.dump()["cli_x"].counter == 1000
+
+
+def test_who_has_come_is_fresh_for_a_while_and_who_stays_or_goes_is_not() -> None:
+    attachments = Attachments(lifetime=LIFETIME, fresh_for=lambda: 10.0)
+    attachments.hear("x", Hello(number=1, counter=1, attached=True), now=0.0)
+    assert attachments.fresh == {"x"}
+    attachments.hear("x", Hello(number=2, counter=1, attached=True), now=9.9)
+    attachments.expire(now=10.0)
+    assert (attachments.attached, attachments.fresh) == ({"x"}, set())
+    attachments.hear("x", Hello(number=3, counter=2, attached=False), now=10.1)
+    attachments.hear("x", Hello(number=4, counter=3, attached=True), now=10.2)
+    assert attachments.fresh == {"x"}, "it was elsewhere meanwhile"
+    attachments.hear("x", Hello(number=5, counter=4, attached=False), now=10.3)
+    assert attachments.fresh == set()

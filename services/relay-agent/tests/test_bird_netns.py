@@ -106,6 +106,21 @@ def test_bird_is_killed_and_is_back_without_a_packet_lost(site: Site) -> None:
         verdicts = to_it.finish(), past_it.finish()
     assert [verdict.lost for verdict in verdicts] == [0, 0], verdicts
     assert bird_of(b) != pid
+    eventually(lambda: not stand_ins(b), "what stood in for BIRD's routes did not go")
+
+
+def test_what_stood_in_for_routes_of_bird_goes_although_the_agent_died_meanwhile(site: Site) -> None:
+    a, b, _ = triangle(site)
+    b.kill()
+    os.kill(bird_of(b), signal.SIGKILL)
+    b.namespace.run("ip", "-6", "route", "add", f"{a.address}/128", "dev", "altl1", "metric", "1536", "proto", "213")
+    b.start()
+    eventually(lambda: established(b, 2) and not stand_ins(b), "what stood in did not go")
+    assert b.reaches(a.address)
+
+
+def stand_ins(relay: Relay) -> str:
+    return relay.namespace.run("ip", "-6", "route", "show", "proto", "213").strip()
 
 
 def test_the_host_is_rebooted_and_routes_come_from_the_cache(site: Site) -> None:

@@ -16,6 +16,7 @@ from altnet.relay_agent.state import Attachment, ClientMemory, DiskState, Memory
 from support.relays import Paper, Rig, client, document, enrolment_of, entry, identity_of, key_of
 
 HERE = "fd42:1337:beef:1001::500/128"
+GUEST = "fd42:1337:beef:1001:8000::500/128"
 ELSEWHERE = "fd42:1337:beef:1009::500/128"
 SERVICE = "fd42:1337:beef:2000::500/128"
 SOMEWHERE = Endpoint.parse("192.0.2.77:40000")
@@ -49,7 +50,7 @@ def delivered(rig: Rig) -> set[str]:
 async def test_a_standby_relay_has_the_peer_at_once_and_the_route_while_the_client_is_attached() -> None:
     rig, paper = await meshed(roamer("x", ELSEWHERE, SERVICE))
     (peer,) = rig.memory.devices["alta0"].peers.values()
-    guest = IPv6Network(HERE)
+    guest = IPv6Network(GUEST)
     assert peer.allowed == (guest, IPv6Network(ELSEWHERE), IPv6Network(SERVICE)), "a guest may speak, as a guest"
     home = {"fd42:1337:beef:1001::/64"}
     assert delivered(rig) == home
@@ -63,10 +64,22 @@ async def test_a_standby_relay_has_the_peer_at_once_and_the_route_while_the_clie
     assert rig.as_planned(paper)
 
 
-async def test_a_relay_whose_64_covers_the_client_needs_no_route_of_its_own() -> None:
-    rig, _ = await meshed(roamer("x", HERE, standby=False))
+async def test_a_client_that_comes_home_is_delivered_by_its_own_address_until_nobody_looks_for_it_elsewhere() -> None:
+    rig, paper = await meshed(roamer("x", HERE, standby=False))
+    home = {"fd42:1337:beef:1001::/64"}
     await says(rig, 1, attached=True)
-    assert delivered(rig) == {"fd42:1337:beef:1001::/64"}
+    assert delivered(rig) == home | {HERE}
+    assert rig.as_planned(paper)
+    await rig.agent.remembered.save(look=False)
+    await rig.crash()
+    await rig.start()
+    assert delivered(rig) == home | {HERE}, "the agent's end is no reason to take it away"
+    rig.clock.advance(rig.agent.desired.settings.restart_time + 60)
+    rig.agent.attachments.hear("cli_x", Hello(number=9, counter=1, attached=True), now=rig.clock.monotonic())
+    rig.agent.attachments.expire(now=rig.clock.monotonic())
+    await rig.settle()
+    assert "cli_x" in rig.agent.attachments.attached
+    assert delivered(rig) == home, "the /64 covers it"
 
 
 async def test_a_client_that_cannot_move_is_at_its_own_relay_whatever_it_says() -> None:

@@ -74,7 +74,7 @@ def place(relays: int, *, until: str = "network", settings: Mapping[str, float] 
     """
     directory = Path(tempfile.mkdtemp(prefix="altnet-bench-"))
     directory.chmod(0o755)  # Postgres runs as another user
-    lab = Lab(LabSettings(prefix=PREFIX, run_dir=str(directory), api_port=0, enrol_timeout=300.0))
+    lab = Lab(LabSettings(prefix=PREFIX, run_dir=str(directory), api_port=0, enrol_timeout=600.0))
     spec = Spec(prefix=PREFIX, relays=relays, clients=0)
     before = {name: tuning.read_sysctl(name) for name in tuning.needs(spec)}
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from altnet.common.bus.connect import BusSettings
@@ -12,6 +13,7 @@ from altnet.common.contracts.routing import ROUTES, Engine, NextHop, RouteQuery,
 from altnet.common.db.settings import DatabaseSettings
 from altnet.common.errors import Invalid, Unauthenticated
 from altnet.common.keys import PrivateKey
+from altnet.common.net import AddressPlan
 from integration.registry.running import FAST, RunningRegistry, running
 from integration.registry.telling import answering, peering_of
 
@@ -165,6 +167,32 @@ async def test_a_path_leaves_through_a_peering(registry: RunningRegistry) -> Non
     path = (await registry.api.get("/v1/paths", params={"from": relay.id, "to": "2001:db8:2::5"})).json()
     assert (path["complete"], path["outcome"]) == (True, "left")
     assert path["hops"][0]["route"]["next_hops"][0]["peering"] == peering["id"]
+
+
+async def test_an_address_of_a_relays_clients_is_nobodys_unless_somebody_has_it(registry: RunningRegistry) -> None:
+    home, standby = await registry.enrol("home", routing="bird"), await registry.enrol("standby", routing="bird")
+    body = {"name": "laptop", "key": PrivateKey.generate().public().base64, "relay": home.id, "standby": standby.id}
+    made = await registry.api.post("/v1/clients", json={**body, "movable": True})
+    assert made.status_code == 201, made.text
+    client = made.json()
+    slots = {one["id"]: one["slot"] for one in (await registry.api.get("/v1/relays")).json()["items"]}
+    plan = AddressPlan(IPv6Network("fd42:1337:beef::/48"))
+    slot = slots[standby.id]
+    guest = plan.guest_address(slot, IPv6Address(client["address"]))
+    await answering(standby, ROUTES, forwarding(".alta0", prefix=str(plan.client_prefix(slot)), source="own"))
+
+    found = {}
+    for address in (plan.client_prefix(slot)[0xBEEF], plan.attach_address(slot), plan.access_address(slot), guest):
+        path = (await registry.api.get("/v1/paths", params={"from": "standby", "to": str(address)})).json()
+        assert path["target"]["address"] == str(address)
+        found[address] = (path["target"]["kind"], path["target"]["name"], path["outcome"], path["complete"])
+
+    assert list(found.values()) == [
+        ("nobody", "", "nobody", False),
+        ("relay", "standby", "delivered", True),
+        ("relay", "standby", "delivered", True),
+        ("client", "laptop", "delivered", True),
+    ]
 
 
 async def test_a_path_between_what_does_not_exist_is_refused_with_the_field(registry: RunningRegistry) -> None:

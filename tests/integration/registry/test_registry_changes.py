@@ -12,7 +12,7 @@ from altnet.common.contracts.agent import HostStatus, LinkStatus
 from altnet.common.db.settings import DatabaseSettings
 from altnet.common.keys import PrivateKey
 from altnet.registry.api.changes import _follow
-from altnet.registry.store.progress import receipts_of
+from altnet.registry.store.progress import receipts_since
 from integration.registry.running import RunningRegistry, eventually, running
 
 
@@ -101,7 +101,8 @@ async def test_receipts_survive_a_registry_that_starts_anew(
         await one.acknowledge()
 
         async def is_written() -> bool:
-            return one.id in await receipts_of(first.db, two.change)
+            said = await receipts_since(first.db, two.change)
+            return one.id in said.applied(two.change, {one.id: (True, False)})
 
         await eventually(is_written)
     async with running(registry_database, bus_settings, bus_identity) as second:

@@ -96,6 +96,30 @@ async def test_a_peering_is_changed_and_removed_by_version_and_every_write_is_an
     assert {row["actor"] for row in rows} == {OWNER}
 
 
+async def test_clients_send_through_the_tunnel_what_peerings_may_bring_in_but_not_the_whole_internet(
+    registry: RunningRegistry,
+) -> None:
+    relay = await registry.enrol("one", routing="bird")
+    body_of_client = {"name": "laptop", "key": PrivateKey.generate().public().base64, "relay": relay.id}
+    client = (await registry.api.post("/v1/clients", json=body_of_client)).json()
+    peering = await made(registry, relay)
+    wide = {"imports": [{"prefix": "2000::/3", "longest": 48}], "accept_everything": True}
+    await made(registry, relay, name="everything", address="2001:db8::2", **wide)
+
+    async def allowed() -> list[str]:
+        text = (await registry.api.get(f"/v1/clients/{client['id']}/config")).text
+        (line,) = [line for line in text.splitlines() if line.startswith("AllowedIPs")]
+        told = (await registry.api.get(f"/v1/clients/{client['id']}/configuration")).json()["routes"]
+        found = line.partition(" = ")[2].split(", ")
+        assert found == told, "wg-quick and altnetd are told the same"
+        return found
+
+    assert await allowed() == ["fd42:1337:beef::/48", "2001:db8:2::/48"]
+    path = f"/v1/peerings/{peering['id']}"
+    await registry.api.patch(path, json={"enabled": False}, headers={"If-Match": "*"})
+    assert await allowed() == ["fd42:1337:beef::/48"]
+
+
 async def test_a_post_that_is_sent_again_makes_one_peering(registry: RunningRegistry) -> None:
     relay, _ = await with_key(registry)
     headers = {"Idempotency-Key": "k-1"}

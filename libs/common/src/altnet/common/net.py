@@ -88,12 +88,14 @@ class AddressPlan:
         return self.client_prefix(slot)[2]
 
     def guest_address(self, slot: int, client: IPv6Address) -> IPv6Address:
-        """By which a client can speak with a relay while it is attached elsewhere: its own host number in that relay's
-        /64, so that answers come back the way the question came. At its own relay it is the client's address.
+        """By which a client can speak with a relay while it is attached elsewhere: its own host number with the first
+        bit turned, in that relay's /64, so that answers come back the way the question came.
 
-        Host numbers are 64 bits of a hash, so no two clients meet there.
+        The bit makes it another address at the client's own relay too: the client's own address is routed to where the
+        client is attached, and so would be that relay's answers. Host numbers are 64 bits of a hash, so no two clients
+        meet there.
         """
-        return self.client_prefix(slot)[int(client) & (2**64 - 1)]
+        return self.client_prefix(slot)[(int(client) & (2**64 - 1)) ^ 2**63]
 
     def slot_of_client(self, address: IPv6Address) -> int:
         """The slot of the relay that first gave out this client address. Raises `ValueError` outside the pool."""

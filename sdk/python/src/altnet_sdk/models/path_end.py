@@ -26,7 +26,7 @@ class PathEnd:
      """
 
     kind: str
-    """ `relay`, `client`, `service`, `site` or `outside`. """
+    """ `relay`, `client`, `service`, `site`, `nobody` (an address of the network that nobody has) or `outside`. """
     id: str
     name: str
     address: str

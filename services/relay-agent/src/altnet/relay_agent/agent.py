@@ -118,7 +118,9 @@ class Agent:
         )
         identity = membership.identity
         me = own_self(settings, identity, slot=enrolment.relay.slot, versions=versions, engine=found.engine)
-        self.attachments = Attachments(lifetime=timers.attachment_lifetime, changed=self._attached)
+        self.attachments = Attachments(
+            lifetime=timers.attachment_lifetime, fresh_for=self._fresh_for, changed=self._attached
+        )
         self.rotation = Rotation(
             state,
             self.desired,
@@ -135,6 +137,7 @@ class Agent:
             self.desired,
             me,
             attached=lambda: self.attachments.attached,
+            fresh=lambda: self.attachments.fresh,
             switched=self.rotation.switched,
             keys=self.rotation.keys,
         )
@@ -190,6 +193,7 @@ class Agent:
             self.routing_plane,
             quality=self.prober.quality,
             set_engine=self._set_engine,
+            retire=host.bird_routes.retire,
             clock=clock,
             timers=timers,
             tries=settings.bird_tries,
@@ -381,6 +385,11 @@ class Agent:
         except (AltnetError, TimeoutError):
             return True
 
+    def _fresh_for(self) -> float:
+        """Until nobody can have a route left to where a client was before: that of a dead relay lasts longest, and one
+        that lives has let go of a silent client by then."""
+        return self.desired.settings.restart_time + 2 * self._settings.timers.attachment_lifetime
+
     def _attached(self) -> None:
         self.reconciler.notice()
         self.remembered.note()
@@ -453,6 +462,7 @@ def make_routing_plane(
         usable=found.engine is Engine.BIRD,
         flush=host.bird_routes.flush,
         has_routes=host.bird_routes.there,
+        stand_in=host.bird_routes.stand_in,
         settle=timers.bird_settle,
         trust=trust,
         password=password,

@@ -47,9 +47,11 @@ async def plan(
             mend="Run the agent until `altnet-agent status` shows a generation.",
         )
     identity, slot = state.identity(), enrolment.relay.slot
-    here = frozenset(client for client, told in state.clients().attached.items() if told.attached)
+    remembered = state.clients().attached.items()
+    here = frozenset(client for client, told in remembered if told.attached)
+    fresh = frozenset(client for client, told in remembered if told.fresh)
     me = own_self(settings, identity, slot=slot, versions=versions, engine=found.engine)
-    wanted = Wanted(desired, me, attached=lambda: here, keys=lambda: KeySet.of(identity))
+    wanted = Wanted(desired, me, attached=lambda: here, fresh=lambda: fresh, keys=lambda: KeySet.of(identity))
     wanted.begin()
     planes = {plane.name: plane for plane in _planes(settings, host, state, clock, found=found, trust=True)}
     have = {name: await plane.read() for name, plane in planes.items()}

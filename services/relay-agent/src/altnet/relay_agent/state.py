@@ -139,6 +139,8 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
 
     counter: int
     attached: bool
+    fresh: bool = False
+    """It had come lately, and its own address was announced."""
 
 
 class ClientMemory(msgspec.Struct, frozen=True, kw_only=True):

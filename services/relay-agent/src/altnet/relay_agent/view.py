@@ -433,10 +433,14 @@ def _mesh_peer(context: Context, entry: RelayEntry, session: Session, there: Pla
     )
 
 
-def client_pieces(context: Context, client: AccessClient, *, attached: bool = False) -> list[Piece]:
+def client_pieces(
+    context: Context, client: AccessClient, *, attached: bool = False, fresh: bool = False
+) -> list[Piece]:
     """What one client needs: a peer always, routes where it is here. Raises `Invalid`.
 
-    One that can move is here if it is `attached`; else it is at its own relay, whatever it says.
+    One that can move is here if it is `attached`; else it is at its own relay, whatever it says. Our /64 covers a
+    client of our own; but while one that has come home is `fresh`, longer routes may lead to where it was, so that it
+    has one here too.
     """
     where = f"/clients/{client.id}"
     key = PublicKey.parse(client.key, field=f"{where}/key")
@@ -451,7 +455,7 @@ def client_pieces(context: Context, client: AccessClient, *, attached: bool = Fa
             reason = f"{prefix} is neither in the clients' pool nor in the services'."
             raise Invalid("bad_client_address", reason, field=f"{where}/addresses")
         allowed.append(prefix)
-        if present and not prefix.subnet_of(home):
+        if present and (not prefix.subnet_of(home) or (fresh and client.movable)):
             pieces += origin_pieces(context, prefix, announced=client.movable)
         if client.movable and prefix.subnet_of(reserved.clients):
             allowed.append(IPv6Network(context.plan.guest_address(context.slot, prefix.network_address)))

@@ -106,6 +106,8 @@ class _Basis:
     switched: frozenset[str] = frozenset()
     """The relays whose links the next keys carry."""
     held: KeySet | None = None
+    fresh: frozenset[str] = frozenset()
+    """Those of them that have come lately."""
 
     @property
     def revoked(self) -> bool:
@@ -121,17 +123,20 @@ class Wanted:
         me: Self,
         *,
         attached: Callable[[], frozenset[str]] = lambda: frozenset(),
+        fresh: Callable[[], frozenset[str]] = lambda: frozenset(),
         switched: Callable[[], frozenset[str]] = lambda: frozenset(),
         keys: Callable[[], KeySet] | None = None,
     ) -> None:
-        """`attached` gives the clients that say that they are here, `switched` the relays with whom the session of the
-        next keys is seen to work, `keys` the mesh keys of this host."""
+        """`attached` gives the clients that say that they are here, `fresh` those of them that have come lately,
+        `switched` the relays with whom the session of the next keys is seen to work, `keys` the mesh keys of this host.
+        """
         self._desired = desired
         self._me = me
         self._engine = me.engine
         self._attached = attached
         self._switched = switched
         self._keys = keys or (lambda: KeySet(key=me.mesh_key))
+        self._fresh = fresh
         self._plan = AddressPlan(desired.prefix)
         self._basis: _Basis | None = None
         self._outside: Counter[Prefix] = Counter()
@@ -153,7 +158,7 @@ class Wanted:
         if basis is None:
             return desired.complete
         told = basis.generation == desired.generation and basis.document is desired.document
-        if not told or basis.attached != self._attached():
+        if not told or (basis.attached, basis.fresh) != (self._attached(), self._fresh()):
             return True
         if basis.switched != self._switched() or basis.held != self._keys():
             return True
@@ -255,7 +260,7 @@ class Wanted:
             for client in {**old.clients, **new.clients}:
                 self._client_change(found, client, old, new)
         else:
-            for client in (old.attached ^ new.attached) & new.clients.keys():
+            for client in ((old.attached ^ new.attached) | (old.fresh ^ new.fresh)) & new.clients.keys():
                 self._client_change(found, client, old, new)
         return found
 
@@ -298,7 +303,7 @@ class Wanted:
 
     def _client_change(self, found: list[Change], client: str, old: _Basis, new: _Basis) -> None:
         was, now = old.clients.get(client), new.clients.get(client)
-        moved = (client in old.attached) != (client in new.attached)
+        moved = client in (old.attached ^ new.attached) | (old.fresh ^ new.fresh)
         if was == now and old.context == new.context and old.revoked == new.revoked and not moved:
             return
         had = self._client(old, was)[0] if was is not None else []
@@ -350,7 +355,8 @@ class Wanted:
         if basis.revoked:
             return [], None
         try:
-            return client_pieces(basis.context, client, attached=client.id in basis.attached), None
+            attached, fresh = client.id in basis.attached, client.id in basis.fresh
+            return client_pieces(basis.context, client, attached=attached, fresh=fresh), None
         except Invalid as error:
             return [], error
 
@@ -409,6 +415,7 @@ class Wanted:
             attached=self._attached(),
             switched=self._switched(),
             held=held,
+            fresh=self._fresh(),
         )
 
     def _vxlan_pairs(

@@ -25,7 +25,8 @@ BATCH: Final = 200
 
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _ROUTE: Final = struct.Struct("=BBBBBBBBI")
-_DST, _OIF, _GATEWAY, _PRIORITY, _PREFSRC, _TABLE = 1, 4, 5, 6, 7, 15
+_DST, _OIF, _GATEWAY, _PRIORITY, _PREFSRC, _MULTIPATH, _TABLE = 1, 4, 5, 6, 7, 9, 15
+_NEXT_HOP: Final = struct.Struct("=HBBi")
 _ANY_TABLE: Final = 0
 _UNIVERSE, _ON_LINK_SCOPE = 0, 253
 _TYPES: Final = {RouteKind.UNICAST: 1, RouteKind.BLACKHOLE: 6, RouteKind.UNREACHABLE: 7}
@@ -59,7 +60,10 @@ class RtRoutes:
         ]
 
     async def read(self, table: int) -> list[tuple[Route, int]]:
-        """Our routes in `table`, each with the index of its device (0: none), which its `device` does not name yet."""
+        """Our routes in `table`, each with the index of its device (0: none), which its `device` does not name yet.
+
+        Of a route with several next hops the first one is told.
+        """
         found = []
         for family in (socket.AF_INET6, socket.AF_INET):
             # The kernel filters where it can (since 4.20); we look at each entry all the same.
@@ -151,6 +155,10 @@ def _read(head: tuple[int, ...], fields: Mapping[int, bytes]) -> tuple[Route, in
     if kind is None:
         return None
     six = family == socket.AF_INET6
+    if _MULTIPATH in fields:
+        first = fields[_MULTIPATH]
+        length_of_hop, _, _, device = _NEXT_HOP.unpack_from(first)
+        fields = {**fields, **dict(attributes(first[:length_of_hop], _NEXT_HOP.size)), _OIF: struct.pack("=I", device)}
     packed = fields.get(_DST, bytes(16 if six else 4))
     prefix: Prefix = IPv6Network((packed, length)) if six else IPv4Network((packed, length))
     index = struct.unpack("=I", fields.get(_OIF, bytes(4)))[0]

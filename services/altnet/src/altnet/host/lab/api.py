@@ -38,6 +38,7 @@ from altnet_sdk.models.relay import Relay
 from altnet_sdk.models.relay_patch import RelayPatch
 from altnet_sdk.models.rotation import Rotation
 from altnet_sdk.models.rotation_start import RotationStart
+from altnet_sdk.models.token_kind import TokenKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +51,11 @@ class Api:
     def __repr__(self) -> str:
         return f"Api(url={self.url!r})"
 
-    def join_token(self, *, uses: int) -> str:
-        """A secret with which that many relays may enrol."""
+    def join_token(self, *, uses: int, kind: TokenKind = "relay") -> str:
+        """A secret with which that many relays may enrol, or clients join."""
         with self._open() as api:
-            return str(api.ask(create_join_token.sync_detailed, body=JoinTokenNew(uses=uses, note="lab")).secret)
+            body = JoinTokenNew(uses=uses, note="lab", kind=kind)
+            return str(api.ask(create_join_token.sync_detailed, body=body).secret)
 
     def relays(self) -> list[Relay]:
         """All relays, by name."""

@@ -68,6 +68,7 @@ def up(
     clients: Annotated[int, typer.Option(help="Clients.")] = 2,
     routers: Annotated[int, typer.Option(help="Routers of the internet, in a ring.")] = 3,
     clients_per_nat: Annotated[int, typer.Option(help="Clients that share a home router.")] = 1,
+    roaming: Annotated[int, typer.Option(help="Clients, the first ones, that run altnetd and have two relays.")] = 0,
     network_only: Annotated[bool, typer.Option(help="Hosts and cables, but nothing runs on them.")] = False,
     tune_host: Annotated[bool, typer.Option(help="Raise limits of this host that a large lab needs.")] = False,
     prefix: Prefix = None,
@@ -78,7 +79,12 @@ def up(
     def action() -> Any:
         lab = lab_of(prefix, json=json)
         spec = Spec(
-            prefix=lab.settings.prefix, routers=routers, relays=relays, clients=clients, clients_per_nat=clients_per_nat
+            prefix=lab.settings.prefix,
+            routers=routers,
+            relays=relays,
+            clients=clients,
+            clients_per_nat=clients_per_nat,
+            roaming=roaming,
         )
         tune(spec, lab, allowed=tune_host)
         lab.up(spec, network_only=network_only)

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from altnet.common.errors import AltnetError, Conflict
 from altnet.common.files import write_private
 from altnet.common.keys import PrivateKey
-from altnet.host.lab import members
+from altnet.host.lab import launcher, members
 from altnet.host.lab.api import Api, eventually
+from altnet.host.lab.commands import run
 from altnet.host.lab.members import ControlPlane
 from altnet.host.lab.settings import LabSettings
 from altnet.host.lab.state import LabFiles, Tunnel
@@ -115,6 +116,18 @@ def make_client(host: Host, number: int, files: LabFiles, control: ControlPlane)
         raise Conflict("client_has_other_key", f"the registry knows {host.name} with another key.")
     write_private(config, with_private_key(api.client_config(client), key).encode())
     return Tunnel(host=host.name, config=f"{host.name}/{config.name}", client=client)
+
+
+def join(host: Host, files: LabFiles, control: ControlPlane) -> None:
+    """Have altnetd on this host join by a token, unless it has. Raises `Unavailable` with what it said."""
+    if members.has_joined(files, host.name):
+        return
+    members.write_altnetd_settings(host, files, registry=control.inside)
+    token = files.host(host.name) / "join-token"
+    write_private(token, open_api(control).join_token(uses=1, kind="client").encode())
+    argv = [*members.altnetd_argv(host, files, "join"), "--token-file", str(token)]
+    launcher.prepare()
+    run(launcher.enter_argv(host, files, argv), timeout=files.settings.enrol_timeout)
 
 
 def with_private_key(text: str, key: PrivateKey) -> str:

@@ -22,7 +22,7 @@ from altnet.common.errors import AltnetError, Conflict, NotFound
 from altnet.host.lab import commands, delays, enrol, faults, killing, launcher, members, namespaces, network, tunnel
 from altnet.host.lab.delays import DELAY
 from altnet.host.lab.faults import Cut, Impairment, Shape
-from altnet.host.lab.members import AGENT, ALTNET, ControlPlane
+from altnet.host.lab.members import AGENT, ALTNET, ALTNETD, ControlPlane
 from altnet.host.lab.settings import LabSettings
 from altnet.host.lab.state import LabFiles, LabState, Wanted
 from altnet.host.lab.status import LabStatus, look
@@ -39,6 +39,7 @@ class Target(StrEnum):
     AGENT = "agent"
     WIREGUARD = "wireguard"
     BIRD = "bird"
+    ALTNETD = "altnetd"
     CONTROL = "control"
     HOST = "host"
 
@@ -142,7 +143,8 @@ class Lab:
                         f"no WireGuard process runs on {host.name}; the kernel's own cannot be killed.",
                     )
                 return hit
-            return killing.kill_process(host, AGENT if target is Target.AGENT else ALTNET, self.files)
+            names = {Target.AGENT: AGENT, Target.ALTNETD: ALTNETD, Target.CONTROL: ALTNET}
+            return killing.kill_process(host, names[target], self.files)
 
     def partition(self, one: Sequence[str], other: Sequence[str], *, one_way: bool = False) -> LabState:
         """Drop what goes between two sets of hosts; `one_way` drops only what goes from the first to the second."""
@@ -267,6 +269,11 @@ class Lab:
         clients = topology.of_kind(Kind.CLIENT)
         with self.steps.step(f"{len(clients)} clients join"):
             for number, host in enumerate(clients):
+                if topology.roams(host.name):
+                    enrol.join(host, self.files, control)
+                    self._want(members.altnetd_wanted(host, self.files))
+                    self._start(topology, members.altnetd_wanted(host, self.files), lock)
+                    continue
                 made = enrol.make_client(host, number, self.files, control)
                 state = self._state()
                 if made not in state.tunnels:
@@ -358,7 +365,8 @@ class Lab:
         if fixed != state.spec:
             raise Conflict(
                 "lab_has_other_shape",
-                f"a lab with {state.spec.routers} routers and {state.spec.clients_per_nat} clients a home is there; "
+                f"a lab with {state.spec.routers} routers, {state.spec.clients_per_nat} clients a home and "
+                f"{state.spec.roaming} clients that roam is there; "
                 "only the numbers of relays and clients can change.",
                 mend="`altnet lab down` first.",
             )

@@ -1,4 +1,4 @@
-"""What runs on the lab's hosts: the control plane, the relays' agents. How each is started and what it is told.
+"""What runs on the lab's hosts: the control plane, the relays' agents, altnetd. How each starts and what it is told.
 
 Invariant: secrets (join token, keys) travel in files of mode 0600 below the host's directory, never in arguments.
 """
@@ -25,11 +25,13 @@ API_PORT: Final = 8420
 BUS_PORT: Final = 4222
 MESH_PORT: Final = 51820
 AGENT: Final = "agent"
+ALTNETD: Final = "altnetd"
 ALTNET: Final = "altnet"
 """Name of the control plane's process on the control host."""
 
 _RUN_ALTNET: Final = "altnet.host.cli"
 _RUN_AGENT: Final = "altnet.relay_agent"
+_RUN_ALTNETD: Final = "altnet.client"
 """Modules, run with the Python that runs us: there may be no `altnet` on the PATH of root."""
 
 
@@ -172,6 +174,34 @@ def agent_socket(files: LabFiles, host: str) -> Path:
 
 def join_token_file(files: LabFiles, host: str) -> Path:
     return files.host(host) / "join-token"
+
+
+def altnetd_wanted(host: Host, files: LabFiles) -> Wanted:
+    """The process of altnetd on a client's host."""
+    return Wanted(host=host.name, name=ALTNETD, argv=altnetd_argv(host, files, "run"))
+
+
+def altnetd_argv(host: Host, files: LabFiles, command: str) -> tuple[str, ...]:
+    """One of altnetd's commands on a client's host."""
+    return (sys.executable, "-m", _RUN_ALTNETD, command, "--settings", str(files.host(host.name) / "client.toml"))
+
+
+def altnetd_dir(files: LabFiles, host: str) -> Path:
+    """altnetd's state directory; `control.sock` in it answers `altnetd status` from outside the host as well."""
+    return files.host(host) / "altnetd"
+
+
+def write_altnetd_settings(host: Host, files: LabFiles, *, registry: str) -> None:
+    """What the client's owner would put on its disk."""
+    directory = files.make_host(host.name)
+    settings = {"registry_url": registry, "name": host.name, "state_dir": str(altnetd_dir(files, host.name))}
+    toml = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+    write_private(directory / "client.toml", toml.encode())
+
+
+def has_joined(files: LabFiles, host: str) -> bool:
+    """Whether altnetd on this host has a configuration to follow."""
+    return (altnetd_dir(files, host) / "membership.json").exists()
 
 
 def unenrolled(hosts: tuple[Host, ...], files: LabFiles) -> tuple[Host, ...]:

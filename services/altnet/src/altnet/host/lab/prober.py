@@ -40,9 +40,14 @@ class Loss:
 
     sent: int
     lost: int
-    longest_gap: float
-    """The longest time in which nothing arrived, of the worse direction."""
+    gaps: tuple[float, float]
+    """The longest time in which nothing arrived, from the first end to the other one and back."""
     median_latency: float | None
+
+    @property
+    def longest_gap(self) -> float:
+        """Of the worse direction."""
+        return max(self.gaps)
 
     @property
     def share(self) -> float:
@@ -102,7 +107,7 @@ class Prober:
         return Loss(
             sent=2 * len(numbers),
             lost=sum(len(numbers) - len(way) for way in arrived),
-            longest_gap=max(_longest_gap(way.values(), since, end) for way in arrived),
+            gaps=(_longest_gap(arrived[0].values(), since, end), _longest_gap(arrived[1].values(), since, end)),
             median_latency=latencies[len(latencies) // 2] if latencies else None,
         )
 

@@ -70,6 +70,8 @@ class Spec:
     relays: int = 4
     clients: int = 2
     clients_per_nat: int = 1
+    roaming: int = 0
+    """So many of the clients, the first ones, run altnetd and have two relays. The others are plain WireGuard."""
 
     def __post_init__(self) -> None:
         check_prefix(self.prefix)
@@ -77,6 +79,7 @@ class Spec:
         _bound("relays", self.relays, 0, self.routers * (PLACES // 2 - 1))
         _bound("clients_per_nat", self.clients_per_nat, 1, MOST_IN_HOME)
         _bound("clients", self.clients, 0, self.routers * (PLACES // 2 - 1) * self.clients_per_nat)
+        _bound("roaming", self.roaming, 0, self.clients)
 
     @property
     def homes(self) -> int:
@@ -149,6 +152,11 @@ class Topology:
 
     def of_kind(self, kind: Kind) -> tuple[Host, ...]:
         return tuple(host for host in self.hosts.values() if host.kind is kind)
+
+    def roams(self, name: str) -> bool:
+        """Whether this client runs altnetd."""
+        clients = self.of_kind(Kind.CLIENT)[: self.spec.roaming]
+        return any(host.name == name for host in clients)
 
     def ports(self, name: str) -> tuple[Port, ...]:
         """The ends of links in this host."""

@@ -35,6 +35,8 @@ class End(StrEnum):
     NO_ROUTE = "no_route"
     UNREACHABLE = "unreachable"
     """A route says that there is no way."""
+    NOBODY = "nobody"
+    """A relay has a network for it at its side, and nobody there has the address."""
     LOOP = "loop"
     NO_ANSWER = "no_answer"
     TOO_LONG = "too_long"
@@ -49,6 +51,7 @@ _FATE = {
     End.LEFT: "the packet leaves the network through a peering.",
     End.NO_ROUTE: "a relay has no route to it.",
     End.UNREACHABLE: "a relay has no way to it and says so.",
+    End.NOBODY: "it comes to where the address would be, and nobody has it.",
     End.LOOP: "relays hand it round in a circle.",
     End.NO_ANSWER: "a relay did not answer; what is known so far is shown.",
     End.TOO_LONG: "it goes on beyond what is followed.",
@@ -140,6 +143,14 @@ def judge(found: Walk) -> None:
     else:
         found.outcome = End.LEFT if End.LEFT in ends else End.NO_ANSWER
     found.detail = _FATE[found.outcome]
+
+
+def end_at_nobody(found: Walk) -> None:
+    """Nobody has the target, by the registry: what a relay would deliver to a network at its side, nobody takes."""
+    for hop in found.hops:
+        if hop.end is End.DELIVERED:
+            hop.end, hop.detail = End.NOBODY, "no relay, client or service has this address"
+    judge(found)
 
 
 def covers(prefix: str, target: Address) -> Prefix | None:

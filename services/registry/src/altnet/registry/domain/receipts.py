@@ -2,10 +2,11 @@
 
 A change is applied on a relay when each document that the change touched for that relay has been applied in its
 generation or a newer one, and the digests agree. The tracker keeps only what is open: per relay two queues (mesh,
-private document) of change numbers that wait, in order, so that an acknowledgement costs one step per receipt that it
-brings and nothing else.
+private document) of change numbers that wait, in order, so that an acknowledgement costs one step per change that it
+settles and nothing else. What it brings is one receipt however many changes it settles: a relay that was away and
+comes back with a thousand changes at once has said one thing.
 
-Leaves out storage and clocks. Invariant: a receipt is given once, and never before the relay said so.
+Leaves out storage and clocks. Invariant: a change is settled once a relay, and never before the relay said so.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One relay has applied one change."""
+    """From now on a relay has every change up to these generations of its two documents."""
 
-    change: int
     relay: str
     at: datetime
+    mesh: int
+    document: int
+    changes: tuple[int, ...] = field(default=(), compare=False)
+    """Those that this settled here, in no order; a change of both documents once both are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +146,24 @@ class Tracker:
         mesh_digest: str,
         document_generation: int,
         document_digest: str,
-    ) -> tuple[list[Receipt], list[Completion]]:
-        """A relay says what it has applied. Saying the same again costs two comparisons."""
+    ) -> tuple[Receipt | None, list[Completion]]:
+        """A relay says what it has applied. Saying the same again costs two comparisons, and is no receipt."""
         network = self._network_of.get(relay)
         if network is None:
-            return [], []
+            return None, []
         view = self._relays[relay]
+        before = (view.mesh.agreed, view.document.agreed)
         _agree(view.mesh, mesh_generation, mesh_digest, self._expected_mesh.get(network))
         _agree(view.document, document_generation, document_digest, self._expected_document.get(relay))
-        receipts: list[Receipt] = []
+        settled: list[int] = []
         completions: list[Completion] = []
         for queue, agreed in ((view.waits_mesh, view.mesh.agreed), (view.waits_document, view.document.agreed)):
             while queue and queue[0] <= agreed:
-                self._settle(queue.popleft(), relay, at, receipts, completions)
-        return receipts, completions
+                self._settle(queue.popleft(), relay, at, settled, completions)
+        after = (view.mesh.agreed, view.document.agreed)
+        if after == before:
+            return None, completions
+        return Receipt(relay, at, *after, changes=tuple(settled)), completions
 
     def forget(self, relay: str, at: datetime) -> list[Completion]:
         """A relay is gone: nobody waits for it any more."""
@@ -197,9 +205,7 @@ class Tracker:
     def open_changes(self) -> int:
         return len(self._open)
 
-    def _settle(
-        self, change: int, relay: str, at: datetime, receipts: list[Receipt], completions: list[Completion]
-    ) -> None:
+    def _settle(self, change: int, relay: str, at: datetime, settled: list[int], completions: list[Completion]) -> None:
         waiting = self._open.get(change)
         if waiting is None or relay not in waiting.outstanding:
             return
@@ -208,7 +214,7 @@ class Tracker:
             return
         del waiting.outstanding[relay]
         waiting.delays.append(max(0.0, (at - waiting.accepted).total_seconds()))
-        receipts.append(Receipt(change, relay, at))
+        settled.append(change)
         self._finish(change, waiting, at, completions)
 
     def _finish(self, change: int, waiting: _Open, at: datetime, completions: list[Completion]) -> None:

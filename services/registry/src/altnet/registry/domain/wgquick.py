@@ -6,12 +6,14 @@ The private key is the owner's: unless the caller gives it, the file has a place
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
+from altnet.common.contracts.routing import PrefixRule
 from altnet.common.keys import PrivateKey, PublicKey
 from altnet.registry.domain.endpoints import join_endpoint, split_endpoint
+from altnet.registry.domain.prefix_rules import is_wide
 
 PLACEHOLDER = "REPLACE-WITH-YOUR-PRIVATE-KEY"
 
@@ -67,6 +69,11 @@ def render(tunnel: Tunnel, private_key: PrivateKey | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def routes_of(prefix: IPv6Network, sites: Sequence[str]) -> tuple[str, ...]:
-    """What a client sends through the tunnel: the network, and the sites behind it."""
-    return (str(prefix), *sorted(sites))
+def routes_of(prefix: IPv6Network, sites: Sequence[str], imports: Iterable[PrefixRule] = ()) -> tuple[str, ...]:
+    """What a client sends through the tunnel: the network, the sites behind it, and what peerings may bring in.
+
+    Clients have IPv6 addresses alone, so IPv4 rules are left out. So are rules as wide as the internet: a peering that
+    accepts everything is no reason to take over a laptop's way to everything.
+    """
+    outside = {rule.prefix for rule in imports if ":" in rule.prefix and not is_wide(rule)}
+    return (str(prefix), *sorted({*sites, *outside}))

@@ -21,7 +21,7 @@ from altnet.common.contracts.routing import ROUTES, Engine, RouteQuery, RouteTab
 from altnet.common.errors import AltnetError, Broken, Conflict, Invalid, NotFound, Unavailable
 from altnet.common.net import parse_prefix
 from altnet.registry.domain.direct_routes import direct_routes
-from altnet.registry.domain.paths import Walk, walk
+from altnet.registry.domain.paths import Walk, end_at_nobody, walk
 from altnet.registry.settings import PathSettings
 from altnet.registry.store import networks, places, relays
 from altnet.registry.store.places import Place
@@ -146,6 +146,8 @@ async def follow(ends: Ends, questions: Questions, *, engines: Mapping[str, Engi
             raise Unavailable("path_timeout", f"the whole path took longer than {settings.whole:g} s.") from None
 
     found = await walk(ends.start, ends.address, ask, most_hops=settings.most_hops, most_relays=settings.most_relays)
+    if ends.target.kind == "nobody":
+        end_at_nobody(found)
     return Path(walk=found, computed=frozenset(computed))
 
 

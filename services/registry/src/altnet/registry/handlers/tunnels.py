@@ -8,9 +8,9 @@ from altnet.common.errors import Conflict
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan
 from altnet.registry.domain.wgquick import Tunnel, access_endpoint, access_endpoints, routes_of
-from altnet.registry.store import networks, relays, services, sites
+from altnet.registry.store import networks, peerings, relays, services, sites
 from altnet.registry.store.networks import settings_of
-from altnet.registry.tables import ClientRow
+from altnet.registry.tables import ClientRow, NetworkRow
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
@@ -39,7 +39,7 @@ async def tunnel_of(session: AsyncSession, row: ClientRow, *, domain: str) -> Tu
         search=domain,
         mtu=settings.access_mtu,
         keepalive=settings.keepalive,
-        routes=routes_of(network.prefix, [str(prefix) for prefix in await sites.of_network(session, network.id)]),
+        routes=await _routes(session, network),
     )
 
 
@@ -55,7 +55,7 @@ async def config_of(session: AsyncSession, row: ClientRow) -> ClientConfig:
         network=network.name,
         prefix=str(network.prefix),
         addresses=tuple(f"{address}/128" for address in (row.address, *own)),
-        routes=routes_of(network.prefix, [str(prefix) for prefix in await sites.of_network(session, network.id)]),
+        routes=await _routes(session, network),
         mtu=settings.access_mtu,
         keepalive=settings.keepalive,
         relays=tuple(
@@ -73,6 +73,12 @@ async def config_of(session: AsyncSession, row: ClientRow) -> ClientConfig:
         ),
         movable=row.movable,
     )
+
+
+async def _routes(session: AsyncSession, network: NetworkRow) -> tuple[str, ...]:
+    announced = [str(prefix) for prefix in await sites.of_network(session, network.id)]
+    enabled = [peerings.of_row(row) for row in await peerings.of_network(session, network.id) if row.enabled]
+    return routes_of(network.prefix, announced, [rule for one in enabled for rule in one.imports])
 
 
 def _relays(row: ClientRow) -> tuple[str | None, str | None]:

@@ -1,7 +1,8 @@
 """Receipts while they happen: the tracker, what it found since the last write, and who waits for it.
 
-Every replica hears acknowledgements; only the leader tracks, since only it knows what is planned. An acknowledgement
-costs one look-up and its receipts; writing is one transaction every quarter of a second.
+Every replica hears acknowledgements; only the leader tracks, since only it knows what is planned. Receipts are written
+every quarter of a second, in transactions of a bounded size: what an outage has piled up must not be one statement that
+runs into its timeout, again and again, and takes the lead along.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from altnet.common.db.engine import Database
 from altnet.registry.domain.receipts import DOCUMENT, MESH, Completion, Progress, Receipt, Tracker
 from altnet.registry.store import progress
 from altnet.registry.store.progress import AppliedReport
+
+LARGEST_WRITE = 2_000
+"""Rows of a kind in one transaction."""
+BREATH = 64
+"""Changes taken up before others may run."""
 
 
 class Convergence:
@@ -61,14 +67,21 @@ class Convergence:
 
     async def restore(self, concerned_by_mesh: Mapping[str, frozenset[str]], known: frozenset[str]) -> None:
         """Take up the open changes that Postgres has. `concerned_by_mesh`: relays by network; `known`: all of them."""
-        for change in await progress.open_changes(self._db, limit=self._keep):
+        changes = await progress.open_changes(self._db, limit=self._keep)
+        log = await progress.receipts_since(self._db, min((change.number for change in changes), default=None))
+        for count, change in enumerate(changes):
+            if count % BREATH == BREATH - 1:
+                await asyncio.sleep(0)
             parts = dict.fromkeys(concerned_by_mesh.get(change.network or "", frozenset()) if change.mesh else (), MESH)
             for relay in change.documents:
                 if relay in known:
                     parts[relay] = parts.get(relay, 0) | DOCUMENT
-            done = [(at - change.at).total_seconds() for relay, at in change.receipts.items() if relay in parts]
-            waiting = {relay: part for relay, part in parts.items() if relay not in change.receipts}
-            self._note((), self.tracker.open(change.number, change.at, waiting, done, now=self._clock.now()))
+            applied = log.applied(
+                change.number, {relay: (bool(part & MESH), bool(part & DOCUMENT)) for relay, part in parts.items()}
+            )
+            done = [max(0.0, (at - change.at).total_seconds()) for at in applied.values()]
+            waiting = {relay: part for relay, part in parts.items() if relay not in applied}
+            self._note(None, self.tracker.open(change.number, change.at, waiting, done, now=self._clock.now()))
         for report in await progress.last_reports(self._db):
             self.heard(report.relay, report.applied, at=report.at)
         self._reports.clear()
@@ -94,7 +107,7 @@ class Convergence:
     def forget(self, relay: str) -> None:
         """A relay is gone."""
         self._reports.pop(relay, None)
-        self._note((), self.tracker.forget(relay, self._clock.now()))
+        self._note(None, self.tracker.forget(relay, self._clock.now()))
 
     def progress(self, change: int) -> Progress | None:
         """How far a change is, as this replica knows it without asking Postgres."""
@@ -107,10 +120,15 @@ class Convergence:
 
     async def flush(self) -> None:
         """Write what came in since the last time. What fails to be written is written with the next."""
-        receipts, completions, reports = self._receipts, self._completions, list(self._reports.values())
-        if not (receipts or completions or reports):
-            return
-        self._receipts, self._completions, self._reports = [], [], {}
+        while self._receipts or self._completions or self._reports:
+            await self._flush_some()
+
+    async def _flush_some(self) -> None:
+        receipts, self._receipts = self._receipts[:LARGEST_WRITE], self._receipts[LARGEST_WRITE:]
+        completions, self._completions = self._completions[:LARGEST_WRITE], self._completions[LARGEST_WRITE:]
+        reports = list(self._reports.values())[:LARGEST_WRITE]
+        for report in reports:
+            del self._reports[report.relay]
         try:
             await progress.write(self._db, receipts=receipts, completions=completions, reports=reports)
         except BaseException:
@@ -133,7 +151,7 @@ class Convergence:
 
     def opened(self, change: int, accepted: datetime, parts: Mapping[str, int]) -> None:
         """A change was planned."""
-        self._note((), self.tracker.open(change, accepted, parts, now=self._clock.now()))
+        self._note(None, self.tracker.open(change, accepted, parts, now=self._clock.now()))
 
     async def wait(self, change: int, timeout: float) -> None:
         """Return when the change is complete, as far as this replica knows, or after `timeout` seconds."""
@@ -149,8 +167,9 @@ class Convergence:
             if not self._waiters[change]:
                 del self._waiters[change]
 
-    def _note(self, receipts: tuple[()] | list[Receipt], completions: list[Completion]) -> None:
-        self._receipts.extend(receipts)
+    def _note(self, receipt: Receipt | None, completions: list[Completion]) -> None:
+        if receipt is not None:
+            self._receipts.append(receipt)
         self._completions.extend(completions)
         self._has_news = self._has_news or bool(completions)
         for completion in completions:

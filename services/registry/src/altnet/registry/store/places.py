@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from altnet.common.errors import NotFound
@@ -30,7 +30,7 @@ class Place:
     """Something that packets come from or go to."""
 
     kind: str
-    """`relay`, `client`, `service`, `site` or `outside`."""
+    """`relay`, `client`, `service`, `site`, `nobody` (ours, and nobody has it) or `outside`."""
     id: str
     name: str
     address: Address
@@ -59,7 +59,7 @@ async def by_name(session: AsyncSession, text: str, network: str) -> Place:
 
 
 async def by_address(session: AsyncSession, address: Address, network: str) -> Place:
-    """Who has this address: a relay, client or service, a site whose prefix holds it, or somebody outside."""
+    """Who has this address: a relay, client or service, a site whose prefix holds it, nobody, or somebody outside."""
     if isinstance(address, IPv6Address):
         found = await _inside(session, address)
         if found is not None:
@@ -90,9 +90,11 @@ async def by_address(session: AsyncSession, address: Address, network: str) -> P
 
 async def _inside(session: AsyncSession, address: IPv6Address) -> Place | None:
     inside = literal(str(address)).cast(INET)
+    ours = False
     for row in (await session.execute(select(NetworkRow))).scalars():
         if address not in row.prefix:
             continue
+        ours = True
         plan = AddressPlan(row.prefix)
         slot = _slot(plan, address)
         if slot:
@@ -103,20 +105,39 @@ async def _inside(session: AsyncSession, address: IPv6Address) -> Place | None:
             if relay is not None:
                 return Place(kind="relay", id=relay.id, name=relay.name, address=address, relay=relay.id)
         client = (await session.execute(select(ClientRow).where(col(ClientRow.address) == inside))).scalars().first()
+        client = client or await _guest(session, plan, row, address)
         if client is not None:
-            return await _client(session, client)
+            return replace(await _client(session, client), address=address)
     service = (await session.execute(select(ServiceRow).where(col(ServiceRow.address) == inside))).scalars().first()
-    return None if service is None else await _service(session, service)
+    if service is not None:
+        return await _service(session, service)
+    return Place(kind="nobody", id="", name="", address=address, relay=None) if ours else None
+
+
+async def _guest(
+    session: AsyncSession, plan: AddressPlan, network: NetworkRow, address: IPv6Address
+) -> ClientRow | None:
+    """The client that has this address at its standby relay."""
+    slot = plan.slot_of_client(address) if address in plan.clients else 0
+    if not slot:
+        return None
+    query = (
+        select(ClientRow)
+        .join(RelayRow, col(RelayRow.id) == col(ClientRow.standby_id))
+        .where(col(RelayRow.network_id) == network.id, col(RelayRow.slot) == slot)
+    )
+    rows = (await session.execute(query)).scalars()
+    return next((row for row in rows if plan.guest_address(slot, row.address) == address), None)
 
 
 def _slot(plan: AddressPlan, address: IPv6Address) -> int:
-    """The slot of the relay that has this very address as its own; 0: none."""
+    """The slot of the relay that has this very address, for the mesh or for its clients; 0: none."""
     if address in plan.relays:
         number = int(address) & (2**64 - 1)
         return number if 0 < number < 4096 else 0
     if address in plan.clients:
         slot = plan.slot_of_client(address)
-        return slot if slot and plan.access_address(slot) == address else 0
+        return slot if slot and address in (plan.access_address(slot), plan.attach_address(slot)) else 0
     return 0
 
 

@@ -1,18 +1,23 @@
 """What relays have applied, written in bulk, and how far changes are, read back.
 
-A receipt is one row a change and relay until `forget_receipts`; the change's own row keeps the summary for good.
+A receipt is one row for all changes that a relay has caught up with at once, until `forget_receipts`; a change's own
+row keeps the summary for good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
 from altnet.common.contracts.agent import Applied
 from altnet.common.db.engine import Database
 from altnet.registry.domain.receipts import Completion, Receipt
+
+READ_AT_ONCE = 5_000
+"""Receipts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,53 @@ class OpenChange:
     network: str | None
     mesh: bool
     documents: tuple[str, ...]
-    receipts: dict[str, datetime]
+
+
+@dataclass(slots=True)
+class _Reached:
+    """Generations of a document that a relay has reached, rising, and when."""
+
+    generations: list[int] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
+
+    def add(self, generation: int, at: datetime) -> None:
+        if not self.generations or generation > self.generations[-1]:
+            self.generations.append(generation)
+            self.times.append(at)
+
+    def when(self, generation: int) -> datetime | None:
+        place = bisect_left(self.generations, generation)
+        return self.times[place] if place < len(self.times) else None
+
+
+class ReceiptLog:
+    """Who has reached what, and when."""
+
+    def __init__(self) -> None:
+        self._reached: dict[str, tuple[_Reached, _Reached]] = {}
+        self._newest = 0
+
+    def add(self, receipt: Receipt) -> None:
+        """The next receipt, in order of time a relay."""
+        mesh, document = self._reached.setdefault(receipt.relay, (_Reached(), _Reached()))
+        mesh.add(receipt.mesh, receipt.at)
+        document.add(receipt.document, receipt.at)
+        self._newest = max(self._newest, receipt.mesh, receipt.document)
+
+    def applied(self, change: int, concerned: Mapping[str, tuple[bool, bool]]) -> dict[str, datetime]:
+        """Who of `concerned` (mesh, private document: which of the two it takes) has applied the change, and when."""
+        if change > self._newest:
+            return {}
+        found: dict[str, datetime] = {}
+        for relay, takes in concerned.items():
+            reached = self._reached.get(relay)
+            if reached is None:
+                continue
+            times = [one.when(change) for one, taken in zip(reached, takes, strict=True) if taken]
+            said = [at for at in times if at is not None]
+            if said and len(said) == len(times):
+                found[relay] = max(said)
+        return found
 
 
 async def write(
@@ -47,10 +98,12 @@ async def write(
     async with db.raw() as connection, connection.transaction():
         if receipts:
             await connection.execute(
-                "INSERT INTO registry.receipts (change, relay_id, applied_at)"
-                " SELECT * FROM unnest($1::bigint[], $2::text[], $3::timestamptz[]) ON CONFLICT DO NOTHING",
-                [receipt.change for receipt in receipts],
+                "INSERT INTO registry.acknowledgements (relay_id, mesh, document, at)"
+                " SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::timestamptz[])"
+                " ON CONFLICT DO NOTHING",
                 [receipt.relay for receipt in receipts],
+                [receipt.mesh for receipt in receipts],
+                [receipt.document for receipt in receipts],
                 [receipt.at for receipt in receipts],
             )
         if completions:
@@ -87,25 +140,33 @@ async def write(
 
 
 async def open_changes(db: Database, *, limit: int) -> list[OpenChange]:
-    """The newest planned changes that are not complete, oldest first, with the receipts that they have."""
-    async with db.raw() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    """The newest planned changes that are not complete, oldest first."""
+    async with db.raw() as connection:
         rows = await connection.fetch(
             "SELECT number, at, network_id, mesh, documents FROM registry.changes"
             " WHERE planned_at IS NOT NULL AND completed_at IS NULL ORDER BY number DESC LIMIT $1",
             limit,
         )
-        found = {
-            row["number"]: OpenChange(
-                row["number"], row["at"], row["network_id"], row["mesh"], tuple(row["documents"]), {}
-            )
-            for row in reversed(rows)
-        }
-        receipts = await connection.fetch(
-            "SELECT change, relay_id, applied_at FROM registry.receipts WHERE change = ANY($1)", list(found)
-        )
-    for row in receipts:
-        found[row["change"]].receipts[row["relay_id"]] = row["applied_at"]
-    return list(found.values())
+    return [
+        OpenChange(row["number"], row["at"], row["network_id"], row["mesh"], tuple(row["documents"]))
+        for row in reversed(rows)
+    ]
+
+
+async def receipts_since(db: Database, change: int | None) -> ReceiptLog:
+    """All receipts for this change or a newer one; none at all for None. Read in pieces: there may be many."""
+    log = ReceiptLog()
+    if change is None:
+        return log
+    async with db.raw() as connection, connection.transaction(readonly=True):
+        async for row in connection.cursor(
+            "SELECT relay_id, at, mesh, document FROM registry.acknowledgements"
+            " WHERE mesh >= $1 OR document >= $1 ORDER BY at",
+            change,
+            prefetch=READ_AT_ONCE,
+        ):
+            log.add(Receipt(row["relay_id"], row["at"], row["mesh"], row["document"]))
+    return log
 
 
 async def last_reports(db: Database) -> list[AppliedReport]:
@@ -130,19 +191,14 @@ async def last_reports(db: Database) -> list[AppliedReport]:
     ]
 
 
-async def receipts_of(db: Database, change: int) -> dict[str, datetime]:
-    """Who has applied the change, and when."""
-    async with db.raw() as connection:
-        rows = await connection.fetch("SELECT relay_id, applied_at FROM registry.receipts WHERE change = $1", change)
-    return {row["relay_id"]: row["applied_at"] for row in rows}
-
-
 async def forget_receipts(db: Database, *, before: datetime) -> int:
-    """Drop the receipts of changes that completed before then; their summaries stay. Answers how many."""
+    """Drop what was said before then and concerns no open change. Answers how many."""
     async with db.raw() as connection:
         said = await connection.execute(
-            "DELETE FROM registry.receipts USING registry.changes"
-            " WHERE changes.number = receipts.change AND changes.completed_at < $1",
+            "DELETE FROM registry.acknowledgements WHERE at < $1 AND GREATEST(mesh, document) <"
+            " COALESCE((SELECT min(number) FROM registry.changes"
+            "   WHERE planned_at IS NOT NULL AND completed_at IS NULL),"
+            "   9223372036854775807)",
             before,
         )
     return int(said.rpartition(" ")[2])

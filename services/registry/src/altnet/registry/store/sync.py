@@ -57,16 +57,22 @@ async def wanted(session: AsyncSession, relays: Sequence[str]) -> dict[str, Want
 async def standing(session: AsyncSession, change: ChangeRow) -> tuple[list[str], list[tuple[str, datetime]]]:
     """Of a planned change's relays: who is behind, and who has applied it, with the time.
 
-    Without a receipt (its change was open for too long to be tracked) what a relay said last decides.
+    Without a receipt (it is forgotten, or not written yet) what a relay said last decides.
     """
     rows = await session.execute(
         text(
-            "SELECT relays.id, receipts.applied_at AS receipt,"
+            "SELECT relays.id,"
+            " CASE WHEN (:mesh AND shared.at IS NULL) OR (relays.id = ANY(:documents) AND private.at IS NULL) THEN NULL"
+            " ELSE GREATEST(CASE WHEN :mesh THEN shared.at END,"
+            "   CASE WHEN relays.id = ANY(:documents) THEN private.at END) END AS receipt,"
             " (NOT :mesh OR mesh_generation >= :number)"
             " AND (NOT relays.id = ANY(:documents) OR document_generation >= :number) AS said, status.applied_at"
             " FROM registry.relays"
             " JOIN registry.relay_status AS status ON status.relay_id = relays.id"
-            " LEFT JOIN registry.receipts ON receipts.relay_id = relays.id AND receipts.change = :number"
+            " LEFT JOIN LATERAL (SELECT at FROM registry.acknowledgements AS said WHERE said.relay_id = relays.id"
+            "   AND mesh >= :number ORDER BY mesh, document LIMIT 1) AS shared ON true"
+            " LEFT JOIN LATERAL (SELECT at FROM registry.acknowledgements AS said WHERE said.relay_id = relays.id"
+            "   AND document >= :number ORDER BY document, mesh LIMIT 1) AS private ON true"
             " WHERE revoked_at IS NULL AND (relays.id = ANY(:documents)"
             "   OR (:mesh AND network_id = :network AND relays.created_at <= :planned))"
             " ORDER BY relays.id"

@@ -245,8 +245,11 @@ def _rights(host: RoutingHost, relays: Sequence[RoutingRelay]) -> str:
     learned: list[tuple[Prefix, int, int]] = []
     sites: list[tuple[Prefix, int, int]] = []
     for relay in relays:
-        own = (IPv6Network(plan.relay_address(relay.slot)), plan.client_prefix(relay.slot), *relay.origins)
+        own = (IPv6Network(plan.relay_address(relay.slot)), *relay.origins)
         owned += [(prefix, prefix.prefixlen, asn(relay.slot)) for prefix in own]
+        # A client that has come home is announced by its own address for a while.
+        home = plan.client_prefix(relay.slot)
+        owned.append((home, home.max_prefixlen, asn(relay.slot)))
         learned += [(rule.prefix, rule.longest, asn(relay.slot)) for rule in relay.learned]
         sites += _whole(host, relay.origins, relay.slot)
     sites += _whole(host, host.sites, host.slot)

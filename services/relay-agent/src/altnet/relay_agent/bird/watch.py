@@ -1,8 +1,9 @@
 """Looks after the running BIRD: starts it again when it dies, tells it what links cost, gives up and comes back.
 
 A BIRD that was killed left its routes in the kernel, and its neighbours keep theirs for `restart_time`; so a quick
-start loses no packet. After `bird_tries` failures in a row static direct routes stand in (`set_engine`), and every
-`bird_retry_most` seconds it is tried whether BIRD can be had again.
+start loses no packet. What stands in for its routes meanwhile (bird/kernel.py) goes when it has settled. After
+`bird_tries` failures in a row static direct routes stand in (`set_engine`), and every `bird_retry_most` seconds it is
+tried whether BIRD can be had again.
 
 Leaves out what BIRD is told (planes/routing.py). Invariant: the engine that was last told is static exactly while
 starting BIRD has failed `bird_tries` times and has not succeeded since.
@@ -11,7 +12,7 @@ starting BIRD has failed `bird_tries` times and has not succeeded since.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -28,6 +29,11 @@ from altnet.relay_agent.settings import Timers
 
 _log = log.get(__name__)
 
+SETTLED_AFTER: Final = 15.0
+"""Seconds after which a started BIRD has settled whatever it says: its own patience is 10."""
+SETTLE_PACE: Final = 0.25
+RECOVERING: Final = "Graceful restart recovery in progress"
+"""In BIRD's answer to `show status` while routes of before are kept."""
 COST_PACE: Final = 1.0
 """Seconds between two looks at what links cost; the rules of cost.py count in tens of seconds."""
 
@@ -38,6 +44,7 @@ class Plane(Protocol):
     problem: str
     failed_starts: int
     changed: asyncio.Event
+    started: asyncio.Event
     costs: dict[int, int]
     daemon: Daemon | None
     usable: bool
@@ -69,6 +76,7 @@ class Watch:
         *,
         quality: Callable[[str], Quality | None],
         set_engine: Callable[[Engine], None],
+        retire: Callable[[], Awaitable[int]],
         clock: Clock,
         timers: Timers,
         tries: int,
@@ -77,6 +85,7 @@ class Watch:
         self._plane = plane
         self._quality = quality
         self._set_engine = set_engine
+        self._retire = retire
         self._clock = clock
         self._timers = timers
         self._tries = tries
@@ -97,6 +106,7 @@ class Watch:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_alive(), name="bird")
             group.create_task(self._tell_costs(), name="bird costs")
+            group.create_task(self._retire_stand_ins(), name="bird stand-ins")
             group.create_task(pulse(self._socket, interval=self._timers.bird_pulse), name="bird pulse")
 
     def _socket(self) -> Path | None:
@@ -156,6 +166,37 @@ class Watch:
         except (AltnetError, OSError):
             return False
         return True
+
+    async def _retire_stand_ins(self) -> None:
+        """Whenever a BIRD has settled; also what an agent left that died before."""
+        while True:
+            self._plane.started.clear()
+            await self._settled()
+            # It has told that its neighbours have told all; what follows from it is in the kernel a moment later.
+            await asyncio.sleep(SETTLE_PACE)
+            if not self._plane.started.is_set():
+                try:
+                    await self._retire()
+                except AltnetError as error:
+                    _log.warning("copies of BIRD's routes are not taken away", reason=str(error))
+                await self._plane.started.wait()
+
+    async def _settled(self) -> None:
+        began = self._clock.monotonic()
+        while self._clock.monotonic() - began < SETTLED_AFTER:
+            if not await self._recovering():
+                return
+            await asyncio.sleep(SETTLE_PACE)
+
+    async def _recovering(self) -> bool:
+        daemon = self._plane.daemon
+        if daemon is None:
+            return False
+        try:
+            async with await daemon.connect() as control:
+                return any(RECOVERING in line.text for line in await control.ask("show status"))
+        except (AltnetError, OSError):
+            return self._plane.host is not None  # it is wanted, and will come
 
     def _engine(self, engine: Engine) -> None:
         self.engine = engine

@@ -40,7 +40,8 @@ class RoutingPlane:
     """One BIRD. `usable` off: this host has none that can be started, and pieces for it fail. `daemon` None: a host
     without a directory, where there is never one to be ended either.
 
-    `flush` takes BIRD's routes off the kernel. `settle`: seconds that a session may take to stand in for static routes.
+    `flush` takes BIRD's routes off the kernel, `stand_in` copies them (bird/kernel.py). `settle`: seconds that a
+    session may take to stand in for static routes.
     `trust` believes the configuration file's word of what it holds: for looking, not for doing.
     """
 
@@ -53,6 +54,7 @@ class RoutingPlane:
         usable: bool,
         flush: Callable[[], Awaitable[int]],
         has_routes: Callable[[], Awaitable[bool]],
+        stand_in: Callable[[], Awaitable[int]],
         settle: float = 0.0,
         trust: bool = False,
         password: Callable[[Peering], str] = lambda _peering: "",
@@ -62,6 +64,7 @@ class RoutingPlane:
         self.usable = usable and daemon is not None
         self._flush = flush
         self._has_routes = has_routes
+        self._stand_in = stand_in
         self._settle_time = settle
         self._trust = trust
         self._password = password
@@ -82,6 +85,8 @@ class RoutingPlane:
         """Static routes stand in for sessions that are still to come."""
         self.changed = asyncio.Event()
         """Set when BIRD was started or stopped."""
+        self.started = asyncio.Event()
+        """Set when copies of routes were made for a BIRD that is started."""
 
     @property
     def host(self) -> RoutingHost | None:
@@ -294,7 +299,12 @@ class RoutingPlane:
 
     async def _start(self, daemon: Daemon, *, candidate: bool = True) -> None:
         try:
-            await daemon.start(recover=await self._has_routes(), candidate=candidate)
+            # While BIRD looks at what it left, copies carry what it takes out of the kernel for a moment.
+            recover = await self._has_routes()
+            if recover:
+                await self._stand_in()
+                self.started.set()
+            await daemon.start(recover=recover, candidate=candidate)
         except AltnetError:
             self.failed_starts += 1
             raise

@@ -81,7 +81,7 @@ class PathEnd(Model):
     """One end of a path."""
 
     kind: str
-    """`relay`, `client`, `service`, `site` or `outside`."""
+    """`relay`, `client`, `service`, `site`, `nobody` (an address of the network that nobody has) or `outside`."""
     id: str
     name: str
     address: str

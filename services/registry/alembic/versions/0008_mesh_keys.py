@@ -1,7 +1,7 @@
 """A relay has a present and, while keys rotate, a next mesh key.
 
-Revision ID: 0007
-Revises: 0006
+Revision ID: 0008
+Revises: 0007
 
 `key_port` replaces the port of the relay's endpoints where the present key's device listens elsewhere; `keys_change` is
 the number of the last change of any of this.
@@ -9,8 +9,8 @@ the number of the last change of any of this.
 
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
