@@ -33,8 +33,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("ALTNET_CACHE") or Path.home() / ".cache" / "altnet") / "kernelvm"
 BOOT_DEADLINE = int(os.environ.get("ALTNET_KERNELVM_TIMEOUT", "900"))
 """Seconds for the whole run: one or two minutes under emulation, many on a machine that is busy with other things."""
-SILENCE_DEADLINE = 20
-"""Seconds to the first word, the firmware's, of a machine on KVM: some hosts only seem to have it."""
+SILENCE_DEADLINE = 30
+"""Seconds to the guest's first word of a machine on KVM: some hosts only seem to have it, and stop at the firmware."""
+FIRMWARE = ("SeaBIOS", "Booting from")
 MEMORY = "1024"
 """MiB: the initramfs lies in it twice while it is unpacked."""
 
@@ -324,14 +325,15 @@ def run(qemu: str, kernel: Path, image: Path, accelerator: str) -> tuple[int | N
             # Firmware and serial line add escape sequences and carriage returns.
             line = re.sub(r"\x1b[^a-zA-Z]*[a-zA-Z]", "", raw.decode(errors="replace")).replace("\r", "").rstrip("\n")
             reported = re.search(r"GUEST-EXIT (\d+)$", line)
+            firmware = line.startswith(FIRMWARE)  # it may speak where the kernel after it never does
             if reported:
                 status = int(reported[1])
-            elif line and not spoke and accelerator == "kvm":
+            elif line and not firmware and not spoke and accelerator == "kvm":
                 deadline.cancel()
                 deadline = threading.Timer(BOOT_DEADLINE, process.kill)
                 deadline.start()
             if line and not reported:
-                spoke = True
+                spoke = spoke or not firmware
                 print(line, flush=True)
     finally:
         deadline.cancel()
