@@ -302,7 +302,10 @@ class RoutingPlane:
             # While BIRD looks at what it left, copies carry what it takes out of the kernel for a moment.
             recover = await self._has_routes()
             if recover:
-                await self._stand_in()
+                try:
+                    await self._stand_in()
+                except AltnetError as error:  # better a packet lost than no BIRD
+                    _log.warning("nothing stands in for BIRD's routes while it starts", reason=str(error))
                 self.started.set()
             await daemon.start(recover=recover, candidate=candidate)
         except AltnetError:
