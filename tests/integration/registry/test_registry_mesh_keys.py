@@ -96,7 +96,8 @@ async def test_an_order_of_before_is_refused_and_changes_nothing(registry: Runni
 async def test_a_dropped_key_leaves_the_present_one_and_is_free_again(registry: RunningRegistry) -> None:
     relay, key = await registry.enrol("alpha"), public_key()
     other = await registry.enrol("beta")
-    await order(registry, relay, stage=KeyStage.READY, key=key, port=51821)
+    # Planned before it is dropped: planned together they would cancel each other, and no new mesh would come.
+    await entry_at(registry, relay, await order(registry, relay, stage=KeyStage.READY, key=key, port=51821))
     with pytest.raises(Conflict, match="key"):
         await order(registry, other, stage=KeyStage.READY, key=key, port=51821)
     dropped = await entry_at(registry, relay, await order(registry, relay, settle=Settle.DROP))
