@@ -7,9 +7,9 @@ import pytest
 from altnet.common.errors import AltnetError, Conflict, Invalid, Unauthenticated
 from altnet.common.keys import PrivateKey
 from altnet.common.lock.book import Book
-from altnet.common.lock.certificates import MOST_CERTIFICATES, Use, certify, merged
+from altnet.common.lock.certificates import MOST_CERTIFICATES, WgUse, certify, merged
 from altnet.common.lock.encoding import canonical
-from altnet.common.lock.log import Change, Log, SignedEntry, first_entry, next_entry
+from altnet.common.lock.log import LockChange, Log, SignedEntry, first_entry, next_entry
 from altnet.common.lock.statements import (
     ClientStatement,
     RelayStatement,
@@ -34,7 +34,7 @@ def log_with(*authorities: SigningKey) -> Log:
 
 def next_log(log: Log, *authorities: SigningKey) -> Log:
     keys = [one.public().base64 for one in authorities]
-    entry = next_entry(log, Change.AUTHORITIES, authorities=keys)
+    entry = next_entry(log, LockChange.AUTHORITIES, authorities=keys)
     return log.extended([SignedEntry(entry=canonical(entry)).with_signature(OWNER)])
 
 
@@ -54,7 +54,7 @@ def relay(**fields: object) -> RelayStatement:
 
 def certificate(key: str = WG, *, by: SigningKey = HOST, epoch: int = 0, **fields: str):  # type: ignore[no-untyped-def]
     where = {"network": NETWORK, "relay": "rly_1", **fields}
-    return certify(use=Use.MESH, epoch=epoch, key=key, by=by, **where)
+    return certify(use=WgUse.MESH, epoch=epoch, key=key, by=by, **where)
 
 
 def test_a_statement_counts_by_an_authority_in_force_alone() -> None:
@@ -84,13 +84,13 @@ def test_a_key_counts_by_the_identity_that_is_vouched_for_alone() -> None:
     kept = book()
     mine = certificate()
     kept.certify("rly_1", [mine])
-    assert not kept.certified("rly_1", Use.MESH, epoch=0, key=WG)  # nobody has vouched for the host yet
+    assert not kept.certified("rly_1", WgUse.MESH, epoch=0, key=WG)  # nobody has vouched for the host yet
     kept.put(sign_statement(relay(), by=AUTHORITY))
-    assert kept.certified("rly_1", Use.MESH, epoch=0, key=WG)
-    assert not kept.certified("rly_1", Use.MESH, epoch=1, key=WG)
-    assert not kept.certified("rly_1", Use.ACCESS, epoch=0, key=WG)
+    assert kept.certified("rly_1", WgUse.MESH, epoch=0, key=WG)
+    assert not kept.certified("rly_1", WgUse.MESH, epoch=1, key=WG)
+    assert not kept.certified("rly_1", WgUse.ACCESS, epoch=0, key=WG)
     kept.put(sign_statement(relay(identity=_key(OTHER), serial=2), by=AUTHORITY))
-    assert not kept.certified("rly_1", Use.MESH, epoch=0, key=WG)
+    assert not kept.certified("rly_1", WgUse.MESH, epoch=0, key=WG)
 
 
 @pytest.mark.parametrize("wrong", [{"by": OTHER}, {"network": "net_2"}, {"relay": "rly_2"}])
@@ -98,7 +98,7 @@ def test_a_certificate_of_somebody_or_somewhere_else_is_none(wrong: dict[str, ob
     kept = book()
     kept.put(sign_statement(relay(), by=AUTHORITY))
     assert not kept.certify("rly_1", [certificate(**wrong)])  # type: ignore[arg-type]
-    assert not kept.certified("rly_1", Use.MESH, epoch=0, key=WG)
+    assert not kept.certified("rly_1", WgUse.MESH, epoch=0, key=WG)
 
 
 def test_junk_does_not_push_good_certificates_out() -> None:
@@ -107,7 +107,7 @@ def test_junk_does_not_push_good_certificates_out() -> None:
     kept.certify("rly_1", [certificate()])
     for epoch in range(1, 40):
         kept.certify("rly_1", [certificate(by=OTHER, epoch=epoch)])
-    assert kept.certified("rly_1", Use.MESH, epoch=0, key=WG)
+    assert kept.certified("rly_1", WgUse.MESH, epoch=0, key=WG)
 
 
 def test_the_key_of_before_stays_beside_the_new_one() -> None:

@@ -10,8 +10,8 @@ import pytest
 from altnet.common.errors import AltnetError, Conflict, Invalid, Stale, Unauthenticated
 from altnet.common.lock.encoding import LARGEST_TEXT, canonical, read
 from altnet.common.lock.log import (
-    Change,
     Entry,
+    LockChange,
     Log,
     SignedEntry,
     first_entry,
@@ -53,7 +53,7 @@ def code(error: pytest.ExceptionInfo[AltnetError]) -> str:
 
 def test_an_entry_counts_with_k_of_the_owners_of_before_and_not_with_one_less() -> None:
     log = log_of("a", "b", "c")
-    entry = next_entry(log, Change.AUTHORITIES, authorities=public("other"))
+    entry = next_entry(log, LockChange.AUTHORITIES, authorities=public("other"))
     for names in combinations("abc", 2):
         assert log.extended([signed_by(entry, *names)]).authorities == {*public("other")}
     for names in (*combinations("abc", 1), ("a", "a"), ("a", "x"), ("a", "auth"), ()):
@@ -65,19 +65,19 @@ def test_an_entry_counts_with_k_of_the_owners_of_before_and_not_with_one_less() 
 
 def test_new_owners_have_to_sign_as_well_so_that_nobody_locks_himself_out() -> None:
     log = log_of("a", "b")
-    entry = next_entry(log, Change.OWNERS, owners=public("c", "d"), threshold=2)
+    entry = next_entry(log, LockChange.OWNERS, owners=public("c", "d"), threshold=2)
     for names in (("a", "b"), ("c", "d"), ("a", "b", "c"), ("a", "c", "d")):
         with pytest.raises(Unauthenticated, match="2 are needed"):
             log.extended([signed_by(entry, *names)])
     after = log.extended([signed_by(entry, "a", "b", "c", "d")])
     with pytest.raises(Unauthenticated):  # the owners of before have no word any more
-        after.extended([signed_by(next_entry(after, Change.DISABLE), "a", "b")])
-    assert not after.extended([signed_by(next_entry(after, Change.DISABLE), "c", "d")]).enabled
+        after.extended([signed_by(next_entry(after, LockChange.DISABLE), "a", "b")])
+    assert not after.extended([signed_by(next_entry(after, LockChange.DISABLE), "c", "d")]).enabled
 
 
 def test_a_signature_for_another_purpose_or_network_is_none() -> None:
     log = log_of("a", "b")
-    entry = canonical(next_entry(log, Change.DISABLE))
+    entry = canonical(next_entry(log, LockChange.DISABLE))
     elsewhere = [key(name).sign(entry.encode(), purpose=b"altnet-lock-statement-v1") for name in "ab"]
     assert not any(key(name).public().verifies(one, purpose=b"altnet-lock-entry-v1", content=entry.encode())
                    for name, one in zip("ab", elsewhere, strict=True))  # fmt: skip
@@ -89,8 +89,8 @@ def test_a_signature_for_another_purpose_or_network_is_none() -> None:
 
 def test_a_shorter_log_is_stale_and_one_that_differs_is_a_fork() -> None:
     log = log_of("a", "b")
-    one = log.extended([signed_by(next_entry(log, Change.AUTHORITIES, authorities=public("x")), "a", "b")])
-    other = log.extended([signed_by(next_entry(log, Change.AUTHORITIES, authorities=public("y")), "a", "b")])
+    one = log.extended([signed_by(next_entry(log, LockChange.AUTHORITIES, authorities=public("x")), "a", "b")])
+    other = log.extended([signed_by(next_entry(log, LockChange.AUTHORITIES, authorities=public("y")), "a", "b")])
     assert one.follow(length=2, head=one.head, entries=()) is one
     with pytest.raises(Stale, match="ends at entry 1"):
         one.follow(length=1, head=log.head, entries=())
@@ -100,12 +100,12 @@ def test_a_shorter_log_is_stale_and_one_that_differs_is_a_fork() -> None:
         (2, other.head, ()),
         (1, "0" * 64, ()),
         (0, other.head, ()),
-        (3, "0" * 64, (signed_by(next_entry(other, Change.DISABLE), "a", "b"),)),
+        (3, "0" * 64, (signed_by(next_entry(other, LockChange.DISABLE), "a", "b"),)),
     ):
         with pytest.raises(Conflict) as error:
             one.follow(length=length, head=head, entries=entries)
         assert code(error) == "lock_forked"
-    longer = one.extended([signed_by(next_entry(one, Change.DISABLE), "a", "b")])
+    longer = one.extended([signed_by(next_entry(one, LockChange.DISABLE), "a", "b")])
     assert one.follow(length=3, head=longer.head, entries=longer.entries[2:]) == longer
     with pytest.raises(Invalid, match="0 are shown"):
         one.follow(length=3, head=longer.head, entries=())
@@ -115,7 +115,7 @@ def test_a_shorter_log_is_stale_and_one_that_differs_is_a_fork() -> None:
 
 def test_which_owners_signed_does_not_make_another_log() -> None:
     log = log_of("a", "b", "c")
-    entry = next_entry(log, Change.DISABLE)
+    entry = next_entry(log, LockChange.DISABLE)
     assert log.extended([signed_by(entry, "a", "b")]).head == log.extended([signed_by(entry, "b", "c")]).head
 
 
@@ -125,19 +125,19 @@ def test_which_owners_signed_does_not_make_another_log() -> None:
         ({"number": 3}, "lock_wrong_number"),
         ({"number": 1}, "lock_wrong_number"),
         ({"previous": "0" * 64}, "lock_forked"),
-        ({"change": Change.INIT}, "lock_bad_change"),
-        ({"change": Change.DISABLE}, "lock_bad_change"),
+        ({"change": LockChange.INIT}, "lock_bad_change"),
+        ({"change": LockChange.DISABLE}, "lock_bad_change"),
         ({"enabled": False}, "lock_bad_change"),
         ({"threshold": 1}, "lock_bad_change"),
         ({"owners": public("a")}, "lock_bad_change"),
-        ({"change": Change.OWNERS, "threshold": 3}, "lock_bad_change"),
+        ({"change": LockChange.OWNERS, "threshold": 3}, "lock_bad_change"),
         ({"authorities": (*public("x"), *public("x"))}, "lock_bad_keys"),
         ({"authorities": ("A" * 44,)}, "lock_bad_keys"),
     ],
 )
 def test_an_entry_says_what_it_changes_and_changes_nothing_else(fields: dict[str, object], expected: str) -> None:
     log = log_of("a", "b")
-    entry = msgspec.structs.replace(next_entry(log, Change.AUTHORITIES, authorities=public("x")), **fields)
+    entry = msgspec.structs.replace(next_entry(log, LockChange.AUTHORITIES, authorities=public("x")), **fields)
     with pytest.raises(AltnetError) as error:
         verified(log, signed_by(entry, "a", "b"))
     assert code(error) == expected
@@ -149,18 +149,18 @@ def test_a_quorum_that_cannot_be_had_is_refused() -> None:
             first_entry(NETWORK, owners=owners, threshold=threshold, authorities=())
     log = log_of("a", "b")
     with pytest.raises(Invalid, match="cannot be had"):
-        next_entry(log, Change.OWNERS, owners=public("c"), threshold=2)
+        next_entry(log, LockChange.OWNERS, owners=public("c"), threshold=2)
 
 
 def test_the_lock_is_turned_off_and_on_again_by_owners_alone() -> None:
     log = log_of("a", "b")
     with pytest.raises(Invalid, match="on already"):
-        next_entry(log, Change.ENABLE)
-    off = log.extended([signed_by(next_entry(log, Change.DISABLE), "a", "b")])
+        next_entry(log, LockChange.ENABLE)
+    off = log.extended([signed_by(next_entry(log, LockChange.DISABLE), "a", "b")])
     assert (log.enabled, off.enabled) == (True, False)
     with pytest.raises(Invalid, match="off already"):
-        next_entry(off, Change.DISABLE)
-    assert off.extended([signed_by(next_entry(off, Change.ENABLE), "a", "b")]).enabled
+        next_entry(off, LockChange.DISABLE)
+    assert off.extended([signed_by(next_entry(off, LockChange.ENABLE), "a", "b")]).enabled
 
 
 def test_a_text_has_one_spelling_and_a_bound() -> None:
@@ -209,18 +209,18 @@ class Forgers(RuleBasedStateMachine):
         threshold = min(len(names), 2 + more)
         if len(set(names) & self.forged) >= threshold:
             return  # nobody can help who makes the thief an owner
-        entry = next_entry(self.log, Change.OWNERS, owners=public(*names), threshold=threshold)
+        entry = next_entry(self.log, LockChange.OWNERS, owners=public(*names), threshold=threshold)
         self._honest(signed_by(entry, *self.owners, *names))
         self.owners, self.threshold = names, threshold
 
     @rule(names=st.lists(NAMES, max_size=3, unique=True))
     def owners_change_authorities(self, names: list[str]) -> None:
-        entry = next_entry(self.log, Change.AUTHORITIES, authorities=public(*names))
+        entry = next_entry(self.log, LockChange.AUTHORITIES, authorities=public(*names))
         self._honest(signed_by(entry, *self.owners))
 
     @rule()
     def owners_turn_it_off_or_on(self) -> None:
-        change = Change.DISABLE if self.log.enabled else Change.ENABLE
+        change = LockChange.DISABLE if self.log.enabled else LockChange.ENABLE
         self._honest(signed_by(next_entry(self.log, change), *self.owners))
 
     def _honest(self, item: SignedEntry) -> None:
@@ -229,14 +229,14 @@ class Forgers(RuleBasedStateMachine):
 
     @rule(
         data=st.data(),
-        change=st.sampled_from(Change),
+        change=st.sampled_from(LockChange),
         names=st.lists(st.sampled_from("abcxyz"), min_size=1, max_size=3, unique=True),
         threshold=st.integers(1, 3),
         enabled=st.booleans(),
         borrow=st.booleans(),
     )
     def a_forger_makes_an_entry(
-        self, data: st.DataObject, change: Change, names: list[str], threshold: int, enabled: bool, borrow: bool
+        self, data: st.DataObject, change: LockChange, names: list[str], threshold: int, enabled: bool, borrow: bool
     ) -> None:
         base = data.draw(st.sampled_from(self.known))
         assert base.last is not None
@@ -245,9 +245,9 @@ class Forgers(RuleBasedStateMachine):
             number=base.length + 1,
             previous=base.head,
             change=change,
-            owners=public(*names) if change is Change.OWNERS else base.last.owners,
-            threshold=threshold if change is Change.OWNERS else base.last.threshold,
-            authorities=public(*names) if change is Change.AUTHORITIES else base.last.authorities,
+            owners=public(*names) if change is LockChange.OWNERS else base.last.owners,
+            threshold=threshold if change is LockChange.OWNERS else base.last.threshold,
+            authorities=public(*names) if change is LockChange.AUTHORITIES else base.last.authorities,
             enabled=enabled,
         )
         item = signed_by(entry, *self.forged)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from altnet.common.errors import AltnetError, Conflict
-from altnet.common.lock.certificates import MOST_CERTIFICATES, Certificate, Use, is_certified, merged
+from altnet.common.lock.certificates import MOST_CERTIFICATES, Certificate, WgUse, is_certified, merged
 from altnet.common.lock.log import Log, SignedEntry
 from altnet.common.lock.statements import ClientStatement, RelayStatement, SignedStatement, Statement
 
@@ -102,7 +102,7 @@ class Book:
         found = self._opened.get(client)
         return found if isinstance(found, ClientStatement) and not found.revoked else None
 
-    def certified(self, relay: str, use: Use, *, epoch: int, key: str) -> bool:
+    def certified(self, relay: str, use: WgUse, *, epoch: int, key: str) -> bool:
         """Whether the relay's identity key has signed this key."""
         identity = self.relay(relay)
         if identity is None:

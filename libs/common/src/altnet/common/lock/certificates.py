@@ -19,7 +19,7 @@ MOST_CERTIFICATES: Final = 8
 """Of one host: present and next mesh key, access key, and those that neighbours may still have."""
 
 
-class Use(StrEnum):
+class WgUse(StrEnum):
     MESH = "mesh"
     ACCESS = "access"
 
@@ -27,7 +27,7 @@ class Use(StrEnum):
 class _Content(msgspec.Struct, frozen=True, kw_only=True):
     network: Id
     relay: Id
-    use: Use
+    use: WgUse
     epoch: int
     key: KeyText
 
@@ -35,13 +35,13 @@ class _Content(msgspec.Struct, frozen=True, kw_only=True):
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """Base64. What is signed also names the network and the relay, which a reader knows."""
 
-    use: Use
+    use: WgUse
     epoch: Annotated[int, msgspec.Meta(ge=0, le=2**31)]
     key: KeyText
     signature: SignatureText
 
 
-def certify(*, network: str, relay: str, use: Use, epoch: int, key: str, by: SigningKey) -> Certificate:
+def certify(*, network: str, relay: str, use: WgUse, epoch: int, key: str, by: SigningKey) -> Certificate:
     content = _Content(network=network, relay=relay, use=use, epoch=epoch, key=key)
     return Certificate(
         use=use, epoch=epoch, key=key, signature=sign(canonical(content), by=by, purpose=PURPOSE).signature

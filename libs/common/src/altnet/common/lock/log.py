@@ -32,7 +32,7 @@ Hash = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^([0-9a-f]{64})?$")]
 Keys = Annotated[tuple[KeyText, ...], msgspec.Meta(max_length=MOST_KEYS)]
 
 
-class Change(StrEnum):
+class LockChange(StrEnum):
     """What an entry changes. All else it repeats."""
 
     INIT = "init"
@@ -49,7 +49,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     number: Annotated[int, msgspec.Meta(ge=1, le=MOST_ENTRIES)]
     previous: Hash
     """Hash of the entry before; empty for the first."""
-    change: Change
+    change: LockChange
     owners: Keys
     threshold: Annotated[int, msgspec.Meta(ge=1, le=MOST_KEYS)]
     """How many owners sign an entry."""
@@ -175,7 +175,7 @@ def first_entry(network: str, *, owners: Sequence[str], threshold: int, authorit
         network=network,
         number=1,
         previous="",
-        change=Change.INIT,
+        change=LockChange.INIT,
         owners=tuple(owners),
         threshold=threshold,
         authorities=tuple(authorities),
@@ -187,7 +187,7 @@ def first_entry(network: str, *, owners: Sequence[str], threshold: int, authorit
 
 def next_entry(
     log: Log,
-    change: Change,
+    change: LockChange,
     *,
     owners: Sequence[str] | None = None,
     threshold: int | None = None,
@@ -196,7 +196,7 @@ def next_entry(
     """The entry after the last one. Raises `Invalid`, `Conflict` (`lock_off`)."""
     if log.last is None:
         raise Conflict("lock_off", "the network has no lock.", mend="`altnet lock init` makes one.")
-    enabled = {Change.DISABLE: False, Change.ENABLE: True}.get(change, log.last.enabled)
+    enabled = {LockChange.DISABLE: False, LockChange.ENABLE: True}.get(change, log.last.enabled)
     made = msgspec.structs.replace(
         log.last,
         number=log.length + 1,
@@ -216,7 +216,7 @@ def verified(log: Log, item: SignedEntry) -> Entry:
     entry = check_content(log, item)
     signers = item.signers()
     _check_quorum(entry, log.last or entry, signers, "in force before it")
-    if entry.change is Change.OWNERS:
+    if entry.change is LockChange.OWNERS:
         _check_quorum(entry, entry, signers, "that it makes owners")
     return entry
 
@@ -232,7 +232,7 @@ def check_content(log: Log, item: SignedEntry) -> Entry:
     if entry.previous != log.head:
         raise forked(log.length)
     if log.last is None:
-        if entry.change is not Change.INIT or not entry.enabled:
+        if entry.change is not LockChange.INIT or not entry.enabled:
             raise Invalid("lock_bad_change", f"{where}: a log begins with `init`, which turns the lock on.")
         _check_keys(entry)
     else:
@@ -243,7 +243,7 @@ def check_content(log: Log, item: SignedEntry) -> Entry:
 def missing_signatures(log: Log, item: SignedEntry) -> int:
     """How many more owners have to sign, at least. Raises as `check_content`."""
     entry, signers = check_content(log, item), item.signers()
-    quorums = [log.last or entry, *([entry] if entry.change is Change.OWNERS else [])]
+    quorums = [log.last or entry, *([entry] if entry.change is LockChange.OWNERS else [])]
     return max(0, *(one.threshold - len(signers & set(one.owners)) for one in quorums))
 
 
@@ -259,24 +259,27 @@ def _check_quorum(entry: Entry, state: Entry, signers: frozenset[str], whose: st
 
 
 def _check_change(before: Entry, after: Entry) -> None:
-    may: dict[Change, set[str]] = {
-        Change.INIT: set(),
-        Change.OWNERS: {"owners", "threshold"},
-        Change.AUTHORITIES: {"authorities"},
-        Change.DISABLE: {"enabled"},
-        Change.ENABLE: {"enabled"},
+    may: dict[LockChange, set[str]] = {
+        LockChange.INIT: set(),
+        LockChange.OWNERS: {"owners", "threshold"},
+        LockChange.AUTHORITIES: {"authorities"},
+        LockChange.DISABLE: {"enabled"},
+        LockChange.ENABLE: {"enabled"},
     }
     where = f"lock entry {after.number}"
-    if after.change is Change.INIT:
+    if after.change is LockChange.INIT:
         raise Invalid("lock_bad_change", f"{where}: `init` comes first and once.")
     for name in ("owners", "threshold", "authorities", "enabled"):
         differs = getattr(before, name) != getattr(after, name)
         if differs and name not in may[after.change]:
             raise Invalid("lock_bad_change", f"{where}: `{after.change}` does not change {name}.")
-    if before.enabled is (after.change is Change.ENABLE) and after.change in (Change.ENABLE, Change.DISABLE):
+    if before.enabled is (after.change is LockChange.ENABLE) and after.change in (
+        LockChange.ENABLE,
+        LockChange.DISABLE,
+    ):
         raise Invalid("lock_bad_change", f"{where}: the lock is {'on' if before.enabled else 'off'} already.")
     if after.enabled is not (
-        before.enabled if after.change not in (Change.ENABLE, Change.DISABLE) else not before.enabled
+        before.enabled if after.change not in (LockChange.ENABLE, LockChange.DISABLE) else not before.enabled
     ):
         raise Invalid("lock_bad_change", f"{where}: `{after.change}` says the opposite of what it does.")
     _check_keys(after)
