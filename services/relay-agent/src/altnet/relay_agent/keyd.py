@@ -84,6 +84,8 @@ class KeydContact:
         self._remote: Remote | None = None
         self._registered = b""
         self.standing: Standing | None = None
+        self.on_met: Callable[[], None] = lambda: None
+        """Called after each contact."""
         self.problem = ""
         self._channel: Channel | None = None
         if bus is not None:
@@ -221,6 +223,7 @@ class KeydContact:
         if self.standing is None or (self.standing.state, self.standing.reason) != (standing.state, standing.reason):
             _log.info("keyd", state=str(standing.state), reason=standing.reason, fingerprint=standing.fingerprint)
         self.standing, self.problem = standing, ""
+        self.on_met()
         return standing
 
     def _failed(self, error: Exception) -> None:

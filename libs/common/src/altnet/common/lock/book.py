@@ -6,7 +6,7 @@ the log's present authorities alone, and a statement gives way only to one with 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 from altnet.common.errors import AltnetError, Conflict
@@ -61,7 +61,23 @@ class Book:
         self.revision += 1
         return True
 
-    def put(self, statement: SignedStatement) -> bool:
+    def adopt(
+        self,
+        after: Log,
+        statements: Iterable[SignedStatement],
+        hosts: Iterable[tuple[str, Iterable[Certificate]]],
+        *,
+        clients: Container[str] = frozenset(),
+    ) -> None:
+        """Take all of it in one step. Of clients, only these. Raises as `take_log`, and then nothing is taken."""
+        self.take_log(after)
+        for statement in statements:
+            self.put(statement, clients=clients)
+        for relay, told in hosts:
+            self.certify(relay, told)
+        self.keep(clients)
+
+    def put(self, statement: SignedStatement, *, clients: Container[str] | None = None) -> bool:
         """Take a statement; False for one that does not count, or is known. Nothing is raised: who tells is nobody."""
         if statement.authority not in self.log.authorities:
             return False
@@ -70,6 +86,8 @@ class Book:
         except AltnetError:
             return False
         subject = opened.subject
+        if isinstance(opened, ClientStatement) and clients is not None and subject not in clients:
+            return False
         known = self._opened.get(subject)
         if opened.network != self.network or (known is not None and opened.serial <= known.serial):
             return False
@@ -118,9 +136,8 @@ class Book:
         found = self._opened.get(subject)
         return found.serial if found is not None else 0
 
-    def keep(self, subjects: Iterable[str]) -> None:
+    def keep(self, wanted: Container[str]) -> None:
         """Forget clients other than these: relays are few, clients are not."""
-        wanted = set(subjects)
         for subject in [
             it for it, one in self._opened.items() if isinstance(one, ClientStatement) and it not in wanted
         ]:
