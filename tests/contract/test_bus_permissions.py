@@ -47,6 +47,7 @@ RELAY_SAYS = {
     f"$KV.relay.{ME}": REFUSED,
     f"$KV.relay.{OTHER}": REFUSED,
     f"$KV.mesh.{NET}.snapshot": REFUSED,
+    f"$KV.mesh.{NET}.lock": REFUSED,
     f"$JS.API.DIRECT.GET.KV_relay.$KV.relay.{OTHER}": REFUSED,
     f"$JS.API.DIRECT.GET.KV_mesh.$KV.mesh.{FOREIGN}.snapshot": REFUSED,
     "$JS.API.DIRECT.GET.KV_relay": REFUSED,  # the form that names its key in the payload
@@ -107,6 +108,10 @@ SERVICE_SAYS = {
     ("registry", f"alt.v1.desired.relay.{ME}"): REFUSED,
     ("registry", f"_INBOX_{ME}.x"): REFUSED,  # only as an answer
     ("registry", "$SYS.REQ.CLAIMS.UPDATE"): REFUSED,
+    ("keyd", f"$KV.mesh.{NET}.lock"): ALLOWED,
+    ("keyd", f"$JS.API.DIRECT.GET.KV_mesh.$KV.mesh.{NET}.lock"): ALLOWED,
+    ("keyd", f"$KV.mesh.{NET}.delta"): REFUSED,
+    ("dnsd", f"$KV.mesh.{NET}.lock"): REFUSED,
     ("admin", "$JS.API.STREAM.PURGE.EVT"): ALLOWED,
     ("admin", "alt.v1.rpc.registry.replan"): ALLOWED,
     ("admin", f"alt.v1.ask.{ME}.routes"): REFUSED,

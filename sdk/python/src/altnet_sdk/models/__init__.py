@@ -63,6 +63,20 @@ from .link_end import LinkEnd
 from .link_kind import LinkKind
 from .link_metrics import LinkMetrics
 from .link_page import LinkPage
+from .lock_change import LockChange
+from .lock_entry_new import LockEntryNew
+from .lock_entry_signed import LockEntrySigned
+from .lock_host import LockHost
+from .lock_host_page import LockHostPage
+from .lock_key import LockKey
+from .lock_refusal import LockRefusal
+from .lock_signature import LockSignature
+from .lock_state import LockState
+from .lock_statement import LockStatement
+from .lock_statement_signed import LockStatementSigned
+from .lock_statement_signed_page import LockStatementSignedPage
+from .lock_statements_new import LockStatementsNew
+from .lock_taken import LockTaken
 from .mesh_relay import MeshRelay
 from .mesh_relay_page import MeshRelayPage
 from .network import Network
@@ -143,6 +157,7 @@ from .site_patch_labels import SitePatchLabels
 from .standing import Standing
 from .token_kind import TokenKind
 from .wait_for import WaitFor
+from .wg_use import WgUse
 from .why import Why
 
 __all__ = (
@@ -209,6 +224,20 @@ __all__ = (
     "LinkKind",
     "LinkMetrics",
     "LinkPage",
+    "LockChange",
+    "LockEntryNew",
+    "LockEntrySigned",
+    "LockHost",
+    "LockHostPage",
+    "LockKey",
+    "LockRefusal",
+    "LockSignature",
+    "LockState",
+    "LockStatement",
+    "LockStatementSigned",
+    "LockStatementSignedPage",
+    "LockStatementsNew",
+    "LockTaken",
     "MeshRelay",
     "MeshRelayPage",
     "Network",
@@ -289,5 +318,6 @@ __all__ = (
     "Standing",
     "TokenKind",
     "WaitFor",
+    "WgUse",
     "Why",
 )

@@ -36,6 +36,7 @@ from altnet.common.contracts.keyd import (
     Standing,
     records_of,
 )
+from altnet.common.contracts.lock import LockReport
 from altnet.common.db.engine import Database
 from altnet.common.errors import AltnetError, Broken, Invalid, NotFound, Unauthenticated, Unavailable
 from altnet.common.keys import PublicKey
@@ -46,6 +47,7 @@ from altnet.common.noise.responder import Request, Responder
 from altnet.common.seal import unseal
 from altnet.keyd.domain import identities as rules
 from altnet.keyd.handlers.contact import register_signing_key
+from altnet.keyd.handlers.lock import certify, heard_of_lock
 from altnet.keyd.handlers.rotations import heard_of_keys
 from altnet.keyd.keyring import Keyring
 from altnet.keyd.refusals import Refusals
@@ -106,9 +108,11 @@ class ChannelServer:
         first_contacts: FirstContacts | None,
         settings: ChannelSettings,
         rotating: Callable[[], None] = lambda: None,
+        locking: Callable[[], None] = lambda: None,
     ) -> None:
-        """`rotating` is called when a relay reported something new of a rotation."""
+        """`rotating` is called when a relay reported something new of a rotation, `locking` when of its keys."""
         self._rotating = rotating
+        self._locking = locking
         self._db = db
         self._bus = bus
         self._clock = clock
@@ -223,8 +227,17 @@ class ChannelServer:
         elif isinstance(ask, KeyReport):
             async with self._db.transaction(actor=f"relay:{request.peer}") as uow:
                 row = await identities.get(uow.session, request.peer)
-                if row.static_key == request.remote.base64 and await heard_of_keys(uow, row, ask):
-                    self._rotating()
+                if row.static_key == request.remote.base64:
+                    if ask.certificate is not None and await certify(uow, row, [ask.certificate]):
+                        self._locking()
+                    if await heard_of_keys(uow, row, ask):
+                        self._rotating()
+        elif isinstance(ask, LockReport):
+            async with self._db.transaction(actor=f"relay:{request.peer}") as uow:
+                row = await identities.get(uow.session, request.peer)
+                fits = row.state != "revoked" and row.static_key == request.remote.base64
+                if fits and await heard_of_lock(uow, row, ask):
+                    self._locking()
         else:
             async with self._db.read() as session:
                 row = await identities.get(session, request.peer)

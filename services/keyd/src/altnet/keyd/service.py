@@ -32,6 +32,7 @@ from altnet.keyd.api.deps import Parts
 from altnet.keyd.api_tokens import look_up
 from altnet.keyd.channel import ChannelServer, FirstContacts
 from altnet.keyd.consumers import RelayEvents
+from altnet.keyd.jobs.lock import LockTeller
 from altnet.keyd.jobs.rotations import Driver
 from altnet.keyd.keyring import Keyring
 from altnet.keyd.refusals import Refusals
@@ -79,6 +80,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         ended=lambda outcome: ended.labels(outcome=outcome).inc(),
     )
     metrics.gauge("rotations_open", "Rotations under way.").set_function(lambda: driver.open)
+    teller = LockTeller(db, bus, settings=settings.lock)
     channel = ChannelServer(
         db=db,
         bus=bus,
@@ -89,6 +91,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         first_contacts=_first_contacts(context, settings, keyring),
         settings=settings.channel,
         rotating=driver.wake,
+        locking=teller.wake,
     )
     events = RelayEvents(db, bus)
     metrics.gauge("channel_sessions", "Sessions held here.").set_function(lambda: responder.sessions)
@@ -117,6 +120,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         settings=settings,
         keyring=keyring,
         driver=driver,
+        teller=teller,
         http=context.http,
     )
 
@@ -132,6 +136,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             Job("keyd-outbox", outbox.run),
             Job("keyd-relays", events.run),
             Job("keyd-rotations", driver.run),
+            Job("keyd-lock", teller.run),
             Job("keyd-sessions", every(settings.channel.sweep, channel.sweep)),
             Job("keyd-refusals", every(settings.channel.flush_refusals, refusals.flush)),
             Job("keyd-inbox", inbox.sweep_job(db).run),

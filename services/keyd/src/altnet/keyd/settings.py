@@ -49,6 +49,15 @@ class RotationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """For the registry to take an order: a thousand relays are one transaction."""
 
 
+class LockSettings(msgspec.Struct, frozen=True, kw_only=True):
+    tick: Positive = 1.0
+    """Between two looks for what relays have to be told, where another replica took it in; here it is told at once."""
+    look: Positive = 30.0
+    """Between two looks whether the bus still has it."""
+    put_timeout: Positive = 5.0
+    """For one document: with three servers a leader election takes 4.4 s (measured)."""
+
+
 class KeydSettings(msgspec.Struct, frozen=True, kw_only=True):
     """All of it, one group an idea."""
 
@@ -60,6 +69,7 @@ class KeydSettings(msgspec.Struct, frozen=True, kw_only=True):
     channel: ChannelSettings = ChannelSettings()
     keys: KeySettings = KeySettings()
     rotations: RotationSettings = RotationSettings()
+    lock: LockSettings = LockSettings()
 
 
 def encryption_keys(settings: KeydSettings, env: Mapping[str, str]) -> tuple[EncryptionKey, EncryptionKey | None]:

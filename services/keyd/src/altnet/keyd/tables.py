@@ -149,6 +149,65 @@ class RotationPolicyRow(Row, table=True):
     updated_at: datetime = _time()
 
 
+class LockNetworkRow(Row, table=True):
+    """Counts what changes of a network's lock; `published` is what the bus has."""
+
+    __tablename__ = "lock_networks"
+
+    network: str = _text(primary_key=True)
+    version: int = Field(default=0, sa_type=BigInteger)
+    published: int = Field(default=0, sa_type=BigInteger)
+
+
+class LockEntryRow(Row, table=True):
+    """The log; rows are added only."""
+
+    __tablename__ = "lock_entries"
+
+    network: str = _text(primary_key=True)
+    number: int = Field(sa_type=Integer, primary_key=True)
+    entry: str = _text()
+    hash: str = _text()
+    signatures: list[dict[str, str]] = Field(sa_type=JSONB)
+    created_by: str = _text()
+    created_at: datetime = _time()
+
+
+class LockStatementRow(Row, table=True):
+    """The newest statement about each relay and client."""
+
+    __tablename__ = "lock_statements"
+
+    network: str = _text(primary_key=True)
+    subject: str = _text(primary_key=True)
+    kind: str = _text()
+    serial: int = Field(sa_type=BigInteger)
+    statement: str = _text()
+    authority: str = _text()
+    signature: str = _text()
+    version: int = Field(sa_type=BigInteger)
+    created_by: str = _text()
+    created_at: datetime = _time()
+
+
+class LockHostRow(Row, table=True):
+    """What a relay has certified, and what it said last of the lock."""
+
+    __tablename__ = "lock_hosts"
+
+    relay: str = _text(primary_key=True)
+    network: str = _text()
+    certificates: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSONB)
+    version: int = Field(default=0, sa_type=BigInteger)
+    length: int = Field(default=0, sa_type=Integer)
+    head: str = _text(default="")
+    refused: list[dict[str, str]] = Field(default_factory=list, sa_type=JSONB)
+    refused_count: int = Field(default=0, sa_type=Integer)
+    alarm: str = _text(default="")
+    alarm_text: str = _text(default="")
+    reported_at: datetime | None = _time(default=None)
+
+
 class EmitterRow(Row, table=True):
     """The number of the last security event of an emitter."""
 

@@ -21,12 +21,13 @@ from altnet.common import log
 from altnet.common.bus import rpc
 from altnet.common.bus.connect import Bus
 from altnet.common.clock import Clock
-from altnet.common.contracts.agent import HostStatus, Versions
+from altnet.common.contracts.agent import Applied, Failure, HostStatus, Versions
 from altnet.common.contracts.desired import KeyStage, RelayEntry
 from altnet.common.contracts.routing import LEARNED, ROUTES, Engine, Peering, RouteQuery
 from altnet.common.errors import AltnetError
 from altnet.common.kernel.wireguard import Endpoint, PeerState
 from altnet.common.keys import PrivateKey, PublicKey
+from altnet.common.lock.certificates import WgUse
 from altnet.common.net import AddressPlan
 from altnet.relay_agent.access import Access
 from altnet.relay_agent.attachments import Attachments
@@ -42,6 +43,9 @@ from altnet.relay_agent.feed import BusDocuments, Documents, Feed
 from altnet.relay_agent.host import Host
 from altnet.relay_agent.journal import Journal
 from altnet.relay_agent.keyd import KeydContact
+from altnet.relay_agent.lock.accepted import Accepted
+from altnet.relay_agent.lock.keeper import LockKeeper
+from altnet.relay_agent.lock.memory import open_book
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.planes import Plane
 from altnet.relay_agent.planes.addresses import AddressesPlane, NeighboursPlane
@@ -53,7 +57,7 @@ from altnet.relay_agent.planes.routing import RoutingPlane
 from altnet.relay_agent.planes.wireguard import DevicesPlane, PeersPlane
 from altnet.relay_agent.poke import Poker
 from altnet.relay_agent.probe import Link, NoProber, Prober, Round
-from altnet.relay_agent.reconcile import Reconciler
+from altnet.relay_agent.reconcile import NAMED_FAILURES, Reconciler
 from altnet.relay_agent.remembered import Remembered
 from altnet.relay_agent.report import Outlet, Reporter
 from altnet.relay_agent.rotation import Rotation, Seen
@@ -110,12 +114,15 @@ class Agent:
         self._started = clock.monotonic()
         self.keyd = KeydContact(state, membership, bus=bus, clock=clock, random=random, timers=timers)
         self.names = Names(prefix=settings.interface_prefix)
-        self.desired = Desired(
+        self.heard = Desired(
             relay=enrolment.relay.id,
             network=enrolment.network.id,
             prefix=IPv6Network(enrolment.network.prefix),
             decode=decode,
         )
+        memory = state.lock()
+        book = open_book(memory, network=enrolment.network.id, pin=settings.lock_fingerprint)
+        self.desired = Accepted(self.heard, book, memory)
         identity = membership.identity
         me = own_self(settings, identity, slot=enrolment.relay.slot, versions=versions, engine=found.engine)
         self.attachments = Attachments(
@@ -132,7 +139,23 @@ class Agent:
             tell=self.keyd.tell if bus is not None else None,
             clock=clock,
             timers=timers,
+            certify=lambda epoch, key: self.lock.certificate(use=WgUse.MESH, epoch=epoch, key=key),
         )
+        self.lock = LockKeeper(
+            state,
+            book,
+            self.desired,
+            self.heard,
+            bus=bus,
+            identity=self.rotation.identity,
+            tell=self.keyd.tell,
+            met=lambda: self.keyd.standing is not None,
+            notice=self._unlocked,
+            clock=clock,
+            random=random,
+            timers=timers,
+        )
+        self.keyd.on_met = self.lock.wake
         self.wanted = Wanted(
             self.desired,
             me,
@@ -210,7 +233,7 @@ class Agent:
         )
         source = documents if documents is not None else BusDocuments(bus) if bus is not None else None
         self.feed = Feed(
-            self.desired,
+            self.heard,
             state,
             source or _Silence(),
             clock=clock,
@@ -229,7 +252,7 @@ class Agent:
             random=random,
             timers=timers,
             versions=versions,
-            applied=self.reconciler.applied,
+            applied=self.applied,
             health=self.health,
             host=host_status,
             device_lost=self.reconciler.compare_soon,
@@ -247,6 +270,7 @@ class Agent:
             await self.rotation.step()  # before anything is changed: links that go by the next keys stay there
         await self.reconciler.step()
         await self.feed.start()
+        await self.lock.start()
         if self._bus is not None:
             self._bus.on_connect(self.reporter.on_connect)
             relay = self.desired.relay
@@ -261,6 +285,7 @@ class Agent:
             group.create_task(self.reconciler.run(), name="reconcile")
             group.create_task(self.feed.run(), name="feed")
             group.create_task(self.rotation.run(), name="rotate keys")
+            group.create_task(self.lock.run(), name="network lock")
             group.create_task(self.poker.run(), name="poke")
             group.create_task(self.prober.run(), name="probe")
             group.create_task(self.watch.run(), name="watch BIRD")
@@ -291,6 +316,10 @@ class Agent:
             return f"document refused: {self.feed.broken}"[:500]
         if not self.desired.complete:
             return "waiting for the first documents"
+        if self.lock.alarm:
+            return f"network lock: {self.lock.alarm_text}"[:500]
+        if refused := self.desired.refusals:
+            return f"network lock: {len(refused)} not signed for, first {refused[0].object}: {refused[0].reason}"[:500]
         if not self.reconciler.settled and (applied := self.reconciler.applied()).failed_count:
             first = applied.failed[0]
             return f"{applied.failed_count} not applied, first {first.plane} {first.object}: {first.reason}"[:500]
@@ -299,9 +328,21 @@ class Agent:
             return "the registry knows another key of this relay; enrol again"
         return self.routing.problem or "ok"
 
+    def applied(self) -> Applied:
+        """What the host holds, and what it was told and refuses."""
+        applied, refused = self.reconciler.applied(), self.desired.refusals
+        if not refused:
+            return applied
+        named = tuple(Failure(plane="lock", object=one.object, reason=one.reason) for one in refused)
+        return msgspec.structs.replace(
+            applied,
+            failed=(*named, *applied.failed)[:NAMED_FAILURES],
+            failed_count=applied.failed_count + len(refused),
+        )
+
     async def status(self) -> AgentStatus:
         """How it goes, for the operator of this host."""
-        enrolment, applied = self._membership.enrolment, self.reconciler.applied()
+        enrolment, applied = self._membership.enrolment, self.applied()
         links, clients = await self.reporter.sessions()
         failure = self._bus.last_failure if self._bus is not None else None
         return AgentStatus(
@@ -332,6 +373,7 @@ class Agent:
             clients=clients,
             routing=await self.routing.status(),
             rotation=self.rotation.words(),
+            lock=self.lock.words(),
             **self.keyd.status(),
         )
 
@@ -351,6 +393,11 @@ class Agent:
         self.rotation.wake()
 
     def _heard(self) -> None:
+        self.reconciler.notice()
+        self.rotation.wake()
+        self.lock.wake()
+
+    def _unlocked(self) -> None:
         self.reconciler.notice()
         self.rotation.wake()
 

@@ -39,6 +39,7 @@ _FLAGS: Final = {
     "endpoint": "ENDPOINTS",
     "region": "REGION",
     "label": "LABELS",
+    "lock_fingerprint": "LOCK_FINGERPRINT",
     "interface_prefix": "INTERFACE_PREFIX",
     "backend": "BACKEND",
 }
@@ -297,6 +298,7 @@ def render_status(status: AgentStatus) -> str:
         f"keyd      {status.keyd}; {status.keyd_fingerprint or 'its keys are not pinned yet'}",
         f"identity  {status.fingerprint}",
         *([f"rotation  {status.rotation}"] if status.rotation else []),
+        *([f"lock      {status.lock}"] if status.lock else []),
         f"links     {up} of {len(status.links)} up, {len(status.clients)} clients seen",
     ]
     for link in status.links:
@@ -355,6 +357,7 @@ def _parser() -> argparse.ArgumentParser:
     joining.add_argument("--name", help="the relay's name (default: the host's)")
     joining.add_argument("--endpoint", action="append", metavar="HOST:PORT", help="where others reach it; repeatable")
     joining.add_argument("--region")
+    joining.add_argument("--lock-fingerprint", metavar="TEXT", help="the network lock's, if it has one: take no other")
     joining.add_argument("--label", action="append", metavar="NAME=VALUE", help="repeatable")
     parser = argparse.ArgumentParser(prog="altnet-agent", description="The Altnet relay agent.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

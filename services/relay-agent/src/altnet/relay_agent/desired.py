@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv6Network
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from altnet.common.contracts.desired import (
@@ -53,6 +53,30 @@ class Decode:
     document: Callable[[bytes], RelayDocument] = unpack_relay_document
 
 
+class Wish(Protocol):
+    """What those who act on documents read: `Desired`, or what the network lock leaves of it (lock/accepted.py)."""
+
+    @property
+    def relay(self) -> str: ...
+    @property
+    def network(self) -> str: ...
+    @property
+    def prefix(self) -> IPv6Network: ...
+    @property
+    def settings(self) -> MeshSettings: ...
+    @property
+    def entries(self) -> Mapping[str, RelayEntry]: ...
+    @property
+    def document(self) -> RelayDocument | None: ...
+    @property
+    def generation(self) -> int: ...
+    @property
+    def complete(self) -> bool: ...
+    @property
+    def touched(self) -> bool: ...
+    def take(self) -> Mapping[str, RelayEntry | None]: ...
+
+
 class Desired:
     """The present wish for one relay.
 
@@ -86,6 +110,11 @@ class Desired:
     @property
     def revoked(self) -> bool:
         return self.document is not None and self.document.revoked
+
+    @property
+    def touched(self) -> bool:
+        """Whether `take` has something to tell."""
+        return bool(self._touched)
 
     def take(self) -> Mapping[str, RelayEntry | None]:
         """The relays that changed since the last call, each with its entry of then (None: there was none)."""

@@ -33,6 +33,7 @@ from altnet.common.contracts.keyd import (
     Standing,
     registration,
 )
+from altnet.common.contracts.lock import LockReport
 from altnet.common.errors import AltnetError, Invalid, Unauthenticated, Unavailable
 from altnet.common.keys import PublicKey
 from altnet.common.noise.failures import REFUSED, UNKNOWN_STATIC
@@ -83,6 +84,8 @@ class KeydContact:
         self._remote: Remote | None = None
         self._registered = b""
         self.standing: Standing | None = None
+        self.on_met: Callable[[], None] = lambda: None
+        """Called after each contact."""
         self.problem = ""
         self._channel: Channel | None = None
         if bus is not None:
@@ -138,8 +141,8 @@ class KeydContact:
             await self._state.save_keyd(msgspec.structs.replace(self._state.keyd(), psk=""))
         return self._met(standing)
 
-    async def tell(self, report: KeyReport) -> Standing:
-        """Say in the channel how far the rotation of keys is here. Raises like `meet`."""
+    async def tell(self, report: KeyReport | LockReport) -> Standing:
+        """Say in the channel how far the rotation of keys is here, or the network lock. Raises like `meet`."""
         if self._channel is None or self._bus is None:
             raise Unavailable("no_bus", "there is no bus, so no way to keyd.")
         if not self._bus.connected:
@@ -220,6 +223,7 @@ class KeydContact:
         if self.standing is None or (self.standing.state, self.standing.reason) != (standing.state, standing.reason):
             _log.info("keyd", state=str(standing.state), reason=standing.reason, fingerprint=standing.fingerprint)
         self.standing, self.problem = standing, ""
+        self.on_met()
         return standing
 
     def _failed(self, error: Exception) -> None:

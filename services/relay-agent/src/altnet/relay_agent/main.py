@@ -29,6 +29,7 @@ from altnet.relay_agent.control import serve
 from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.host import Host, open_host
 from altnet.relay_agent.keyd import remember_token
+from altnet.relay_agent.lock.keeper import remember_pin
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.probe import UdpProber
 from altnet.relay_agent.report import host_status, versions
@@ -58,6 +59,7 @@ async def enrol(settings: AgentSettings, *, state: DiskState, host: Host, clock:
     if known is not None and (known.relay.id, known.network.id) != (enrolment.relay.id, enrolment.network.id):
         state.forget_documents()  # of another life
         await remember_token(state, settings.join_token, keep_pins=False)
+    await remember_pin(state, settings.lock_fingerprint, network=enrolment.network.id)
     identity = state.identity()
     if identity.mesh_device or identity.next_mesh_key:  # the registry counts from the key and the port that we told
         await state.save_identity(msgspec.structs.replace(identity, mesh_device=0, next_mesh_key="", next_mesh_epoch=0))

@@ -20,6 +20,8 @@ from altnet.relay_agent.epochs import KeySet
 from altnet.relay_agent.feed import load
 from altnet.relay_agent.host import Host
 from altnet.relay_agent.journal import Journal
+from altnet.relay_agent.lock.accepted import Accepted
+from altnet.relay_agent.lock.memory import open_book
 from altnet.relay_agent.planes import Plane
 from altnet.relay_agent.planes.forwarding import restore
 from altnet.relay_agent.poke import Poker
@@ -46,12 +48,15 @@ async def plan(
             "there is nothing to plan yet: the registry's documents have not come.",
             mend="Run the agent until `altnet-agent status` shows a generation.",
         )
+    memory = state.lock()
+    book = open_book(memory, network=desired.network, pin=settings.lock_fingerprint)
+    accepted = Accepted(desired, book, memory)
     identity, slot = state.identity(), enrolment.relay.slot
     remembered = state.clients().attached.items()
     here = frozenset(client for client, told in remembered if told.attached)
     fresh = frozenset(client for client, told in remembered if told.fresh)
     me = own_self(settings, identity, slot=slot, versions=versions, engine=found.engine)
-    wanted = Wanted(desired, me, attached=lambda: here, fresh=lambda: fresh, keys=lambda: KeySet.of(identity))
+    wanted = Wanted(accepted, me, attached=lambda: here, fresh=lambda: fresh, keys=lambda: KeySet.of(identity))
     wanted.begin()
     planes = {plane.name: plane for plane in _planes(settings, host, state, clock, found=found, trust=True)}
     have = {name: await plane.read() for name, plane in planes.items()}

@@ -35,7 +35,7 @@ from altnet.common.kernel.wireguard import PeerState, WireGuard
 from altnet.common.keys import PublicKey
 from altnet.relay_agent import VERSION
 from altnet.relay_agent.attachments import Attachments
-from altnet.relay_agent.desired import Desired
+from altnet.relay_agent.desired import Wish
 from altnet.relay_agent.probe import Prober
 from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.view import Names, is_neighbour, known_key
@@ -57,7 +57,7 @@ class Reporter:
 
     def __init__(
         self,
-        desired: Desired,
+        desired: Wish,
         outlet: Outlet,
         *,
         wireguard: WireGuard,

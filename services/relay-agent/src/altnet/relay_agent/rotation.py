@@ -23,7 +23,8 @@ from altnet.common.contracts.keyd import KeyReport
 from altnet.common.errors import AltnetError
 from altnet.common.kernel.wireguard import WireGuard
 from altnet.common.keys import PrivateKey
-from altnet.relay_agent.desired import Desired
+from altnet.common.lock.certificates import Certificate
+from altnet.relay_agent.desired import Wish
 from altnet.relay_agent.epochs import KeySet, Roles, pair, roles
 from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.state import Identity, State
@@ -70,7 +71,7 @@ class Rotation:
     def __init__(
         self,
         state: State,
-        desired: Desired,
+        desired: Wish,
         *,
         wireguard: WireGuard,
         names: Names,
@@ -81,8 +82,11 @@ class Rotation:
         clock: Clock,
         timers: Timers,
         make_key: Callable[[], PrivateKey] = PrivateKey.generate,
+        certify: Callable[[int, str], Certificate] | None = None,
     ) -> None:
-        """`notice` is called when `keys` or `switched` changed; `tell` is None where there is no bus."""
+        """`notice` is called when `keys` or `switched` changed; `tell` is None where there is no bus. `certify` signs
+        a key of an epoch by the host's identity key."""
+        self._certify = certify
         self._state = state
         self._desired = desired
         self._wireguard = wireguard
@@ -197,6 +201,7 @@ class Rotation:
             generation=max(0, seen.generation),
             switched=switched,
             waiting=waiting,
+            certificate=self._certify(keys.next_epoch, keys.next_key.base64) if self._certify is not None else None,
         )
 
     def words(self) -> str:

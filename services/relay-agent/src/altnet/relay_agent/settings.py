@@ -98,6 +98,10 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     """After a failure; doubles with each."""
     keyd_retry_most: Seconds = 120.0
     """An operator who approved the host should see it within two minutes; far below keyd's rate limit."""
+    lock_retry_first: Seconds = 0.2
+    """Before keyd is asked again about what nobody has signed for: its signature is mostly on its way. Doubles."""
+    lock_retry_most: Seconds = 30.0
+    """What is signed later is told by the bus; this is for words of the bus that were lost."""
     bird_timeout: Seconds = 5.0
     """Of one question to BIRD, and of its reading a configuration: 1,000 prefixes take it 3 ms."""
     bird_start: Seconds = 10.0
@@ -152,6 +156,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     join_token: Secret = Secret("")
     """Given once to enrol; better by file: `ALTNET_AGENT_JOIN_TOKEN_FILE`."""
+    lock_fingerprint: str = ""
+    """Of the network lock, as `altnet lock status` shows it, given at enrolment: no other is taken, and nothing is
+    accepted before it is known. Empty: the first lock that is seen is the one."""
     interface_prefix: str = "alt"
     """Start of the names of the interfaces that the agent owns; at most 10 characters."""
     backend: Literal["auto", "kernel", "wireguard-go", "memory"] = "auto"

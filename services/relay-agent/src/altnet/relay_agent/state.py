@@ -5,6 +5,7 @@
     mesh.log          the last mesh snapshot as it came, then the deltas since
     document.log      the last private document as it came
     keyd.json         keyd's pinned keys, and until first contact the secret that the join token gives
+    lock.json         the network lock: pin, log, signatures, and what was accepted before what is refused came
     clients.json      where clients were last, and which of them are attached
     owned.json        what the agent changed that does not carry its mark: for `down`
 
@@ -28,6 +29,7 @@ from altnet.common.files import write_private
 from altnet.common.keys import PrivateKey
 from altnet.common.signing import SigningKey
 from altnet.relay_agent import disk
+from altnet.relay_agent.lock.memory import LockMemory
 
 MOST_DELTAS: Final = 512
 """Deltas kept behind a snapshot; the one after them asks for a new snapshot, so that a start stays fast."""
@@ -160,6 +162,7 @@ class State(Protocol):
     def owned(self) -> Owned: ...
     def keyd(self) -> Keyd: ...
     def clients(self) -> ClientMemory: ...
+    def lock(self) -> LockMemory: ...
     def mesh(self) -> Sequence[bytes]: ...
     def document(self) -> bytes | None: ...
     async def save_identity(self, identity: Identity) -> None: ...
@@ -167,6 +170,7 @@ class State(Protocol):
     async def save_owned(self, owned: Owned) -> None: ...
     async def save_keyd(self, keyd: Keyd) -> None: ...
     async def save_clients(self, clients: ClientMemory) -> None: ...
+    async def save_lock(self, lock: LockMemory) -> None: ...
     async def save_snapshot(self, data: bytes) -> None: ...
     async def save_delta(self, data: bytes) -> bool: ...
     async def save_document(self, data: bytes) -> None: ...
@@ -279,6 +283,21 @@ class DiskState:
                 mend="Remove it, compare keyd's fingerprint, and have an owner approve this host.",
             ) from None
 
+    def lock(self) -> LockMemory:
+        """The network lock. Raises `Invalid` (`state_corrupt`): a lock is not forgotten because a file is torn."""
+        path = self._path / "lock.json"
+        data = disk.read(path)
+        if data is None:
+            return LockMemory()
+        try:
+            return msgspec.json.decode(data, type=LockMemory)
+        except msgspec.DecodeError as error:
+            raise _corrupt(
+                path,
+                str(error),
+                mend="Remove it, and give the fingerprint of `altnet lock status` as --lock-fingerprint.",
+            ) from None
+
     def owned(self) -> Owned:
         path = self._path / "owned.json"
         data = disk.read(path)
@@ -335,6 +354,9 @@ class DiskState:
     async def save_clients(self, clients: ClientMemory) -> None:
         await asyncio.to_thread(write_private, self._path / "clients.json", msgspec.json.encode(clients))
 
+    async def save_lock(self, lock: LockMemory) -> None:
+        await asyncio.to_thread(write_private, self._path / "lock.json", msgspec.json.encode(lock))
+
     async def save_snapshot(self, data: bytes) -> None:
         """Start the log anew with a snapshot."""
         await asyncio.to_thread(write_private, self._path / "mesh.log", disk.encode_frame(data))
@@ -370,6 +392,7 @@ class MemoryState:
         self._owned = Owned()
         self._keyd = Keyd()
         self._clients = ClientMemory()
+        self._lock = LockMemory()
         self._mesh: list[bytes] = []
         self._document: bytes | None = None
 
@@ -387,6 +410,9 @@ class MemoryState:
 
     def clients(self) -> ClientMemory:
         return self._clients
+
+    def lock(self) -> LockMemory:
+        return self._lock
 
     def mesh(self) -> Sequence[bytes]:
         return tuple(self._mesh)
@@ -408,6 +434,9 @@ class MemoryState:
 
     async def save_clients(self, clients: ClientMemory) -> None:
         self._clients = clients
+
+    async def save_lock(self, lock: LockMemory) -> None:
+        self._lock = lock
 
     async def save_snapshot(self, data: bytes) -> None:
         self._mesh = [data]

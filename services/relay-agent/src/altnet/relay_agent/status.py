@@ -43,6 +43,8 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Of keyd's keys as they are pinned here."""
     rotation: str = ""
     """How far this host is in a rotation of mesh keys; empty while there is none."""
+    lock: str = ""
+    """The network lock as it is known here, and what it leaves out; empty while there is none."""
     links: tuple[LinkStatus, ...] = ()
     clients: tuple[ClientStatus, ...] = ()
     routing: RoutingStatus | None = None

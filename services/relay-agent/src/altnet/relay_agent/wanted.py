@@ -23,7 +23,7 @@ from altnet.common.contracts.routing import Engine
 from altnet.common.errors import AltnetError, Invalid
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan, Prefix
-from altnet.relay_agent.desired import Desired
+from altnet.relay_agent.desired import Wish
 from altnet.relay_agent.diff import Operation, changed
 from altnet.relay_agent.epochs import KeySet, roles
 from altnet.relay_agent.planes.firewall import render
@@ -119,7 +119,7 @@ class Wanted:
 
     def __init__(
         self,
-        desired: Desired,
+        desired: Wish,
         me: Self,
         *,
         attached: Callable[[], frozenset[str]] = lambda: frozenset(),
@@ -156,7 +156,7 @@ class Wanted:
         basis, desired = self._basis, self._desired
         if basis is None:
             return desired.complete
-        told = basis.generation == desired.generation and basis.document is desired.document
+        told = basis.generation == desired.generation and basis.document is desired.document and not desired.touched
         if not told or (basis.attached, basis.fresh) != (self._attached(), self._fresh()):
             return True
         if basis.switched != self._switched() or basis.held != self._keys():

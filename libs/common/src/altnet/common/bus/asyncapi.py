@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 from altnet.common import contracts
 from altnet.common.bus import rights, subjects
-from altnet.common.contracts import agent, desired, envelope
+from altnet.common.contracts import agent, desired, envelope, lock
 from altnet.common.contracts.envelope import Event
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -68,6 +68,14 @@ CHANNELS: Final = (
         address=subjects.desired(subjects.MESH_BUCKET, subjects.mesh_delta_key(_NETWORK)),
         type=desired.MeshDelta,
         sender="registry",
+        hearer="relays of that network",
+        compressed=True,
+    ),
+    Channel(
+        name="desired.mesh.lock",
+        address=subjects.desired(subjects.MESH_BUCKET, subjects.lock_key(_NETWORK)),
+        type=lock.LockPage,
+        sender="keyd",
         hearer="relays of that network",
         compressed=True,
     ),

@@ -100,6 +100,9 @@ def service_rights(name: str) -> Rights:
         publish += [f"$JS.API.STREAM.{verb}.{stream}" for stream in STREAMS for verb in ("CREATE", "UPDATE", "INFO")]
         publish += [f"$JS.API.STREAM.PURGE.KV_{bucket}" for bucket in BUCKETS]
         subscribe += [subjects.ALL_STATUS, subjects.ALL_APPLIED]
+    if name == KEYD:  # signed by others: it could put nothing in there that relays believe
+        lock = subjects.kv_subject(subjects.MESH_BUCKET, subjects.lock_key("*"))
+        publish += [lock, f"$JS.API.DIRECT.GET.KV_{subjects.MESH_BUCKET}.{lock}"]
     return Rights(publish=tuple(publish), subscribe=tuple(subscribe), answers=True)
 
 

@@ -87,6 +87,11 @@ def mesh_delta_key(network: str) -> str:
     return f"{token(network)}.delta"
 
 
+def lock_key(network: str) -> str:
+    """The key of the newest page of a network's lock in the bucket `mesh`; `*` for any network's."""
+    return f"{network if network == '*' else token(network)}.lock"
+
+
 def kv_subject(bucket: str, key: str) -> str:
     """The stream subject of a KV key (ADR-8)."""
     return f"$KV.{bucket}.{key}"

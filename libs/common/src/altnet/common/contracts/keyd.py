@@ -14,6 +14,8 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 from altnet.common.contracts.envelope import Event, event
+from altnet.common.contracts.lock import LockReport
+from altnet.common.lock.certificates import Certificate
 from altnet.common.noise.pins import MOST_KEYS, KeyUse, ServiceKey
 from altnet.common.noise.wire import LARGEST_FRAME
 from altnet.common.signing import VerifyKey
@@ -138,9 +140,11 @@ class KeyReport(msgspec.Struct, frozen=True, kw_only=True, tag="keys"):
     """Neighbours whose links go by the next keys."""
     waiting: Annotated[tuple[Key, ...], msgspec.Meta(max_length=4096)] = ()
     """Neighbours that may, and with whom no handshake is seen yet."""
+    certificate: Certificate | None = None
+    """Of the key, by the host's identity key: with the network lock on, neighbours take no other."""
 
 
-Ask = Register | Look | KeyReport
+Ask = Register | Look | KeyReport | LockReport
 """What a record holds."""
 
 

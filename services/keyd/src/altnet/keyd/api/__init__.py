@@ -7,6 +7,6 @@ from fastapi import APIRouter
 
 def routers() -> list[APIRouter]:
     """Every router of keyd, in the order of the API document."""
-    from altnet.keyd.api import identities, keys, rotations
+    from altnet.keyd.api import identities, keys, lock, rotations
 
-    return [identities.router, keys.router, rotations.router]
+    return [identities.router, keys.router, rotations.router, lock.router]

@@ -13,6 +13,7 @@ from altnet.common.http.auth import Principal
 from altnet.common.http.context import current
 from altnet.common.http.settings import HttpSettings
 from altnet.common.ids import Randomness
+from altnet.keyd.jobs.lock import LockTeller
 from altnet.keyd.jobs.rotations import Driver
 from altnet.keyd.keyring import Keyring
 from altnet.keyd.settings import KeydSettings
@@ -28,6 +29,7 @@ class Parts:
     settings: KeydSettings
     keyring: Keyring
     driver: Driver
+    teller: LockTeller
     http: HttpSettings
 
     @asynccontextmanager

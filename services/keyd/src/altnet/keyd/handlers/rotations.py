@@ -18,9 +18,11 @@ from altnet.common.errors import Conflict, Forbidden, Invalid, NotFound
 from altnet.common.ids import ROTATION, Randomness, new_id
 from altnet.common.keys import PublicKey
 from altnet.keyd.domain import rotations as rules
+from altnet.keyd.handlers.lock import needs_certificate
 from altnet.keyd.store import rotations
 from altnet.keyd.store.events import EMITTER, next_numbers
 from altnet.keyd.tables import IdentityRow, RotationPolicyRow, RotationRelayRow, RotationRow
+from sqlalchemy.ext.asyncio import AsyncSession
 
 AT_LEAST: Final = 2
 """Relays: one alone has no pair."""
@@ -35,7 +37,7 @@ async def start_rotation(
     `nobody_to_rotate`).
     """
     uow.conflicts(rotations.CONFLICTS)
-    network = network or await _only_network(uow)
+    network = network or await only_network(uow.session)
     hosts = await rotations.identities_of(uow.session, network)
     if not hosts:
         raise NotFound("no_such_network", "keyd knows no relay of this network.", field="/network")
@@ -94,13 +96,22 @@ async def start_rotation(
 async def heard_of_keys(uow: UnitOfWork, identity: IdentityRow, said: KeyReport) -> bool:
     """A relay says in its channel how far it is; True if a rotation waits for that.
 
-    Raises `Forbidden` (`identity_not_active`), `Invalid` (`bad_key`), `Conflict` (`next_key_taken`).
+    Raises `Forbidden` (`identity_not_active`), `Invalid` (`bad_key`, `key_not_certified`), `Conflict`
+    (`next_key_taken`).
     """
     if identity.state != IdentityState.ACTIVE:
         raise Forbidden(
             "identity_not_active", "no mesh key is taken from a host that nothing proves.", mend="Approve it first."
         )
     PublicKey.parse(said.key, field="/key")
+    fits = said.certificate is not None and (said.certificate.epoch, said.certificate.key) == (said.epoch, said.key)
+    if not fits and await needs_certificate(uow, identity.network):
+        raise Invalid(
+            "key_not_certified",
+            "the network lock is on, and the host's identity key has not signed this key: neighbours would refuse it.",
+            field="/certificate",
+            mend="Is the agent of this version or later?",
+        )
     return await rotations.report(uow, identity.id, identity.network, said)
 
 
@@ -159,13 +170,14 @@ async def set_policy(
     return row
 
 
-async def _only_network(uow: UnitOfWork) -> str:
-    known = await rotations.networks(uow.session)
+async def only_network(session: AsyncSession) -> str:
+    """The one that there is. Raises `Invalid` (`network_needed`)."""
+    known = await rotations.networks(session)
     if len(known) != 1:
         raise Invalid(
             "network_needed",
             f"keyd knows {len(known)} networks.",
             field="/network",
-            mend="Name the one whose keys are to be rotated.",
+            mend="Name the one that is meant.",
         )
     return known[0]
