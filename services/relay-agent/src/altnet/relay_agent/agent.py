@@ -3,7 +3,7 @@
 Everything that touches the world is a parameter, so that the same agent runs on a relay or a thousand times in one
 process. `main.py` gives it the real world.
 
-Invariant: what the disk cache holds is applied before, and without, any message from outside.
+Invariant: what the disk cache holds is applied without any message from outside, after a bounded wait for newer ones.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from altnet.relay_agent.host import Host
 from altnet.relay_agent.journal import Journal
 from altnet.relay_agent.keyd import KeydContact
 from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.news import hear_first
 from altnet.relay_agent.planes import Plane
 from altnet.relay_agent.planes.addresses import AddressesPlane, NeighboursPlane
 from altnet.relay_agent.planes.firewall import FirewallPlane
@@ -239,14 +240,17 @@ class Agent:
         )
 
     async def start(self) -> None:
-        """Apply the disk cache, then listen."""
+        """Hear what is new, if the bus is there within a bound, and apply it; else apply the disk cache."""
         self._restarted = self.feed.load()
         if await self._tunnels_are_up():
             self.attachments.adopt(self.remembered.attachments, now=self._clock.monotonic())
+        await self.feed.start()
+        if self._bus is not None and self.desired.complete:  # else there is nothing to bring back yet
+            within = self._settings.timers.first_news
+            await hear_first(self._bus, within=within, fetch=self.feed.fetch, ask=self._ask_in_person)
         with contextlib.suppress(AltnetError):  # said by its task, which tries again
             await self.rotation.step()  # before anything is changed: links that go by the next keys stay there
         await self.reconciler.step()
-        await self.feed.start()
         if self._bus is not None:
             self._bus.on_connect(self.reporter.on_connect)
             relay = self.desired.relay
@@ -282,6 +286,16 @@ class Agent:
                     revoke=self.feed.revoke,
                 )
                 group.create_task(renewing, name="renew")
+
+    async def _ask_in_person(self) -> bool:
+        """The bus refuses our pass: the registry says whether we are out. True if we are."""
+        if self._registry is None or self._bus is None:
+            return False
+        if await self._membership.ask(self._registry, endpoints=self._endpoints, versions=self._versions):
+            await self.feed.revoke()
+            return True
+        self._bus.reconnect()
+        return False
 
     def health(self) -> str:
         """`ok`, or what is wrong in a few words."""

@@ -167,8 +167,8 @@ class Feed:
                 await self.fetch()
             behind = behind + 1 if self._desired.ahead > self._desired.generation else 0
 
-    async def fetch(self) -> None:
-        """Get both documents as they are stored. What fails is tried again at the next occasion."""
+    async def fetch(self) -> bool:
+        """Get both documents as they are stored. False if that fails; it is tried again at the next occasion."""
         network, relay = self._desired.network, self._desired.relay
         timeout = self._timers.fetch_timeout
         try:
@@ -178,13 +178,14 @@ class Feed:
             document = await self._source.fetch(subjects.RELAY_BUCKET, relay, timeout=timeout)
         except AltnetError as error:
             _log.warning("the desired state could not be fetched", reason=str(error))
-            return
+            return False
         self.fetched_at = self._clock.monotonic()
         async with self._turn:
             if snapshot is not None:
                 await self._take_snapshot(snapshot)
         if document is not None:
             await self.on_document(document)
+        return True
 
     async def revoke(self) -> None:
         """The registry said in person that this relay is out. It stays so after a restart."""
