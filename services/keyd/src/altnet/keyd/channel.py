@@ -34,6 +34,7 @@ from altnet.common.contracts.keyd import (
     Register,
     ServiceKeys,
     Standing,
+    Tell,
     records_of,
 )
 from altnet.common.db.engine import Database
@@ -46,6 +47,7 @@ from altnet.common.noise.responder import Request, Responder
 from altnet.common.seal import unseal
 from altnet.keyd.domain import identities as rules
 from altnet.keyd.handlers.contact import register_signing_key
+from altnet.keyd.handlers.hosts import hear_host
 from altnet.keyd.handlers.rotations import heard_of_keys
 from altnet.keyd.keyring import Keyring
 from altnet.keyd.refusals import Refusals
@@ -225,6 +227,11 @@ class ChannelServer:
                 row = await identities.get(uow.session, request.peer)
                 if row.static_key == request.remote.base64 and await heard_of_keys(uow, row, ask):
                     self._rotating()
+        elif isinstance(ask, Tell):
+            async with self._db.transaction(actor=f"relay:{request.peer}") as uow:
+                row = await identities.get(uow.session, request.peer)
+                if row.static_key == request.remote.base64:
+                    await hear_host(uow, row, ask)
         else:
             async with self._db.read() as session:
                 row = await identities.get(session, request.peer)

@@ -58,6 +58,7 @@ from altnet.relay_agent.reconcile import Reconciler
 from altnet.relay_agent.remembered import Remembered
 from altnet.relay_agent.report import Outlet, Reporter
 from altnet.relay_agent.rotation import Rotation, Seen
+from altnet.relay_agent.security import SecurityLog
 from altnet.relay_agent.settings import AgentSettings
 from altnet.relay_agent.state import Identity, State
 from altnet.relay_agent.status import AgentStatus
@@ -109,7 +110,10 @@ class Agent:
         self._endpoints = endpoints
         self._versions = versions
         self._started = clock.monotonic()
-        self.keyd = KeydContact(state, membership, bus=bus, clock=clock, random=random, timers=timers)
+        self.security = SecurityLog(state, clock=clock, random=random, timers=timers)
+        self.keyd = KeydContact(
+            state, membership, bus=bus, clock=clock, random=random, timers=timers, alarm=self.security.note
+        )
         self.names = Names(prefix=settings.interface_prefix)
         self.desired = Desired(
             relay=enrolment.relay.id,
@@ -218,6 +222,7 @@ class Agent:
             random=random,
             timers=timers,
             notice=self._heard,
+            alarm=self.security.note,
         )
         self.reporter = Reporter(
             self.desired,
@@ -274,6 +279,8 @@ class Agent:
             group.create_task(self.reporter.run_acknowledgements(), name="acknowledge")
             group.create_task(self.reporter.run_heartbeats(), name="heartbeat")
             group.create_task(self.keyd.run(), name="keyd")
+            if self._bus is not None:
+                group.create_task(self.security.run(self.keyd.tell), name="tell security events")
             if self._registry is not None and self._bus is not None:
                 renewing = self._membership.run(
                     self._registry,

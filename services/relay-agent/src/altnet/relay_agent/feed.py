@@ -80,7 +80,10 @@ class Feed:
         random: Callable[[], float],
         timers: Timers,
         notice: Callable[[], None],
+        alarm: Callable[[str, str], None] = lambda _code, _text: None,
     ) -> None:
+        """`alarm` is told of documents that nobody honest would send."""
+        self._alarm = alarm
         self._desired = desired
         self._state = state
         self._source = source
@@ -191,6 +194,7 @@ class Feed:
         """The registry said in person that this relay is out. It stays so after a restart."""
         async with self._turn:
             data = pack(self._desired.revoke())
+            self._alarm("revoked", "the registry says that this relay is out")
             self._notice()
             await self._save(self._state.save_document(data))
 
@@ -216,6 +220,7 @@ class Feed:
     def _refuse(self, error: Broken) -> None:
         if self.broken != error.reason:
             _log.error("a document was refused", reason=error.reason)
+            self._alarm("document_refused", error.reason)
         self.broken = error.reason
 
 

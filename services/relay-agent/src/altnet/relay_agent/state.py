@@ -23,6 +23,7 @@ from typing import Final, Protocol
 
 import msgspec
 from altnet.common.bus.nkey import make_nkey
+from altnet.common.contracts.keyd import HostReport
 from altnet.common.errors import AltnetError, Conflict, Invalid
 from altnet.common.files import write_private
 from altnet.common.keys import PrivateKey
@@ -152,6 +153,13 @@ class ClientMemory(msgspec.Struct, frozen=True, kw_only=True):
     """By the client's identifier."""
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """Security events of this host: the number of the last one, and those that keyd has not heard yet."""
+
+    number: int = 0
+    waiting: tuple[HostReport, ...] = ()
+
+
 class State(Protocol):
     """Where the agent keeps itself; `DiskState` in earnest, `MemoryState` for many agents in one process."""
 
@@ -160,6 +168,7 @@ class State(Protocol):
     def owned(self) -> Owned: ...
     def keyd(self) -> Keyd: ...
     def clients(self) -> ClientMemory: ...
+    def told(self) -> Told: ...
     def mesh(self) -> Sequence[bytes]: ...
     def document(self) -> bytes | None: ...
     async def save_identity(self, identity: Identity) -> None: ...
@@ -167,6 +176,7 @@ class State(Protocol):
     async def save_owned(self, owned: Owned) -> None: ...
     async def save_keyd(self, keyd: Keyd) -> None: ...
     async def save_clients(self, clients: ClientMemory) -> None: ...
+    def save_told(self, told: Told) -> None: ...
     async def save_snapshot(self, data: bytes) -> None: ...
     async def save_delta(self, data: bytes) -> bool: ...
     async def save_document(self, data: bytes) -> None: ...
@@ -301,6 +311,17 @@ class DiskState:
             self._set_aside(path, str(error))
             return ClientMemory()
 
+    def told(self) -> Told:
+        """Raises `Invalid` (`state_corrupt`): a count that begins anew would hide what is missing."""
+        path = self._path / "security.json"
+        data = disk.read(path)
+        if data is None:
+            return Told()
+        try:
+            return msgspec.json.decode(data, type=Told)
+        except msgspec.DecodeError as error:
+            raise _corrupt(path, str(error), mend="Remove it; keyd will say that events are missing.") from None
+
     def mesh(self) -> Sequence[bytes]:
         """The last snapshot and the deltas after it, as they came."""
         frames, torn = disk.read_frames(self._path / "mesh.log")
@@ -334,6 +355,10 @@ class DiskState:
 
     async def save_clients(self, clients: ClientMemory) -> None:
         await asyncio.to_thread(write_private, self._path / "clients.json", msgspec.json.encode(clients))
+
+    def save_told(self, told: Told) -> None:
+        """Not asynchronous: an event has its number on the disk before anything else happens."""
+        write_private(self._path / "security.json", msgspec.json.encode(told))
 
     async def save_snapshot(self, data: bytes) -> None:
         """Start the log anew with a snapshot."""
@@ -370,6 +395,7 @@ class MemoryState:
         self._owned = Owned()
         self._keyd = Keyd()
         self._clients = ClientMemory()
+        self._told = Told()
         self._mesh: list[bytes] = []
         self._document: bytes | None = None
 
@@ -387,6 +413,9 @@ class MemoryState:
 
     def clients(self) -> ClientMemory:
         return self._clients
+
+    def told(self) -> Told:
+        return self._told
 
     def mesh(self) -> Sequence[bytes]:
         return tuple(self._mesh)
@@ -408,6 +437,9 @@ class MemoryState:
 
     async def save_clients(self, clients: ClientMemory) -> None:
         self._clients = clients
+
+    def save_told(self, told: Told) -> None:
+        self._told = told
 
     async def save_snapshot(self, data: bytes) -> None:
         self._mesh = [data]
