@@ -65,6 +65,9 @@ ROUTING: Final[dict[str, tuple[str, ...]]] = {
 """The same for routing: minutes on namespaces, so it is a suite of its own (`--suite routing`)."""
 KEYD: Final[dict[str, tuple[str, ...]]] = {
     "rotation": ("rotation_lost", "rotation_gap", "rotation_8_relays"),
+    "rotation_32": ("rotation_32_relays",),
+    "rotation_swarm": ("rotation_1000_relays",),
+    "revocation": ("revocation_1000_agents_p99",),
     "noise": ("noise_handshakes", "noise_messages"),
 }
 """What keyd does (`--suite keyd`); the rotation needs namespaces."""

@@ -33,27 +33,9 @@ def run(say: Callable[[str], None], *, scale: int = 1000) -> dict[str, Measure]:
     """`scale` is not used: every packet is real."""
     del scale
     with place(RELAYS, until="relays") as where:
-        api = enrol.open_api(where.lab.control_plane())
-        until(lambda: api.proven() == RELAYS, timeout=WITHIN, what="every identity is proven")
-        ends = _ends(where)
-        with Prober(*ends, rate=RATE) as packets:
-            if packets.flows(since=packets.now(), timeout=WITHIN) is None:
-                raise TimeoutError("no packet gets across the mesh")
-            since, began = packets.now(), time.monotonic()
-            rotation = api.rotate(**PLAN)
-            until(lambda: api.rotation(rotation.id).ended_at is not None, timeout=WITHIN, what="the rotation is over")
-            took, done = time.monotonic() - began, api.rotation(rotation.id)
-            if done.phase != "done" or any(relay.left for relay in done.relays):
-                raise RuntimeError(f"the rotation ended otherwise: {done.to_dict()}")
-            ours = _window(packets, since)
-            say(f"   by keyd: {_words(ours)}, {took:.1f} s")
-            for relay in where.relays:
-                where.lab.kill(relay, Target.AGENT)
-            since = packets.now()
-            script = _in_place(where)
-            time.sleep(WATCH)
-            theirs = _window(packets, since)
-            say(f"   in place: {_words(theirs)}, {script:.1f} s")
+        took, ours, in_place = rotate_for_real(where, say, then=_script(say))
+        assert in_place is not None
+        theirs, script = in_place
     against, note = "rotation in place", f"in place: {theirs.lost} of {theirs.sent} lost"
     return {
         "rotation_lost": Measure(value=float(ours.lost), unit="packets", note=f"of {ours.sent}; {note}"),
@@ -64,9 +46,48 @@ def run(say: Callable[[str], None], *, scale: int = 1000) -> dict[str, Measure]:
     }
 
 
+Then = Callable[[Place, Prober], tuple[Loss, float]]
+
+
+def rotate_for_real(
+    where: Place, say: Callable[[str], None], *, then: Then | None = None
+) -> tuple[float, Loss, tuple[Loss, float] | None]:
+    """Rotate all keys by keyd under traffic: seconds, what was lost, and what `then` found under the same traffic."""
+    count = len(where.relays)
+    api = enrol.open_api(where.lab.control_plane())
+    until(lambda: api.proven() == count, timeout=WITHIN, what="every identity is proven")
+    ends = _ends(where)
+    with Prober(*ends, rate=RATE) as packets:
+        if packets.flows(since=packets.now(), timeout=WITHIN) is None:
+            raise TimeoutError("no packet gets across the mesh")
+        since, began = packets.now(), time.monotonic()
+        rotation = api.rotate(**PLAN)
+        until(lambda: api.rotation(rotation.id).ended_at is not None, timeout=WITHIN, what="the rotation is over")
+        took, done = time.monotonic() - began, api.rotation(rotation.id)
+        if done.phase != "done" or any(relay.left for relay in done.relays):
+            raise RuntimeError(f"the rotation ended otherwise: {done.to_dict()}")
+        ours = _window(packets, since)
+        say(f"   by keyd, {count} relays: {_words(ours)}, {took:.1f} s")
+        return took, ours, then(where, packets) if then is not None else None
+
+
+def _script(say: Callable[[str], None]) -> Then:
+    def in_place(where: Place, packets: Prober) -> tuple[Loss, float]:
+        for relay in where.relays:
+            where.lab.kill(relay, Target.AGENT)
+        since = packets.now()
+        script = _in_place(where)
+        time.sleep(WATCH)
+        theirs = _window(packets, since)
+        say(f"   in place: {_words(theirs)}, {script:.1f} s")
+        return theirs, script
+
+    return in_place
+
+
 def _ends(where: Place) -> tuple[Endpoint, Endpoint]:
     addresses = {str(relay.name): str(relay.address) for relay in enrol.open_api(where.lab.control_plane()).relays()}
-    one, other = where.relays[0], where.relays[RELAYS // 2]
+    one, other = where.relays[0], where.relays[len(where.relays) // 2]
     return (
         Endpoint(namespace=where.namespace(one), address=addresses[one]),
         Endpoint(namespace=where.namespace(other), address=addresses[other]),

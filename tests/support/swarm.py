@@ -54,15 +54,20 @@ class Swarm:
     def pids(self) -> list[int]:
         return [worker.pid for worker in self._workers]
 
-    async def enrol(self, *, at_once: int = 16, names: Sequence[str] | None = None) -> tuple[float, list[float]]:
-        """Enrol everybody over HTTP; returns seconds from the first request to the last answer, and each one's."""
+    async def enrol(
+        self, *, at_once: int = 16, names: Sequence[str] | None = None, talk: bool = False
+    ) -> tuple[float, list[float]]:
+        """Enrol everybody over HTTP; returns seconds from the first request to the last answer, and each one's.
+
+        `talk`: they prove themselves to keyd by their token, and their handshakes succeed.
+        """
         chosen = list(names or self.names)
         async with self.control.client() as operator:
             token = await operator.join_token(uses=len(chosen))
         share = max(1, at_once // len(self._workers))
         answers = await asyncio.gather(
             *(
-                worker.call("enrol", api=self.control.url, token=token, names=part, at_once=share)
+                worker.call("enrol", api=self.control.url, token=token, names=part, at_once=share, talk=talk)
                 for worker, part in zip(self._workers, self._parts(chosen), strict=True)
                 if part
             )
@@ -122,6 +127,18 @@ class Swarm:
         answers = await self._call("beat", rate=share, seconds=seconds)
         sent = sum(int(one["sent"]) for one in answers)
         return sent, sent / max(one["seconds"] for one in answers)
+
+    async def removed(self, key: str) -> dict[str, float | None]:
+        """By relay that has or had this peer: when it was removed; None where it is still there."""
+        return _merged(await self._call("removed", key=key))
+
+    async def listen(self, subject: str) -> None:
+        """Have every agent's connection listen to a subject too."""
+        await self._call("listen", subject=subject)
+
+    async def heard(self) -> dict[str, float | None]:
+        """By relay: when it last heard something there."""
+        return _merged(await self._call("heard"))
 
     async def cost(self) -> dict[str, float]:
         """CPU seconds, resident MiB and acknowledgements of all workers so far."""

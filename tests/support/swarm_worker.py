@@ -18,7 +18,7 @@ import secrets
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ import httpx
 import msgspec
 import uvloop
 from altnet.common import log
-from altnet.common.bus.connect import Bus, BusSettings
+from altnet.common.bus.connect import Bus, BusSettings, Message
 from altnet.common.bus.nkey import make_nkey
 from altnet.common.bus.subjects import relay_status
 from altnet.common.calls import Answer
@@ -34,12 +34,14 @@ from altnet.common.clock import SystemClock
 from altnet.common.contracts.agent import Applied, Versions
 from altnet.common.contracts.desired import unpack_delta, unpack_relay_document, unpack_snapshot
 from altnet.common.errors import AltnetError, TooMany, Unavailable
-from altnet.common.kernel.memory import MemoryHost
+from altnet.common.kernel.memory import MemoryHost, MemoryWireGuard
+from altnet.common.kernel.wireguard import Action, DeviceState, PeerChange
 from altnet.common.settings import Secret
 from altnet.relay_agent.agent import Agent
 from altnet.relay_agent.desired import Decode
 from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.host import memory_host
+from altnet.relay_agent.keyd import remember_token
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.planes.firewall import MemoryTables
 from altnet.relay_agent.settings import AgentSettings
@@ -93,6 +95,34 @@ DECODE = Decode(
 """Shared by all agents here: what a thousand machines decode once each, this one decodes once in all."""
 
 
+class Talkative(MemoryWireGuard):
+    """WireGuard whose handshakes all succeed at once, and that writes down when each peer was removed."""
+
+    def __init__(self, host: MemoryHost) -> None:
+        super().__init__(host)
+        self.removed: dict[str, float] = {}
+        """By public key, monotonic seconds."""
+
+    async def apply(self, name: str, changes: Sequence[PeerChange]) -> None:
+        had = set(self._host.devices[name].peers) if name in self._host.devices else set()
+        await super().apply(name, changes)
+        now = time.monotonic()
+        self.removed.update(
+            (change.key.base64, now) for change in changes if change.action is Action.REMOVE and change.key in had
+        )
+
+    async def read(self, name: str) -> DeviceState:
+        state, now = await super().read(name), time.time()
+        peers = {key: msgspec.structs.replace(peer, last_handshake=now) for key, peer in state.peers.items()}
+        return msgspec.structs.replace(state, peers=peers)
+
+
+def talkative(prefix: str) -> MemoryHost:
+    memory = MemoryHost(prefix=prefix)
+    memory.wireguard = Talkative(memory)
+    return memory
+
+
 @dataclass
 class Simulated:
     """One simulated host: `state` and `memory` outlive its agent, as a disk and a kernel do."""
@@ -102,6 +132,8 @@ class Simulated:
     memory: MemoryHost
     tables: MemoryTables
     said: deque[Said] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    heard_at: float | None = None
+    """When it got what `listen` listens to."""
     agent: Agent | None = None
     bus: Bus | None = None
     outlet: Outlet | None = None
@@ -123,12 +155,19 @@ class Worker:
         self.registry_url = ""
         self.crashes: list[str] = []
         self.retries = 0
+        self.talk = False
 
     # -- commands ------------------------------------------------------------------------------------------------
 
-    async def enrol(self, *, api: str, token: str, names: list[str], at_once: int) -> dict[str, Any]:
-        """Make hosts and have them enrol; every refusal is told."""
+    async def enrol(
+        self, *, api: str, token: str, names: list[str], at_once: int, talk: bool = False
+    ) -> dict[str, Any]:
+        """Make hosts and have them enrol; every refusal is told.
+
+        `talk`: they prove themselves to keyd by their token, and their handshakes succeed.
+        """
         self.registry_url = api
+        self.talk = talk
         waiting = list(reversed(names))
         delays: list[float] = []
         limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
@@ -173,11 +212,13 @@ class Worker:
             task.cancel()
         _, running = await asyncio.wait(falling, timeout=ENDING) if falling else (set(), set())
         for task in running:
-            raise AssertionError(f"{task.get_name()} runs {ENDING} s after its end: {LAG} {_where(falling[task])}")
+            raise AssertionError(f"{task.get_name()} runs {ENDING} s after it was cancelled: {_where(falling[task])}")
         for host in falling.values():
             host.task = host.agent = host.bus = host.outlet = None
             if reboot:
-                host.memory, host.tables = MemoryHost(prefix=self.settings.interface_prefix), MemoryTables()
+                prefix = self.settings.interface_prefix
+                host.memory = talkative(prefix) if self.talk else MemoryHost(prefix=prefix)
+                host.tables = MemoryTables()
         return len(falling)
 
     async def seen(self, *, generation: int, names: list[str] | None = None) -> dict[str, float | None]:
@@ -228,6 +269,29 @@ class Worker:
             await asyncio.sleep(0.005)
         return {"sent": sent, "seconds": time.monotonic() - begin}
 
+    async def removed(self, *, key: str) -> dict[str, float | None]:
+        """By relay that has or had this key as a peer: when it was removed, null where it is still there."""
+        found: dict[str, float | None] = {}
+        for host in self._of(None):
+            wireguard = host.memory.wireguard
+            assert isinstance(wireguard, Talkative)
+            there = any(peer.base64 == key for device in host.memory.devices.values() for peer in device.peers)
+            if there or key in wireguard.removed:
+                found[host.relay] = None if there else wireguard.removed[key]
+        return found
+
+    async def listen(self, *, subject: str) -> int:
+        """Have every agent's connection listen to this subject too, and note when it last heard something there."""
+        for host in self._of(None):
+            if host.bus is not None and host.bus.connected:
+                await host.bus.subscribe(subject, functools.partial(_note, host))
+                await host.bus.flush()
+        return len(self.hosts)
+
+    async def heard(self) -> dict[str, float | None]:
+        """By relay: when it last heard something where `listen` listens."""
+        return {host.relay: host.heard_at for host in self._of(None) if host.bus is not None}
+
     async def cost(self) -> dict[str, float]:
         """What this process used so far."""
         used = resource.getrusage(resource.RUSAGE_SELF)
@@ -258,12 +322,11 @@ class Worker:
             labels={},
             versions=VERSIONS,
         )
-        self.hosts[name] = Simulated(
-            name=name,
-            state=MemoryState(identity, enrolment),
-            memory=MemoryHost(prefix=self.settings.interface_prefix),
-            tables=MemoryTables(),
-        )
+        state, prefix = MemoryState(identity, enrolment), self.settings.interface_prefix
+        if self.talk:
+            await remember_token(state, Secret(token))
+        memory = talkative(prefix) if self.talk else MemoryHost(prefix=prefix)
+        self.hosts[name] = Simulated(name=name, state=state, memory=memory, tables=MemoryTables())
 
     async def _patiently(self, enrol: Callable[..., Awaitable[Enrolment]], *args: Any, **wishes: Any) -> Enrolment:
         """Ask until there is an answer, as `altnet-agent` does: the same host again is the same relay."""
@@ -330,6 +393,10 @@ def _chain(task: asyncio.Task[Any]) -> str:
     return " > ".join(told) or repr(task)
 
 
+async def _note(host: Simulated, _: Message) -> None:
+    host.heard_at = time.monotonic()
+
+
 def _post(client: httpx.AsyncClient) -> Callable[[str, bytes, Mapping[str, str], float], Awaitable[Answer]]:
     async def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Answer:
         try:
@@ -341,23 +408,11 @@ def _post(client: httpx.AsyncClient) -> Callable[[str, bytes, Mapping[str, str],
     return post
 
 
-LAG = []
-async def _lag():
-    while True:
-        t = time.monotonic()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        LAG.append(round(time.monotonic() - t, 2))
-        del LAG[:-20]
-        await asyncio.sleep(1)
-
-
 async def main() -> None:
     log.configure(json=True, level="error")
     worker = Worker()
     reader = asyncio.StreamReader(limit=2**26)
     loop = asyncio.get_running_loop()
-    lag = asyncio.create_task(_lag())
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
     while line := await reader.readline():
         order = json.loads(line)

@@ -38,6 +38,7 @@ API_TOKEN: Final = "atk"
 EVENT: Final = "evt"
 REQUEST: Final = "req"
 ROTATION: Final = "rot"
+REVOCATION: Final = "rvk"
 
 KINDS: Final = {
     NETWORK: "network",
@@ -51,6 +52,7 @@ KINDS: Final = {
     EVENT: "event",
     REQUEST: "request",
     ROTATION: "rotation",
+    REVOCATION: "revocation",
 }
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -33,6 +33,9 @@ from .enrolment_labels import EnrolmentLabels
 from .family import Family
 from .health import Health
 from .health_report import HealthReport
+from .host_key import HostKey
+from .host_key_page import HostKeyPage
+from .host_key_use import HostKeyUse
 from .host_versions import HostVersions
 from .identity import Identity
 from .identity_page import IdentityPage
@@ -131,6 +134,10 @@ from .relay_sample import RelaySample
 from .relay_sessions import RelaySessions
 from .relay_state import RelayState
 from .relay_versions import RelayVersions
+from .revocation import Revocation
+from .revocation_kind import RevocationKind
+from .revocation_new import RevocationNew
+from .revocation_page import RevocationPage
 from .rotation import Rotation
 from .rotation_page import RotationPage
 from .rotation_phase import RotationPhase
@@ -194,6 +201,9 @@ __all__ = (
     "Family",
     "Health",
     "HealthReport",
+    "HostKey",
+    "HostKeyPage",
+    "HostKeyUse",
     "HostVersions",
     "Identity",
     "IdentityPage",
@@ -292,6 +302,10 @@ __all__ = (
     "RelaySessions",
     "RelayState",
     "RelayVersions",
+    "Revocation",
+    "RevocationKind",
+    "RevocationNew",
+    "RevocationPage",
     "Rotation",
     "RotationPage",
     "RotationPhase",

@@ -34,7 +34,9 @@ class Identity:
     name: str
     state: IdentityState
     reason: str
-    """ Why it is pending: `no_token`, `name_reused`, `identity_key_changed`, `signing_key_changed`; else empty. """
+    """ Why it is pending: `no_token`, `name_reused`, `identity_key_changed`, `signing_key_changed`, `key_revoked`;
+    else
+    empty. """
     static_key: str
     """ X25519, of its Noise handshakes and of what is sealed for it, base64; empty while unknown. """
     signing_key: str

@@ -8,8 +8,8 @@ from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
 
-from ..models.key_use import check_key_use
-from ..models.key_use import KeyUse
+from ..models.host_key_use import check_host_key_use
+from ..models.host_key_use import HostKeyUse
 from typing import cast
 import datetime
 
@@ -28,12 +28,14 @@ class KeyOfIdentity:
 
      """
 
-    use: KeyUse
+    use: HostKeyUse
+    """ What a host has a key for. """
     key: str
     added_at: datetime.datetime
     removed_at: datetime.datetime | None
     why: str
-    """ The identity's state, or the reason why it was pending, when the key came. """
+    """ The identity's state, or the reason why it was pending, when the key came; where a WireGuard key came from.
+    """
 
 
 
@@ -72,7 +74,7 @@ class KeyOfIdentity:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        use = check_key_use(d.pop("use"))
+        use = check_host_key_use(d.pop("use"))
 
 
 

@@ -30,9 +30,11 @@ from altnet.host.admin.cli import app as admin
 from altnet.host.lab.cli import app as lab
 from altnet.host.operator.clients import clients
 from altnet.host.operator.identities import identities
+from altnet.host.operator.keys import keys
 from altnet.host.operator.options import remember
 from altnet.host.operator.peerings import peerings
 from altnet.host.operator.relays import networks, relays
+from altnet.host.operator.revocations import revocations
 from altnet.host.operator.rotations import rotations
 from altnet.host.operator.routing import path, routes
 from altnet.host.operator.things import peers, services, sites
@@ -66,6 +68,8 @@ for name, group in (
     ("routes", routes),
     ("peers", peers),
     ("identities", identities),
+    ("keys", keys),
+    ("revocations", revocations),
     ("rotations", rotations),
     ("join-tokens", join_tokens),
     ("tokens", tokens),

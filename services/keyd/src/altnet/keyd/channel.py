@@ -34,6 +34,7 @@ from altnet.common.contracts.keyd import (
     Register,
     ServiceKeys,
     Standing,
+    Tell,
     records_of,
 )
 from altnet.common.contracts.lock import LockReport
@@ -48,6 +49,7 @@ from altnet.common.seal import unseal
 from altnet.keyd.domain import identities as rules
 from altnet.keyd.handlers.contact import register_signing_key
 from altnet.keyd.handlers.lock import certify, heard_of_lock
+from altnet.keyd.handlers.hosts import hear_host
 from altnet.keyd.handlers.rotations import heard_of_keys
 from altnet.keyd.keyring import Keyring
 from altnet.keyd.refusals import Refusals
@@ -238,6 +240,11 @@ class ChannelServer:
                 fits = row.state != "revoked" and row.static_key == request.remote.base64
                 if fits and await heard_of_lock(uow, row, ask):
                     self._locking()
+        elif isinstance(ask, Tell):
+            async with self._db.transaction(actor=f"relay:{request.peer}") as uow:
+                row = await identities.get(uow.session, request.peer)
+                if row.static_key == request.remote.base64:
+                    await hear_host(uow, row, ask)
         else:
             async with self._db.read() as session:
                 row = await identities.get(session, request.peer)

@@ -1,4 +1,4 @@
-"""What keyd hears: the registry's events about relays, in order, each worked on once."""
+"""What keyd hears: the registry's events about relays and revoked keys, in order, each worked on once."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from altnet.common.bus.connect import Bus
 from altnet.common.bus.consume import PullConsumer
 from altnet.common.bus.subjects import event_filter
 from altnet.common.contracts.envelope import Envelope
-from altnet.common.contracts.registry import RelayEvent
+from altnet.common.contracts.registry import KeyRevoked, RelayEvent
 from altnet.common.db.advisory import leader
 from altnet.common.db.engine import Database
 from altnet.common.db.inbox import dead_letters, once
 from altnet.common.db.uow import UnitOfWork
 from altnet.keyd.handlers.relays import heard_of_relay
+from altnet.keyd.handlers.revoked_keys import heard_of_revoked_key
 
 DURABLE = "keyd"
-FILTERS = tuple(event_filter("registry", "relay", happened) for happened in ("registered", "changed", "revoked"))
+FILTERS = (
+    *(event_filter("registry", "relay", happened) for happened in ("registered", "changed", "revoked")),
+    event_filter("registry", "key", "revoked"),
+)
 
 
 class RelayEvents:
@@ -41,3 +45,5 @@ class RelayEvents:
 async def _handle(envelope: Envelope, uow: UnitOfWork) -> None:
     if isinstance(envelope.event, RelayEvent):
         await heard_of_relay(uow, envelope.event)
+    elif isinstance(envelope.event, KeyRevoked):
+        await heard_of_revoked_key(uow, envelope.event)

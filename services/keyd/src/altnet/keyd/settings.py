@@ -45,6 +45,8 @@ class RotationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Between two looks at an open rotation: reports wake the leader at once where they come to it."""
     idle: Positive = 2.0
     """Between two looks whether a rotation was started at another replica, or is due."""
+    owed_again: Positive = 60.0
+    """After a rotation that was owed for a revoked key and left the key's relay behind: until the next try."""
     order_timeout: Positive = 5.0
     """For the registry to take an order: a thousand relays are one transaction."""
 

@@ -206,6 +206,17 @@ class LockHostRow(Row, table=True):
     alarm: str = _text(default="")
     alarm_text: str = _text(default="")
     reported_at: datetime | None = _time(default=None)
+class KeyDebtRow(Row, table=True):
+    """A mesh key that was revoked while a relay had it: a rotation is owed, until the relay has taken part in one."""
+
+    __tablename__ = "key_debts"
+
+    key: str = _text(primary_key=True)
+    relay: str = _text()
+    network: str = _text()
+    reason: str = _text(default="")
+    owed_at: datetime = _time()
+    due_at: datetime = _time()
 
 
 class EmitterRow(Row, table=True):

@@ -16,6 +16,7 @@ from altnet.common.bus import jwt
 from altnet.common.bus.connect import Bus
 from altnet.common.bus.publish import OutgoingEvent, publish_events
 from altnet.common.bus.rights import SYSTEM
+from altnet.common.db import numbers
 from altnet.common.db.engine import Database
 from altnet.common.db.outbox import OutboxRelay
 from altnet.common.http.app import create_app
@@ -158,6 +159,7 @@ def _look_up(db: Database) -> LookUp:
 async def _after_restore(db: Database, skip: int) -> None:
     async with db.transaction(actor=HOST) as uow:
         await renumber_after_restore(uow, skip=skip)
+        await numbers.skip(uow.connection, db.schema, db.schema, skip)
 
 
 async def _rebuild(context: ServiceContext) -> int:

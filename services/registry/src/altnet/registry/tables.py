@@ -113,6 +113,42 @@ class KeyRow(Row, table=True):
     use: str = _text()
 
 
+class RevokedKeyRow(Row, table=True):
+    """Public keys that nobody may have again. A trigger keeps them in `keys` when their holder lets go of them."""
+
+    __tablename__ = "revoked_keys"
+
+    key: str = _text(primary_key=True)
+    revoked_at: datetime = _time()
+
+
+class RevocationRow(Row, table=True):
+    """Each revocation, told once: what was put out, by whom and why. Only ever added to."""
+
+    __tablename__ = "revocations"
+
+    id: str = _text(primary_key=True)
+    kind: str = _text()
+    subject: str = _text(default="")
+    network_id: str | None = _text(default=None)
+    name: str = _text(default="")
+    key: str = _text(default="")
+    use: str = _text(default="")
+    reason: str = _text(default="")
+    revoked_by: str = _text()
+    revoked_at: datetime = _time()
+    change: int | None = _big(default=None)
+
+
+class EmitterRow(Row, table=True):
+    """The number of the last security event of an emitter."""
+
+    __tablename__ = "emitters"
+
+    emitter: str = _text(primary_key=True)
+    number: int = _big()
+
+
 class AllocationRow(Row, table=True):
     __tablename__ = "allocations"
 

@@ -3,7 +3,7 @@
 Everything that touches the world is a parameter, so that the same agent runs on a relay or a thousand times in one
 process. `main.py` gives it the real world.
 
-Invariant: what the disk cache holds is applied before, and without, any message from outside.
+Invariant: what the disk cache holds is applied without any message from outside, after a bounded wait for newer ones.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from altnet.relay_agent.lock.accepted import Accepted
 from altnet.relay_agent.lock.keeper import LockKeeper
 from altnet.relay_agent.lock.memory import open_book
 from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.news import hear_first
 from altnet.relay_agent.planes import Plane
 from altnet.relay_agent.planes.addresses import AddressesPlane, NeighboursPlane
 from altnet.relay_agent.planes.firewall import FirewallPlane
@@ -61,6 +62,7 @@ from altnet.relay_agent.reconcile import NAMED_FAILURES, Reconciler
 from altnet.relay_agent.remembered import Remembered
 from altnet.relay_agent.report import Outlet, Reporter
 from altnet.relay_agent.rotation import Rotation, Seen
+from altnet.relay_agent.security import SecurityLog
 from altnet.relay_agent.settings import AgentSettings
 from altnet.relay_agent.state import Identity, State
 from altnet.relay_agent.status import AgentStatus
@@ -112,7 +114,10 @@ class Agent:
         self._endpoints = endpoints
         self._versions = versions
         self._started = clock.monotonic()
-        self.keyd = KeydContact(state, membership, bus=bus, clock=clock, random=random, timers=timers)
+        self.security = SecurityLog(state, clock=clock, random=random, timers=timers)
+        self.keyd = KeydContact(
+            state, membership, bus=bus, clock=clock, random=random, timers=timers, alarm=self.security.note
+        )
         self.names = Names(prefix=settings.interface_prefix)
         self.heard = Desired(
             relay=enrolment.relay.id,
@@ -240,6 +245,7 @@ class Agent:
             random=random,
             timers=timers,
             notice=self._heard,
+            alarm=self.security.note,
         )
         self.reporter = Reporter(
             self.desired,
@@ -262,15 +268,18 @@ class Agent:
         )
 
     async def start(self) -> None:
-        """Apply the disk cache, then listen."""
+        """Hear what is new, if the bus is there within a bound, and apply it; else apply the disk cache."""
         self._restarted = self.feed.load()
         if await self._tunnels_are_up():
             self.attachments.adopt(self.remembered.attachments, now=self._clock.monotonic())
+        await self.feed.start()
+        await self.lock.start()
+        if self._bus is not None and self.desired.complete:  # else there is nothing to bring back yet
+            within = self._settings.timers.first_news
+            await hear_first(self._bus, within=within, fetch=self.feed.fetch, ask=self._ask_in_person)
         with contextlib.suppress(AltnetError):  # said by its task, which tries again
             await self.rotation.step()  # before anything is changed: links that go by the next keys stay there
         await self.reconciler.step()
-        await self.feed.start()
-        await self.lock.start()
         if self._bus is not None:
             self._bus.on_connect(self.reporter.on_connect)
             relay = self.desired.relay
@@ -295,6 +304,8 @@ class Agent:
             group.create_task(self.reporter.run_acknowledgements(), name="acknowledge")
             group.create_task(self.reporter.run_heartbeats(), name="heartbeat")
             group.create_task(self.keyd.run(), name="keyd")
+            if self._bus is not None:
+                group.create_task(self.security.run(self.keyd.tell), name="tell security events")
             if self._registry is not None and self._bus is not None:
                 renewing = self._membership.run(
                     self._registry,
@@ -307,6 +318,16 @@ class Agent:
                     revoke=self.feed.revoke,
                 )
                 group.create_task(renewing, name="renew")
+
+    async def _ask_in_person(self) -> bool:
+        """The bus refuses our pass: the registry says whether we are out. True if we are."""
+        if self._registry is None or self._bus is None:
+            return False
+        if await self._membership.ask(self._registry, endpoints=self._endpoints, versions=self._versions):
+            await self.feed.revoke()
+            return True
+        self._bus.reconnect()
+        return False
 
     def health(self) -> str:
         """`ok`, or what is wrong in a few words."""

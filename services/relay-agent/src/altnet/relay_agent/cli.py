@@ -1,4 +1,4 @@
-"""`altnet-agent`: run, enrol, status, show, plan, down, version.
+"""`altnet-agent`: run, enrol, new-keys, status, show, plan, down, version.
 
 Never asks a question. Prints for people, or JSON with `--json`; errors go to standard error with field, reason and
 mend. Exit codes: 0 done (for `status`: well), 1 failed, 2 wrong use or settings, 3 no agent runs, 4 the agent runs
@@ -105,6 +105,22 @@ async def _enrol(settings: AgentSettings, options: argparse.Namespace, _env: Map
         _print_json({"relay": msgspec.to_builtins(relay), "network": msgspec.to_builtins(network)})
     else:
         print(f"Enrolled as {relay.name} ({relay.id}) in {network.name} {network.prefix}, address {relay.address}.")
+    return OK
+
+
+async def _new_keys(settings: AgentSettings, options: argparse.Namespace, _env: Mapping[str, str]) -> int:
+    from altnet.relay_agent.new_keys import new_keys
+
+    state = DiskState.at(settings.state_dir)
+    state.hold()
+    try:
+        fingerprint = await new_keys(state)
+    finally:
+        state.release()
+    if options.json:
+        _print_json({"fingerprint": fingerprint})
+    else:
+        print(f"New identity keys, fingerprint {fingerprint}. Start the agent, and have an owner approve this host.")
     return OK
 
 
@@ -259,7 +275,15 @@ async def _down(settings: AgentSettings, options: argparse.Namespace, _env: Mapp
     return FAILED if failed else OK
 
 
-_COMMANDS: Final = {"run": _run, "enrol": _enrol, "status": _status, "show": _show, "plan": _plan, "down": _down}
+_COMMANDS: Final = {
+    "run": _run,
+    "enrol": _enrol,
+    "new-keys": _new_keys,
+    "status": _status,
+    "show": _show,
+    "plan": _plan,
+    "down": _down,
+}
 
 
 def _stopped(settings: AgentSettings) -> AgentStatus:
@@ -363,6 +387,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", parents=[common, joining], help="be this host's agent; enrols first if it has a token")
     commands.add_parser("enrol", parents=[common, joining], help="join a network, once")
+    commands.add_parser("new-keys", parents=[common], help="replace identity keys that may be in other hands")
     commands.add_parser("status", parents=[common], help="how the running agent is")
     show = commands.add_parser("show", parents=[common], help="the routing engine: configuration, sessions, routes")
     show.add_argument("what", choices=("bird", "sessions", "routes", "learned"))

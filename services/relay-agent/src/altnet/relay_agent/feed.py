@@ -80,7 +80,10 @@ class Feed:
         random: Callable[[], float],
         timers: Timers,
         notice: Callable[[], None],
+        alarm: Callable[[str, str], None] = lambda _code, _text: None,
     ) -> None:
+        """`alarm` is told of documents that nobody honest would send."""
+        self._alarm = alarm
         self._desired = desired
         self._state = state
         self._source = source
@@ -167,8 +170,8 @@ class Feed:
                 await self.fetch()
             behind = behind + 1 if self._desired.ahead > self._desired.generation else 0
 
-    async def fetch(self) -> None:
-        """Get both documents as they are stored. What fails is tried again at the next occasion."""
+    async def fetch(self) -> bool:
+        """Get both documents as they are stored. False if that fails; it is tried again at the next occasion."""
         network, relay = self._desired.network, self._desired.relay
         timeout = self._timers.fetch_timeout
         try:
@@ -178,18 +181,20 @@ class Feed:
             document = await self._source.fetch(subjects.RELAY_BUCKET, relay, timeout=timeout)
         except AltnetError as error:
             _log.warning("the desired state could not be fetched", reason=str(error))
-            return
+            return False
         self.fetched_at = self._clock.monotonic()
         async with self._turn:
             if snapshot is not None:
                 await self._take_snapshot(snapshot)
         if document is not None:
             await self.on_document(document)
+        return True
 
     async def revoke(self) -> None:
         """The registry said in person that this relay is out. It stays so after a restart."""
         async with self._turn:
             data = pack(self._desired.revoke())
+            self._alarm("revoked", "the registry says that this relay is out")
             self._notice()
             await self._save(self._state.save_document(data))
 
@@ -215,6 +220,7 @@ class Feed:
     def _refuse(self, error: Broken) -> None:
         if self.broken != error.reason:
             _log.error("a document was refused", reason=error.reason)
+            self._alarm("document_refused", error.reason)
         self.broken = error.reason
 
 

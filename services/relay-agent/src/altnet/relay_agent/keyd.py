@@ -31,6 +31,7 @@ from altnet.common.contracts.keyd import (
     Register,
     ServiceKeys,
     Standing,
+    Tell,
     registration,
 )
 from altnet.common.contracts.lock import LockReport
@@ -74,7 +75,10 @@ class KeydContact:
         clock: Clock,
         random: Callable[[], float],
         timers: Timers,
+        alarm: Callable[[str, str], None] = lambda _code, _text: None,
     ) -> None:
+        """`alarm` is told of what looks like somebody between."""
+        self._alarm = alarm
         self._state = state
         self._relay = membership.enrolment.relay.id
         self._identity: Identity = membership.identity
@@ -141,8 +145,8 @@ class KeydContact:
             await self._state.save_keyd(msgspec.structs.replace(self._state.keyd(), psk=""))
         return self._met(standing)
 
-    async def tell(self, report: KeyReport | LockReport) -> Standing:
-        """Say in the channel how far the rotation of keys is here, or the network lock. Raises like `meet`."""
+    async def tell(self, report: KeyReport | LockReport | Tell) -> Standing:
+        """Say something in the channel. Raises like `meet`."""
         if self._channel is None or self._bus is None:
             raise Unavailable("no_bus", "there is no bus, so no way to keyd.")
         if not self._bus.connected:
@@ -229,6 +233,8 @@ class KeydContact:
     def _failed(self, error: Exception) -> None:
         known = isinstance(error, AltnetError)
         text = str(error) if known else type(error).__name__
+        if isinstance(error, Unauthenticated) and text != self.problem:
+            self._alarm(f"keyd_{error.code}", text)
         if text != self.problem:
             _log.warning("no contact with keyd", reason=text, exc_info=None if known else error)
         self.problem = text

@@ -1,7 +1,7 @@
 """The real world around an agent: this host, this disk, the bus, systemd.
 
-Invariant: the data plane comes up from the disk cache whatever else fails; only wrong settings, an unusable state
-directory or a host without WireGuard stop the start.
+Invariant: the data plane comes up from the disk cache, within seconds, whatever else fails; only wrong settings, an
+unusable state directory or a host without WireGuard stop the start.
 """
 
 from __future__ import annotations

@@ -65,6 +65,15 @@ class Membership:
         self.enrolment = msgspec.structs.replace(self.enrolment, bus=bus)
         await self._state.save_enrolment(self.enrolment)
 
+    async def ask(self, registry: Registry, *, endpoints: tuple[str, ...], versions: Versions) -> bool:
+        """True if the registry says that this relay is out; else its pass is renewed, or nothing could be heard."""
+        try:
+            await self.renew(registry, endpoints=endpoints, versions=versions)
+        except AltnetError as error:
+            _log.warning("the pass to the bus is refused, and not renewed", reason=str(error))
+            return isinstance(error, Forbidden) and error.code == REVOKED
+        return False
+
     async def run(
         self,
         registry: Registry,

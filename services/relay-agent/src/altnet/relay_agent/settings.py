@@ -36,6 +36,10 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     """Share of `resync` by which it varies, so that a thousand agents do not ask in the same second."""
     fetch_jitter: Seconds = 0.5
     """Random wait before the fetch after a reconnect: spreads the herd after a restart of the bus."""
+    first_news: Seconds = 2.0
+    """How long a start waits for the bus before it brings back tunnels from the cache alone: a relay that was revoked
+    meanwhile is not spoken to then. Connecting and fetching take a tenth of it; a host that boots without a control
+    plane is back so much later."""
     fetch_timeout: Seconds = 5.0
     """Of one Direct Get: a snapshot is far below a megabyte, so slower than this is a broken path."""
     bus_timeout: Seconds = 2.0

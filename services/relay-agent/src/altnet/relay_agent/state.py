@@ -24,6 +24,7 @@ from typing import Final, Protocol
 
 import msgspec
 from altnet.common.bus.nkey import make_nkey
+from altnet.common.contracts.keyd import HostReport
 from altnet.common.errors import AltnetError, Conflict, Invalid
 from altnet.common.files import write_private
 from altnet.common.keys import PrivateKey
@@ -154,6 +155,13 @@ class ClientMemory(msgspec.Struct, frozen=True, kw_only=True):
     """By the client's identifier."""
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """Security events of this host: the number of the last one, and those that keyd has not heard yet."""
+
+    number: int = 0
+    waiting: tuple[HostReport, ...] = ()
+
+
 class State(Protocol):
     """Where the agent keeps itself; `DiskState` in earnest, `MemoryState` for many agents in one process."""
 
@@ -163,6 +171,7 @@ class State(Protocol):
     def keyd(self) -> Keyd: ...
     def clients(self) -> ClientMemory: ...
     def lock(self) -> LockMemory: ...
+    def told(self) -> Told: ...
     def mesh(self) -> Sequence[bytes]: ...
     def document(self) -> bytes | None: ...
     async def save_identity(self, identity: Identity) -> None: ...
@@ -171,6 +180,7 @@ class State(Protocol):
     async def save_keyd(self, keyd: Keyd) -> None: ...
     async def save_clients(self, clients: ClientMemory) -> None: ...
     async def save_lock(self, lock: LockMemory) -> None: ...
+    def save_told(self, told: Told) -> None: ...
     async def save_snapshot(self, data: bytes) -> None: ...
     async def save_delta(self, data: bytes) -> bool: ...
     async def save_document(self, data: bytes) -> None: ...
@@ -320,6 +330,17 @@ class DiskState:
             self._set_aside(path, str(error))
             return ClientMemory()
 
+    def told(self) -> Told:
+        """Raises `Invalid` (`state_corrupt`): a count that begins anew would hide what is missing."""
+        path = self._path / "security.json"
+        data = disk.read(path)
+        if data is None:
+            return Told()
+        try:
+            return msgspec.json.decode(data, type=Told)
+        except msgspec.DecodeError as error:
+            raise _corrupt(path, str(error), mend="Remove it; keyd will say that events are missing.") from None
+
     def mesh(self) -> Sequence[bytes]:
         """The last snapshot and the deltas after it, as they came."""
         frames, torn = disk.read_frames(self._path / "mesh.log")
@@ -356,6 +377,9 @@ class DiskState:
 
     async def save_lock(self, lock: LockMemory) -> None:
         await asyncio.to_thread(write_private, self._path / "lock.json", msgspec.json.encode(lock))
+    def save_told(self, told: Told) -> None:
+        """Not asynchronous: an event has its number on the disk before anything else happens."""
+        write_private(self._path / "security.json", msgspec.json.encode(told))
 
     async def save_snapshot(self, data: bytes) -> None:
         """Start the log anew with a snapshot."""
@@ -393,6 +417,7 @@ class MemoryState:
         self._keyd = Keyd()
         self._clients = ClientMemory()
         self._lock = LockMemory()
+        self._told = Told()
         self._mesh: list[bytes] = []
         self._document: bytes | None = None
 
@@ -413,6 +438,8 @@ class MemoryState:
 
     def lock(self) -> LockMemory:
         return self._lock
+    def told(self) -> Told:
+        return self._told
 
     def mesh(self) -> Sequence[bytes]:
         return tuple(self._mesh)
@@ -437,6 +464,8 @@ class MemoryState:
 
     async def save_lock(self, lock: LockMemory) -> None:
         self._lock = lock
+    def save_told(self, told: Told) -> None:
+        self._told = told
 
     async def save_snapshot(self, data: bytes) -> None:
         self._mesh = [data]

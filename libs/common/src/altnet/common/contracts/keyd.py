@@ -3,7 +3,7 @@
 Frames are requests on the relay's own subjects, so the bus vouches for who asks; their content is for keyd alone. What
 is inside a record is a `Ask`, and its answer a `Reply`.
 
-Each event is a security event: `number` counts its emitter's events without a gap, so a missing one shows.
+Each event is a security event (`altnet.common.contracts.security`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 import msgspec
-from altnet.common.contracts.envelope import Event, event
+from altnet.common.contracts.envelope import event
 from altnet.common.contracts.lock import LockReport
+from altnet.common.contracts.security import SecurityEvent as SecurityEvent
 from altnet.common.lock.certificates import Certificate
 from altnet.common.noise.pins import MOST_KEYS, KeyUse, ServiceKey
 from altnet.common.noise.wire import LARGEST_FRAME
@@ -29,6 +30,9 @@ FIRST_CONTACT: Final = "first_contact"
 """Verb of the registry, for keyd alone: `FirstContactQuery` → `FirstContact`."""
 REGISTER: Final = b"altnet-register-signing-key-v1"
 """Purpose of the signature that shows a signing key (`registration`)."""
+
+MOST_TOLD: Final = 100
+"""Security events of a host in one record."""
 
 Key = Annotated[str, msgspec.Meta(max_length=64)]
 Text = Annotated[str, msgspec.Meta(max_length=256)]
@@ -94,6 +98,21 @@ class PendingReason(StrEnum):
     """Another identity had this name before: a host that was set up anew, or somebody who says so."""
     IDENTITY_KEY_CHANGED = "identity_key_changed"
     SIGNING_KEY_CHANGED = "signing_key_changed"
+    KEY_REVOKED = "key_revoked"
+    """Its key counts for nothing any more: the host has to make new ones, and an owner to approve them."""
+
+
+class HostKeyUse(StrEnum):
+    """What a host has a key for."""
+
+    STATIC = "static"
+    """X25519: its Noise handshakes, and what is sealed for it."""
+    SIGNING = "signing"
+    """Ed25519: what it signs."""
+    MESH = "mesh"
+    """WireGuard, between relays."""
+    ACCESS = "access"
+    """WireGuard, for its clients."""
 
 
 class RotationPhase(StrEnum):
@@ -144,7 +163,22 @@ class KeyReport(msgspec.Struct, frozen=True, kw_only=True, tag="keys"):
     """Of the key, by the host's identity key: with the network lock on, neighbours take no other."""
 
 
-Ask = Register | Look | KeyReport | LockReport
+class HostReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A security event of a host, numbered by its agent."""
+
+    number: Annotated[int, msgspec.Meta(ge=1)]
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    code: Annotated[str, msgspec.Meta(max_length=64, pattern="^[a-z][a-z0-9_]*$")]
+    text: Annotated[str, msgspec.Meta(max_length=300)] = ""
+
+
+class Tell(msgspec.Struct, frozen=True, kw_only=True, tag="tell"):
+    """A host's security events, in the order of their numbers. Telling one again is harmless."""
+
+    events: Annotated[tuple[HostReport, ...], msgspec.Meta(min_length=1, max_length=MOST_TOLD)]
+
+
+Ask = Register | Look | KeyReport | LockReport | Tell
 """What a record holds."""
 
 
@@ -169,13 +203,6 @@ class IdentitySnapshot(msgspec.Struct, frozen=True, kw_only=True):
     signing_key: str = ""
     confirmed_by: str = ""
     version: int = 1
-
-
-class SecurityEvent(Event, frozen=True, kw_only=True):
-    """Base: who emits, and the how-manieth it is."""
-
-    emitter: str
-    number: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class IdentityEvent(SecurityEvent, frozen=True, kw_only=True):
@@ -249,6 +276,35 @@ class ChannelRefused(SecurityEvent, frozen=True, kw_only=True):
     answered and led to nothing."""
     count: int
     since: Annotated[datetime, msgspec.Meta(tz=True)]
+
+    @property
+    def subject_id(self) -> str:
+        return self.relay
+
+
+@event
+class HostTold(SecurityEvent, frozen=True, kw_only=True):
+    """A host told of something in its channel. The emitter is the relay, and the number its agent's."""
+
+    kind: ClassVar[str] = "keyd.host.told"
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    """By the host's clock."""
+    code: str
+    text: str = ""
+
+    @property
+    def subject_id(self) -> str:
+        return self.emitter
+
+
+@event
+class HostGap(SecurityEvent, frozen=True, kw_only=True):
+    """A host's count jumped: events of it were lost, or somebody kept them back."""
+
+    kind: ClassVar[str] = "keyd.host.gap"
+    relay: str
+    first: int
+    last: int
 
     @property
     def subject_id(self) -> str:

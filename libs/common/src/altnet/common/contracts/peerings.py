@@ -13,6 +13,7 @@ from typing import ClassVar, Final
 import msgspec
 from altnet.common.contracts.envelope import Event, event
 from altnet.common.contracts.routing import LearnedRoute, PrefixRule, RefusedRoute
+from altnet.common.contracts.security import SecurityEvent
 
 LARGEST_BATCH: Final = 200
 """Routes in one event: some 30 KiB."""
@@ -143,13 +144,22 @@ class RouteWithdrawn(RouteEvent, frozen=True, kw_only=True):
 
 
 @event
-class RouteRefused(RouteEvent, frozen=True, kw_only=True):
-    """Security: a neighbour outside told routes that a filter refused. Once a prefix and reason, until it is gone."""
+class RouteRefused(SecurityEvent, frozen=True, kw_only=True):
+    """A neighbour outside told routes that a filter refused. Once a prefix and reason, until it is gone."""
 
     kind: ClassVar[str] = "registry.route.refused"
+    peering: str
+    name: str
+    relay: str
+    address: str
+    asn: int
     reason: str
     """`own_prefix`, `default_route`, `site_prefix`, `not_in_rules`, `path_loop`, …"""
     severity: str
     """`high`, `medium` or `low`."""
     summary: str
     routes: tuple[RefusedRoute, ...]
+
+    @property
+    def subject_id(self) -> str:
+        return self.peering

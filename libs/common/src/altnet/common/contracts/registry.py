@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 from altnet.common.contracts.desired import MeshSettings
 from altnet.common.contracts.envelope import Event, event
+from altnet.common.contracts.security import SecurityEvent
 
 API_TOKEN_VERB: Final = "api_token"
 """Verb, for services: `ApiTokenQuery` → `KnownApiToken`, or `NotFound`."""
@@ -150,7 +151,7 @@ class NetworkChanged(NetworkEvent, frozen=True, kw_only=True):
     kind: ClassVar[str] = "registry.network.changed"
 
 
-class RelayEvent(Event, frozen=True, kw_only=True):
+class RelayEvent(SecurityEvent, frozen=True, kw_only=True):
     relay: str
     before: RelaySnapshot | None = None
     after: RelaySnapshot | None = None
@@ -201,7 +202,7 @@ class RelayHealthChanged(Event, frozen=True, kw_only=True):
         return self.relay
 
 
-class ClientEvent(Event, frozen=True, kw_only=True):
+class ClientEvent(SecurityEvent, frozen=True, kw_only=True):
     client: str
     before: ClientSnapshot | None = None
     after: ClientSnapshot | None = None
@@ -239,7 +240,7 @@ class ClientRemoved(ClientEvent, frozen=True, kw_only=True):
 
 
 @event
-class ClientSecretIssued(Event, frozen=True, kw_only=True):
+class ClientSecretIssued(SecurityEvent, frozen=True, kw_only=True):
     """A client that joined by a token got a secret of its own; the one it had before is refused from now on."""
 
     kind: ClassVar[str] = "registry.client.secret_issued"
@@ -326,7 +327,7 @@ class SiteRemoved(SiteEvent, frozen=True, kw_only=True):
     kind: ClassVar[str] = "registry.site.removed"
 
 
-class JoinTokenEvent(Event, frozen=True, kw_only=True):
+class JoinTokenEvent(SecurityEvent, frozen=True, kw_only=True):
     token: str
     before: JoinTokenSnapshot | None = None
     after: JoinTokenSnapshot | None = None
@@ -350,7 +351,7 @@ class JoinTokenRevoked(JoinTokenEvent, frozen=True, kw_only=True):
     kind: ClassVar[str] = "registry.join_token.revoked"
 
 
-class ApiTokenEvent(Event, frozen=True, kw_only=True):
+class ApiTokenEvent(SecurityEvent, frozen=True, kw_only=True):
     token: str
     before: ApiTokenSnapshot | None = None
     after: ApiTokenSnapshot | None = None
@@ -372,6 +373,26 @@ class ApiTokenRevoked(ApiTokenEvent, frozen=True, kw_only=True):
     """An API token was revoked."""
 
     kind: ClassVar[str] = "registry.api_token.revoked"
+
+
+@event
+class KeyRevoked(SecurityEvent, frozen=True, kw_only=True):
+    """A public key was revoked: nobody may have it again, and whoever has it now is to let go of it."""
+
+    kind: ClassVar[str] = "registry.key.revoked"
+    revocation: str
+    key: str
+    use: str = ""
+    """What its holder had it for: `mesh`, `mesh_next`, `access`, `identity`, `client`; empty where nobody had it."""
+    owner: str = ""
+    """The relay or client; a client is removed with its key."""
+    network: str = ""
+    reason: str = ""
+    change: int | None = None
+
+    @property
+    def subject_id(self) -> str:
+        return self.revocation
 
 
 class ChosenLink(msgspec.Struct, frozen=True, kw_only=True):

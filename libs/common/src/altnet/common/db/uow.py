@@ -6,7 +6,7 @@ one NOTIFY is sent, and the transaction commits. An error rolls everything back,
 Order of events: before its outbox rows are inserted, a unit of work takes a lock for each thing that they are about,
 and holds it until the commit. So two units of work that tell of the same thing number their events in the order in
 which they commit. The lock is taken last, when no other lock will be asked for, and in one order, so it adds no
-deadlock.
+deadlock. Security events get their numbers just before it, in a row of the schema that everybody locks then.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import Final
 
 import asyncpg
+import msgspec
 from altnet.common.bus.subjects import event_subject
 from altnet.common.contracts.envelope import Event, encode_event
+from altnet.common.contracts.security import SecurityEvent
 from altnet.common.db.failures import Conflicts, translated
 from altnet.common.errors import AltnetError
 from altnet.common.ids import EVENT, EventId, Randomness, new_id
@@ -42,6 +45,35 @@ WITH held AS MATERIALIZED (
     RETURNING 1
 )
 SELECT pg_notify($1, '') FROM (SELECT count(*) FROM rows) AS done
+"""
+
+_PLACE: Final = 8_070_450_532_247_928_834
+"""Where the number of a security event will be: no number of anything else. One round trip less than asking first."""
+
+_NUMBER_AND_INSERT: Final = """
+WITH numbers AS (
+    INSERT INTO {schema}.emitters AS e (emitter, number) VALUES ($11, $13::bigint)
+    ON CONFLICT (emitter) DO UPDATE SET number = e.number + $13::bigint
+    RETURNING number - $13::bigint AS before
+), held AS MATERIALIZED (
+    SELECT count(pg_advisory_xact_lock(key + 0 * numbers.before)) AS locks
+    FROM (SELECT DISTINCT hashtext($1) * 1024::bigint + abs(hashtext(thing)::bigint) % {locks} AS key
+          FROM unnest($6::text[]) AS thing ORDER BY key) AS keys, numbers
+), rows AS (
+    INSERT INTO {schema}.outbox (id, kind, version, subject, subject_id, payload, actor, trace, at)
+    SELECT row.id, row.kind, row.version, row.subject, row.subject_id,
+           replace(row.payload, '"number":{place}', '"number":' || (numbers.before + row.place))::json, $8, $9, $10
+    FROM held, numbers,
+         unnest($2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $12::int[]) WITH ORDINALITY
+        AS row (id, kind, version, subject, subject_id, payload, place, number)
+    WHERE held.locks > 0 ORDER BY row.number
+    RETURNING 1
+)
+SELECT pg_notify($1, '') FROM (SELECT count(*) FROM rows) AS done
+"""
+"""The same, and numbers for security events (`altnet.common.db.numbers`) in the order in which they were told.
+
+The emitter is an argument of the locks, so that everybody locks it before the things.
 """
 
 
@@ -135,15 +167,27 @@ class UnitOfWork:
                 await self._session.close()
 
     async def _write_events(self) -> None:
-        statement = _INSERT.format(schema=self._schema, locks=_LOCKS)
+        numbered = [isinstance(item.event, SecurityEvent) and not item.event.number for item in self._events]
+        statement = (_NUMBER_AND_INSERT if any(numbered) else _INSERT).format(
+            schema=self._schema, locks=_LOCKS, place=_PLACE
+        )
         columns = (
             [item.id for item in self._events],
             [item.event.kind for item in self._events],
             [item.event.version for item in self._events],
             [item.subject for item in self._events],
             [item.event.subject_id for item in self._events],
-            [encode_event(item.event).decode() for item in self._events],
+            [
+                encode_event(_unnumbered(item.event, self._schema) if unnumbered else item.event).decode()
+                for item, unnumbered in zip(self._events, numbered, strict=True)
+            ],
         )
+        more = (self._schema, list(accumulate(numbered)), sum(numbered)) if any(numbered) else ()
         await self.connection.exec_driver_sql(
-            statement, (f"{self._schema}_outbox", *columns, self.actor, self.trace, self.now)
+            statement, (f"{self._schema}_outbox", *columns, self.actor, self.trace, self.now, *more)
         )
+
+
+def _unnumbered(event: Event, emitter: str) -> Event:
+    """The event as the statement can number it."""
+    return msgspec.structs.replace(event, emitter=emitter, number=_PLACE)

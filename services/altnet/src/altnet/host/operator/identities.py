@@ -19,6 +19,7 @@ COLUMNS = (
     ("STATE", "state"),
     ("REASON", "reason"),
     ("FINGERPRINT", "fingerprint"),
+    ("LAST CONTACT", "contact_at"),
     ("CONFIRMED BY", "confirmed_by"),
     ("ID", "id"),
 )

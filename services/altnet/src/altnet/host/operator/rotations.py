@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
+from altnet.host.operator.api import Api
 from altnet.host.operator.options import Json, Network, api_of, group
 from altnet.host.operator.output import note, show_list, show_one
+from altnet.host.operator.streaming import stream
 from altnet_sdk.api.rotations import (
     get_rotation,
     list_rotations,
@@ -31,8 +34,8 @@ COLUMNS = (
     ("STARTED", "created_at"),
     ("BY", "created_by"),
 )
-LOOK_AGAIN = 0.3
-"""Seconds between two looks: phases take longer."""
+AGAIN = 0.3
+"""Seconds between two streams."""
 
 Id = Annotated[str, typer.Argument(help="As `altnet rotations list` shows it")]
 
@@ -96,9 +99,8 @@ def rollback(context: typer.Context, rotation: Id, json_output: Json = False) ->
 
 
 def _follow(context: typer.Context, rotation: str, *, as_json: bool) -> None:
-    api, last = api_of(context), ""
-    while True:
-        found: Rotation = api.ask(get_rotation.sync_detailed, rotation)
+    last = ""
+    for found in _looks(api_of(context), rotation):
         text = json.dumps(found.to_dict()) if as_json else _words(found)
         if text != last:
             last = text
@@ -110,7 +112,17 @@ def _follow(context: typer.Context, rotation: str, *, as_json: bool) -> None:
             if found.phase != "done":
                 raise typer.Exit(1)
             return
-        time.sleep(LOOK_AGAIN)
+
+
+def _looks(api: Api, rotation: str) -> Iterator[Rotation]:
+    """The rotation now and each time that it changes, to its end, by server-sent events. Raises what the API says."""
+    found: Rotation = api.ask(get_rotation.sync_detailed, rotation)
+    yield found
+    while found.ended_at is None:
+        for data in stream(api, f"/v1/rotations/{rotation}/watch"):
+            yield (found := Rotation.from_dict(json.loads(data)))
+        if found.ended_at is None:  # a proxy ended it, or the server, to look at the token again
+            time.sleep(AGAIN)
 
 
 def _words(found: Rotation) -> str:

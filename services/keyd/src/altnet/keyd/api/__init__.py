@@ -9,4 +9,4 @@ def routers() -> list[APIRouter]:
     """Every router of keyd, in the order of the API document."""
     from altnet.keyd.api import identities, keys, lock, rotations
 
-    return [identities.router, keys.router, rotations.router, lock.router]
+    return [identities.router, keys.keys_router, keys.router, rotations.router, lock.router]

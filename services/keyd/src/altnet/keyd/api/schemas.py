@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
-from altnet.common.contracts.keyd import IdentityState
+from altnet.common.contracts.keyd import HostKeyUse, IdentityState
 from altnet.common.http.schema import Model
 from altnet.common.noise.pins import KeyUse, ServiceKey
 from altnet.keyd.domain.identities import fingerprint_text
@@ -27,7 +27,8 @@ class Identity(Model):
     name: str
     state: IdentityState
     reason: str
-    """Why it is pending: `no_token`, `name_reused`, `identity_key_changed`, `signing_key_changed`; else empty."""
+    """Why it is pending: `no_token`, `name_reused`, `identity_key_changed`, `signing_key_changed`, `key_revoked`; else
+    empty."""
     static_key: Key
     """X25519, of its Noise handshakes and of what is sealed for it, base64; empty while unknown."""
     signing_key: Key
@@ -50,12 +51,12 @@ class Identity(Model):
 class KeyOfIdentity(Model):
     """A key that an identity has or had."""
 
-    use: KeyUse
+    use: HostKeyUse
     key: Key
     added_at: Time
     removed_at: Time | None
     why: str
-    """The identity's state, or the reason why it was pending, when the key came."""
+    """The identity's state, or the reason why it was pending, when the key came; where a WireGuard key came from."""
 
 
 class IdentityWithHistory(Identity):
@@ -67,11 +68,35 @@ class IdentityWithHistory(Identity):
     def with_history(cls, row: IdentityRow, history: Sequence[IdentityKeyRow]) -> IdentityWithHistory:
         keys = [
             KeyOfIdentity(
-                use=KeyUse(key.use), key=key.key, added_at=key.added_at, removed_at=key.removed_at, why=key.why
+                use=HostKeyUse(key.use), key=key.key, added_at=key.added_at, removed_at=key.removed_at, why=key.why
             )
             for key in history
         ]
         return cls(**_common(row), history=keys)
+
+
+class HostKey(KeyOfIdentity):
+    """A key that some host has or had, and whose it is."""
+
+    number: int
+    """Keys are numbered as they come."""
+    identity: str
+    name: str
+    network: str
+
+    @classmethod
+    def of(cls, key: IdentityKeyRow, row: IdentityRow) -> HostKey:
+        return cls(
+            number=key.number or 0,
+            identity=row.id,
+            name=row.name,
+            network=row.network,
+            use=HostKeyUse(key.use),
+            key=key.key,
+            added_at=key.added_at,
+            removed_at=key.removed_at,
+            why=key.why,
+        )
 
 
 class Approval(Model):

@@ -45,6 +45,13 @@ def told(identity: IdentitySnapshot, *, name: str, static_key: str) -> IdentityS
     return _pending(changed, PendingReason.IDENTITY_KEY_CHANGED)
 
 
+def key_revoked(identity: IdentitySnapshot) -> IdentitySnapshot:
+    """The identity's present key was revoked: whoever shows it proves nothing."""
+    if identity.state is IdentityState.REVOKED:
+        return identity
+    return _pending(msgspec.structs.replace(identity, signing_key="", confirmed_by=""), PendingReason.KEY_REVOKED)
+
+
 def revoked(identity: IdentitySnapshot) -> IdentitySnapshot:
     return msgspec.structs.replace(identity, state=IdentityState.REVOKED, reason="")
 
@@ -63,6 +70,8 @@ def contact(identity: IdentitySnapshot, *, signing_key: str, by_token: bool) -> 
             msgspec.structs.replace(identity, signing_key=signing_key, confirmed_by=""),
             PendingReason.SIGNING_KEY_CHANGED,
         )
+    if identity.reason == PendingReason.KEY_REVOKED:
+        return identity  # whoever has a revoked key may be anybody
     shown = msgspec.structs.replace(identity, signing_key=signing_key)
     if identity.state is IdentityState.PENDING and identity.reason != PendingReason.NO_TOKEN:
         return shown  # a token let somebody in, but says nothing of the one who had the name or the keys before
@@ -74,8 +83,14 @@ def contact(identity: IdentitySnapshot, *, signing_key: str, by_token: bool) -> 
 def approved(identity: IdentitySnapshot, *, fingerprint: str, by: str) -> IdentitySnapshot:
     """An owner compared fingerprints, and it is the host.
 
-    Raises `Conflict`: `not_pending`, `identity_incomplete`, `fingerprint_differs`.
+    Raises `Conflict`: `key_revoked`, `not_pending`, `identity_incomplete`, `fingerprint_differs`.
     """
+    if identity.reason == PendingReason.KEY_REVOKED:
+        raise Conflict(
+            "key_revoked",
+            "the identity's key was revoked.",
+            mend="Run `altnet-agent new-keys` on the host: it makes new ones, which you approve then.",
+        )
     if identity.state is not IdentityState.PENDING:
         raise Conflict("not_pending", f"the identity is {identity.state}; only a pending one is approved.")
     if not identity.signing_key or not identity.static_key:

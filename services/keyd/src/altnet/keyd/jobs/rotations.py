@@ -44,6 +44,7 @@ from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import AltnetError, Conflict, Invalid, Unavailable
 from altnet.common.ids import Randomness
 from altnet.keyd.domain import rotations as rules
+from altnet.keyd.handlers.revoked_keys import pay, settle
 from altnet.keyd.handlers.rotations import start_rotation
 from altnet.keyd.settings import RotationSettings
 from altnet.keyd.store import rotations
@@ -103,6 +104,8 @@ class Driver:
             policies = await rotations.policies(session)
         for policy in policies:
             await self._policy(policy)
+        async with self._db.transaction(actor=DRIVER) as uow:
+            await pay(uow, randomness=self._randomness, again=self._settings.owed_again)
         async with self._db.read() as session:
             ids = await rotations.open_ids(session)
         self.open = len(ids)
@@ -135,6 +138,8 @@ class Driver:
                 after = step.rotation
             previous = rotations.state_of(row, told)
             rotations.keep(uow, row, told, after)
+            if after.over:
+                await settle(uow, row, after)
             await _tell(uow, row, previous, after)
         if after.over:
             self._ended(str(after.phase))

@@ -1,31 +1,22 @@
-"""Numbers of security events: gapless per emitter, in the order of commits.
-
-The emitter's row is locked from the number to the commit, so a number is taken last in a unit of work, and one that is
-rolled back is given again.
-"""
+"""keyd's numbers of security events (`altnet.common.db.numbers`)."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from altnet.common.db import numbers
 from altnet.common.db.uow import UnitOfWork
-from sqlalchemy import text
+from altnet.keyd.tables import SCHEMA
 
 EMITTER: Final = "keyd"
 """All replicas are one emitter: they share the row."""
 
-_TAKE: Final = text(
-    "INSERT INTO keyd.emitters AS e (emitter, number) VALUES (:emitter, :count)"
-    " ON CONFLICT (emitter) DO UPDATE SET number = e.number + :count RETURNING number"
-)
-
 
 async def next_numbers(uow: UnitOfWork, count: int = 1) -> int:
-    """The first of `count` numbers."""
-    last = (await uow.connection.execute(_TAKE, {"emitter": EMITTER, "count": count})).scalar_one()
-    return int(last) - count + 1
+    """The first of `count` numbers, for an event that has to know its own before the commit; else leave it to that."""
+    return await numbers.take(uow.connection, SCHEMA, EMITTER, count)
 
 
 async def skip_numbers(uow: UnitOfWork, count: int) -> None:
     """Leave `count` numbers out."""
-    await next_numbers(uow, count)
+    await numbers.skip(uow.connection, SCHEMA, EMITTER, count)

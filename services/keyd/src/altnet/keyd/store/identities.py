@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from altnet.common.contracts.keyd import (
+    HostKeyUse,
     IdentityChanged,
     IdentityConfirmed,
     IdentityEvent,
@@ -32,6 +33,17 @@ CONFLICTS: Final = {
         mend="A copied state directory? Each host makes keys of its own: empty it and enrol anew.",
     )
 }
+
+WIREGUARD: Final = (HostKeyUse.MESH, HostKeyUse.ACCESS)
+
+_LET_GO: Final = text(
+    "UPDATE keyd.identity_keys SET removed_at = :now"
+    " WHERE identity_id = :id AND use = :use AND key <> :key AND removed_at IS NULL"
+)
+_HAVE: Final = text(
+    "INSERT INTO keyd.identity_keys (identity_id, use, key, added_at, why) VALUES (:id, :use, :key, :now, :why)"
+    " ON CONFLICT (key) WHERE removed_at IS NULL DO NOTHING"
+)
 
 MOST_HISTORY: Final = 200
 """Newest keys shown of one identity."""
@@ -109,6 +121,9 @@ async def _keys(uow: UnitOfWork, before: IdentitySnapshot | None, after: Identit
         (KeyUse.SIGNING, before.signing_key if before else "", after.signing_key),
     )
     gone = after.state is IdentityState.REVOKED
+    if gone:
+        for wireguard in WIREGUARD:
+            await note_key(uow, after.id, wireguard, "", why="")
     for use, old, new in pairs:
         if old and (old != new or gone):
             await uow.connection.execute(
@@ -128,6 +143,14 @@ async def _keys(uow: UnitOfWork, before: IdentitySnapshot | None, after: Identit
                 ),
                 {"id": after.id, "use": str(use), "key": new, "now": uow.now, "why": after.reason or str(after.state)},
             )
+
+
+async def note_key(uow: UnitOfWork, id: str, use: HostKeyUse, key: str, *, why: str) -> None:
+    """Write down that an identity has this WireGuard key from now on, and no other for this use; empty: none."""
+    about = {"id": id, "use": str(use), "key": key, "now": uow.now, "why": why}
+    await uow.connection.execute(_LET_GO, about)
+    if key:
+        await uow.connection.execute(_HAVE, about)
 
 
 async def _tell(uow: UnitOfWork, before: IdentitySnapshot | None, after: IdentitySnapshot) -> None:

@@ -17,6 +17,7 @@ def routers() -> list[APIRouter]:
         peerings,
         peers,
         relays,
+        revocations,
         routing,
         services,
         sites,
@@ -39,4 +40,5 @@ def routers() -> list[APIRouter]:
         changes.router,
         tokens.router,
         tokens.auth_router,
+        revocations.router,
     ]

@@ -18,7 +18,7 @@ from altnet.common.net import AddressPlan
 from altnet.registry.domain.endpoints import check_endpoints
 from altnet.registry.domain.names import check_labels, check_name, check_region
 from altnet.registry.handlers import peerings, snapshots
-from altnet.registry.store import allocations, changes, clients, named, networks, services, sites
+from altnet.registry.store import allocations, changes, clients, named, networks, revocations, services, sites
 from altnet.registry.store.conflicts import CONFLICTS
 from altnet.registry.tables import RelayRow
 
@@ -61,8 +61,8 @@ async def change_relay(uow: UnitOfWork, row: RelayRow, patch: Mapping[str, objec
     )
 
 
-async def revoke_relay(uow: UnitOfWork, row: RelayRow) -> int:
-    """Put a locked relay out for good.
+async def revoke_relay(uow: UnitOfWork, row: RelayRow, *, reason: str = "") -> int:
+    """Put a locked relay out for good, and bar its keys.
 
     Its clients go to their standby relay, or stay without one until somebody moves them; its services and peerings go,
     it announces no site, its name is free, its slot rests. The bus is told by the leader, after the relay's last
@@ -96,13 +96,17 @@ async def revoke_relay(uow: UnitOfWork, row: RelayRow) -> int:
     announced = [site.id for site in await sites.of_relay(uow.session, row.id)]
     await sites.withdraw_relay(uow, row.id)
     await named.release_name(uow, row.id)
+    await revocations.bar_all(uow, row.id)
     await named.release_keys(uow, row.id)
     await allocations.release(uow, row.id)
     row.revoked_at = uow.now
     row.updated_at = uow.now
     row.version += 1
     after = snapshots.of_relay(row, plan)
-    return await changes.record(
+    noted = await revocations.note(
+        uow, "relay", subject=row.id, network=row.network_id, name=row.name, key=row.key, use="mesh", reason=reason
+    )
+    noted.change = await changes.record(
         uow,
         lambda number: RelayRevoked(relay=row.id, before=before, after=after, change=number),
         also=lambda number: [
@@ -121,6 +125,7 @@ async def revoke_relay(uow: UnitOfWork, row: RelayRow) -> int:
         summary=f"relay {row.name} revoked",
         network=row.network_id,
     )
+    return noted.change
 
 
 def _refuse_revoked(row: RelayRow) -> None:

@@ -17,7 +17,7 @@ from altnet.common.settings import Secret
 from altnet.registry.domain import tokens
 from altnet.registry.domain.names import check_labels
 from altnet.registry.handlers import snapshots
-from altnet.registry.store import clients, networks
+from altnet.registry.store import clients, networks, revocations
 from altnet.registry.store import tokens as rows
 from altnet.registry.tables import ApiTokenRow, JoinTokenRow
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -59,12 +59,13 @@ async def create_join_token(
     return row, Secret(secret)
 
 
-async def revoke_join_token(uow: UnitOfWork, token: str) -> JoinTokenRow:
+async def revoke_join_token(uow: UnitOfWork, token: str, *, reason: str = "") -> JoinTokenRow:
     """Nobody gets in with it any more; those who did stay. Revoking again changes nothing. Raises `NotFound`."""
     row = await rows.get_join(uow.session, token, lock=True)
     if row.revoked_at is None:
         before = snapshots.of_join_token(row)
         row.revoked_at = uow.now
+        await revocations.note(uow, "join_token", subject=row.id, network=row.network_id, name=row.note, reason=reason)
         uow.emit(JoinTokenRevoked(token=row.id, before=before, after=snapshots.of_join_token(row)))
     return row
 
@@ -109,7 +110,9 @@ async def create_api_token(
     return row, made.text
 
 
-async def revoke_api_token(uow: UnitOfWork, token: str, *, by: Principal | None = None) -> ApiTokenRow:
+async def revoke_api_token(
+    uow: UnitOfWork, token: str, *, by: Principal | None = None, reason: str = ""
+) -> ApiTokenRow:
     """The token is refused from the next request on. Revoking again changes nothing.
 
     `by` may revoke tokens of its own role or a lower one. Raises `NotFound`, `Forbidden`.
@@ -122,6 +125,7 @@ async def revoke_api_token(uow: UnitOfWork, token: str, *, by: Principal | None 
     if row.revoked_at is None:
         before = snapshots.of_api_token(row)
         row.revoked_at = uow.now
+        await revocations.note(uow, "api_token", subject=row.id, name=row.name, reason=reason)
         uow.emit(ApiTokenRevoked(token=row.id, before=before, after=snapshots.of_api_token(row)))
     return row
 

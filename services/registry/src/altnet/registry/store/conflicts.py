@@ -26,6 +26,15 @@ def key_taken(field: str = "/key") -> Conflict:
     )
 
 
+def key_revoked(field: str = "/key") -> Conflict:
+    return Conflict(
+        "key_revoked",
+        "this public key was revoked; nobody may have it again.",
+        field=field,
+        mend="Make a new key pair. See GET /v1/revocations for who revoked it, and why.",
+    )
+
+
 def _network_overlap() -> Conflict:
     return Conflict(
         "prefix_overlaps", "the prefix overlaps another network's.", field="/prefix", mend="Choose another."

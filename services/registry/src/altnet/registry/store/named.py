@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from altnet.common.db.uow import UnitOfWork
-from altnet.registry.store.conflicts import key_taken, name_taken
-from altnet.registry.tables import KeyRow, NameRow
+from altnet.common.errors import Conflict
+from altnet.registry.store.conflicts import key_revoked, key_taken, name_taken
+from altnet.registry.tables import KeyRow, NameRow, RevokedKeyRow
 from sqlalchemy import delete, select, update
 from sqlmodel import col
 
@@ -36,7 +37,8 @@ async def claim(
 ) -> None:
     """Give a new `owner` its name and its public keys: use → (key, field to blame).
 
-    Whoever claims the same at this moment is waited for. Raises `Conflict` (`name_taken`, `key_taken`) with the field.
+    Whoever claims the same at this moment is waited for. Raises `Conflict` (`name_taken`, `key_taken`, `key_revoked`),
+    with the field.
     """
     keys = keys or {}
     texts = _different(keys)
@@ -45,7 +47,8 @@ async def claim(
     if not got["name"]:
         raise name_taken()
     if len(got["keys"]) < len(texts):
-        raise key_taken(next(field for key, field in keys.values() if key not in got["keys"]))
+        refused = [(key, field) for key, field in keys.values() if key not in got["keys"]]
+        raise await _refusal(uow, *refused[0])
 
 
 async def change_name(uow: UnitOfWork, *, network: str, name: str, owner: str) -> None:
@@ -62,16 +65,25 @@ async def release_name(uow: UnitOfWork, owner: str) -> None:
 async def claim_keys(uow: UnitOfWork, *, owner: str, keys: Mapping[str, tuple[str, str]]) -> None:
     """Give `owner` its public keys: use → (key, field to blame). Keys it has for these uses are replaced.
 
-    Raises `Conflict` (`key_taken`) with the field.
+    Raises `Conflict` (`key_taken`, `key_revoked`) with the field.
     """
     texts = _different(keys)
     taken = await uow.session.execute(
         select(col(KeyRow.key)).where(col(KeyRow.key).in_(texts), col(KeyRow.owner) != owner)
     )
     if (other := taken.scalars().first()) is not None:
-        raise key_taken(next(field for key, field in keys.values() if key == other))
-    await uow.session.execute(delete(KeyRow).where(col(KeyRow.owner) == owner, col(KeyRow.use).in_(list(keys))))
-    uow.session.add_all(KeyRow(key=key, owner=owner, use=use) for use, (key, _) in keys.items())
+        raise await _refusal(uow, other, next(field for key, field in keys.values() if key == other))
+    query = select(KeyRow).where(col(KeyRow.owner) == owner, col(KeyRow.use).in_(list(keys)))
+    had = {row.use: row for row in (await uow.session.execute(query)).scalars()}
+    for use, row in had.items():
+        if row.key != keys[use][0]:
+            await uow.session.delete(row)
+    await uow.session.flush()
+    uow.session.add_all(
+        KeyRow(key=key, owner=owner, use=use)
+        for use, (key, _) in keys.items()
+        if use not in had or had[use].key != key  # a key that is kept is not claimed anew: it may be revoked by now
+    )
     await uow.session.flush()
 
 
@@ -82,6 +94,11 @@ async def drop_key(uow: UnitOfWork, *, owner: str, use: str) -> None:
 
 async def release_keys(uow: UnitOfWork, owner: str) -> None:
     await uow.session.execute(delete(KeyRow).where(col(KeyRow.owner) == owner))
+
+
+async def _refusal(uow: UnitOfWork, key: str, field: str) -> Conflict:
+    revoked = await uow.session.get(RevokedKeyRow, key)
+    return key_taken(field) if revoked is None else key_revoked(field)
 
 
 def _different(keys: Mapping[str, tuple[str, str]]) -> list[str]:

@@ -1,0 +1,129 @@
+"""`altnet rotations`, `keys`, `identities` and `revocations` against a whole control plane with simulated relays."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from e2e.test_operator_commands import Operator
+from integration.registry.running import eventually
+from support.control_plane import ControlPlane
+from support.swarm import Swarm
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(240)]
+
+RELAYS = 4
+
+
+@pytest_asyncio.fixture
+async def altnet(tmp_path: Path) -> AsyncIterator[Operator]:
+    """Some relays run and are proven; a control plane for each test, since relays that are gone hold rotations up."""
+    async with AsyncExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="altnet-e2e-")))
+        root.chmod(0o711)
+        control = await stack.enter_async_context(ControlPlane(root / "data"))
+        operator = Operator(control)
+        swarm = await stack.enter_async_context(Swarm(control, size=RELAYS, log=tmp_path / "swarm"))
+        await swarm.enrol(talk=True)
+        await swarm.start()
+        await swarm.wait_settled()
+
+        async def proven() -> bool:
+            return len((await operator("identities", "list", "--state", "active", "--json")).json) == RELAYS
+
+        await eventually(proven, timeout=60)
+        yield operator
+        assert await swarm.faults() == []
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+async def test_a_rotation_is_started_watched_and_found_again_from_the_command_line(altnet: Operator) -> None:
+    before = {one["identity"]: one["key"] for one in (await altnet("keys", "list", "--use", "mesh", "--json")).json}
+    assert len(before) == RELAYS
+    done = await altnet("rotations", "start", "--reason", "drill", "--canary", "1", "--watch", "--json")
+    assert done.code == 0, done.err
+    seen = lines(done.out)
+    assert next(one["phase"] for one in seen if one["phase"] != "prepare") in ("connect", "drain")
+    assert (seen[-1]["phase"], seen[-1]["reason"]) == ("done", "drill")
+    assert len(seen) >= 3, "it was not followed but looked at"
+    listed = (await altnet("rotations", "list", "--json")).json
+    assert [(one["id"], one["phase"]) for one in listed] == [(seen[-1]["id"], "done")]
+    table = await altnet("rotations", "list")
+    assert "drill" in table.out
+    shown = await altnet("rotations", "show", listed[0]["id"], "--json")
+    assert [part["left"] for part in shown.json["relays"]] == [""] * RELAYS
+    again = await altnet("rotations", "watch", listed[0]["id"])
+    assert (again.code, again.out) == (0, "")
+    assert "done" in again.err
+
+    now = (await altnet("keys", "list", "--use", "mesh", "--in-use", "--json")).json
+    assert {one["identity"] for one in now} == before.keys()
+    assert not {one["key"] for one in now} & set(before.values())
+    former = (await altnet("keys", "list", "--use", "mesh", "--former", "--json")).json
+    assert {one["identity"]: one["key"] for one in former} == before
+    assert {one["why"] for one in now} == {f"rotation {listed[0]['id']}"}
+
+
+async def test_a_rotation_is_paused_resumed_and_rolled_back_from_the_command_line(altnet: Operator) -> None:
+    started = await altnet("rotations", "start", "--json")
+    id = started.json["id"]
+    paused = await altnet("rotations", "pause", id, "--json")
+    if paused.code == 0:  # it may be over by now: these relays answer at once
+        assert paused.json["paused"]
+        assert not (await altnet("rotations", "resume", id, "--json")).json["paused"]
+        await altnet("rotations", "rollback", id)
+        watched = await altnet("rotations", "watch", id)
+        shown = (await altnet("rotations", "show", id, "--json")).json
+        assert (watched.code, shown["phase"]) in ((1, "rolled_back"), (0, "done"))
+        assert shown["ended"] in ("asked", "")
+    over = await altnet("rotations", "pause", id)
+    assert (over.code, "over" in over.err) == (6, True)
+    unknown = await altnet("rotations", "watch", "rot_" + "0" * 26)
+    assert unknown.code == 5
+
+
+async def test_keys_are_compared_and_a_compromised_one_is_revoked_from_the_command_line(altnet: Operator) -> None:
+    keyd = (await altnet("keys", "keyd", "--json")).json
+    assert keyd["fingerprint"] in (await altnet("keys", "keyd")).out
+    fingerprints = {one["name"]: one["fingerprint"] for one in (await altnet("identities", "list", "--json")).json}
+    assert len(set(fingerprints.values())) == RELAYS
+    assert all(len(text.split()) == 8 for text in fingerprints.values())
+    assert fingerprints["sim-0001"] in (await altnet("identities", "list")).out
+
+    (leaked,) = (await altnet("keys", "list", "--host", "sim-0001", "--use", "mesh", "--json")).json
+    told = await altnet("revocations", "revoke", "--key", leaked["key"], "--reason", "found in a paste", "--json")
+    assert told.code == 0, told.err
+    assert (told.json["name"], told.json["use"], told.json["still_in_use"]) == ("sim-0001", "mesh", True)
+
+    async def rotated_away() -> bool:
+        return not (await altnet("revocations", "show", told.json["id"], "--json")).json["still_in_use"]
+
+    await eventually(rotated_away, timeout=60)
+    (whose,) = (await altnet("keys", "list", "--key", leaked["key"], "--json")).json
+    assert (whose["name"], whose["removed_at"] is not None) == ("sim-0001", True)
+    out = await altnet("revocations", "revoke", "--relay", "sim-0002", "--reason", "stolen", "--json")
+    assert out.code == 0, out.err
+    listed = await altnet("revocations", "list")
+    assert "found in a paste" in listed.out
+    assert "stolen" in listed.out
+    assert [one["kind"] for one in (await altnet("revocations", "list", "--json")).json] == ["relay", "key"]
+    assert [one["name"] for one in (await altnet("revocations", "list", "--kind", "relay", "--json")).json] == [
+        "sim-0002"
+    ]
+    both = await altnet("revocations", "revoke", "--relay", "sim-0002", "--key", leaked["key"])
+    assert both.code == 2
+
+    async def forgotten() -> bool:
+        found = (await altnet("keys", "list", "--host", "sim-0002", "--in-use", "--json")).json
+        return not found
+
+    await eventually(forgotten, timeout=30)
