@@ -31,6 +31,7 @@ from altnet.common.contracts.keyd import (
     Frame,
     KeyReport,
     KeysQuery,
+    PairReport,
     Register,
     ServiceKeys,
     Standing,
@@ -46,12 +47,14 @@ from altnet.common.noise.responder import Request, Responder
 from altnet.common.seal import unseal
 from altnet.keyd.domain import identities as rules
 from altnet.keyd.handlers.contact import register_signing_key
+from altnet.keyd.handlers.pairs import heard_of_troubles
 from altnet.keyd.handlers.rotations import heard_of_keys
 from altnet.keyd.keyring import Keyring
 from altnet.keyd.refusals import Refusals
 from altnet.keyd.settings import ChannelSettings
 from altnet.keyd.store import identities
 from altnet.keyd.tables import IdentityRow
+from prometheus_client import Counter
 
 _LOG: Final = log.get(__name__)
 
@@ -106,9 +109,12 @@ class ChannelServer:
         first_contacts: FirstContacts | None,
         settings: ChannelSettings,
         rotating: Callable[[], None] = lambda: None,
+        pair_troubles: Counter | None = None,
     ) -> None:
-        """`rotating` is called when a relay reported something new of a rotation."""
+        """`rotating` is called when a relay reported something new of a rotation; `pair_troubles` has a label `why`."""
         self._rotating = rotating
+        self._pair_troubles = pair_troubles
+        self._pair_reports = Buckets(settings.pair_reports, most=settings.limits.most_peers)
         self._db = db
         self._bus = bus
         self._clock = clock
@@ -225,6 +231,13 @@ class ChannelServer:
                 row = await identities.get(uow.session, request.peer)
                 if row.static_key == request.remote.base64 and await heard_of_keys(uow, row, ask):
                     self._rotating()
+        elif isinstance(ask, PairReport):
+            if wait := self._pair_reports.take(request.peer, self._clock.monotonic()):
+                raise too_many(wait)
+            async with self._db.transaction(actor=f"relay:{request.peer}") as uow:
+                row = await identities.get(uow.session, request.peer)
+                if row.static_key == request.remote.base64 and row.state != "revoked":
+                    await heard_of_troubles(uow, request.peer, ask, counter=self._pair_troubles)
         else:
             async with self._db.read() as session:
                 row = await identities.get(session, request.peer)
