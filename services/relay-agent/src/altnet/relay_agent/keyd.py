@@ -28,6 +28,7 @@ from altnet.common.contracts.keyd import (
     KeyReport,
     KeysQuery,
     Look,
+    PairReport,
     Register,
     ServiceKeys,
     Standing,
@@ -138,8 +139,8 @@ class KeydContact:
             await self._state.save_keyd(msgspec.structs.replace(self._state.keyd(), psk=""))
         return self._met(standing)
 
-    async def tell(self, report: KeyReport) -> Standing:
-        """Say in the channel how far the rotation of keys is here. Raises like `meet`."""
+    async def tell(self, report: KeyReport | PairReport) -> Standing:
+        """Say in the channel how far the rotation of keys is here, or what is wrong with pairs. Raises like `meet`."""
         if self._channel is None or self._bus is None:
             raise Unavailable("no_bus", "there is no bus, so no way to keyd.")
         if not self._bus.connected:

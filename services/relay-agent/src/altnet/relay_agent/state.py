@@ -6,6 +6,7 @@
     document.log      the last private document as it came
     keyd.json         keyd's pinned keys, and until first contact the secret that the join token gives
     clients.json      where clients were last, and which of them are attached
+    pairs/            what each pair of relays has agreed on as its pre-shared key
     owned.json        what the agent changed that does not carry its mark: for `down`
 
 Invariant: whatever was written when the host died, the next start finds the state of before or of after.
@@ -17,7 +18,7 @@ import asyncio
 import base64
 import fcntl
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -28,6 +29,8 @@ from altnet.common.files import write_private
 from altnet.common.keys import PrivateKey
 from altnet.common.signing import SigningKey
 from altnet.relay_agent import disk
+from altnet.relay_agent.psk.pair import Record
+from altnet.relay_agent.psk.store import PairFiles
 
 MOST_DELTAS: Final = 512
 """Deltas kept behind a snapshot; the one after them asks for a new snapshot, so that a start stays fast."""
@@ -160,6 +163,7 @@ class State(Protocol):
     def owned(self) -> Owned: ...
     def keyd(self) -> Keyd: ...
     def clients(self) -> ClientMemory: ...
+    def pairs(self) -> Mapping[str, Record]: ...
     def mesh(self) -> Sequence[bytes]: ...
     def document(self) -> bytes | None: ...
     async def save_identity(self, identity: Identity) -> None: ...
@@ -167,6 +171,7 @@ class State(Protocol):
     async def save_owned(self, owned: Owned) -> None: ...
     async def save_keyd(self, keyd: Keyd) -> None: ...
     async def save_clients(self, clients: ClientMemory) -> None: ...
+    async def save_pair(self, relay: str, record: Record | None) -> None: ...
     async def save_snapshot(self, data: bytes) -> None: ...
     async def save_delta(self, data: bytes) -> bool: ...
     async def save_document(self, data: bytes) -> None: ...
@@ -195,6 +200,7 @@ class DiskState:
         self._make = make
         self._lock: int | None = None
         self._deltas = 0
+        self._pairs = PairFiles(path / "pairs")
         self.warnings: list[str] = []
         """What was found broken and set aside at the start, for the log."""
 
@@ -301,6 +307,10 @@ class DiskState:
             self._set_aside(path, str(error))
             return ClientMemory()
 
+    def pairs(self) -> Mapping[str, Record]:
+        """Pre-shared keys, by neighbour."""
+        return self._pairs.load(self.warnings)
+
     def mesh(self) -> Sequence[bytes]:
         """The last snapshot and the deltas after it, as they came."""
         frames, torn = disk.read_frames(self._path / "mesh.log")
@@ -334,6 +344,10 @@ class DiskState:
 
     async def save_clients(self, clients: ClientMemory) -> None:
         await asyncio.to_thread(write_private, self._path / "clients.json", msgspec.json.encode(clients))
+
+    async def save_pair(self, relay: str, record: Record | None) -> None:
+        """Keep what a pair has agreed on, durably; None forgets it."""
+        await asyncio.to_thread(self._pairs.save, relay, record)
 
     async def save_snapshot(self, data: bytes) -> None:
         """Start the log anew with a snapshot."""
@@ -370,6 +384,7 @@ class MemoryState:
         self._owned = Owned()
         self._keyd = Keyd()
         self._clients = ClientMemory()
+        self._pairs: dict[str, Record] = {}
         self._mesh: list[bytes] = []
         self._document: bytes | None = None
 
@@ -387,6 +402,9 @@ class MemoryState:
 
     def clients(self) -> ClientMemory:
         return self._clients
+
+    def pairs(self) -> Mapping[str, Record]:
+        return self._pairs
 
     def mesh(self) -> Sequence[bytes]:
         return tuple(self._mesh)
@@ -408,6 +426,12 @@ class MemoryState:
 
     async def save_clients(self, clients: ClientMemory) -> None:
         self._clients = clients
+
+    async def save_pair(self, relay: str, record: Record | None) -> None:
+        if record is None:
+            self._pairs.pop(relay, None)
+        else:
+            self._pairs[relay] = record
 
     async def save_snapshot(self, data: bytes) -> None:
         self._mesh = [data]
