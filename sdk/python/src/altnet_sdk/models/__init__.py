@@ -112,6 +112,7 @@ from .peering_remark import PeeringRemark
 from .policy_wish import PolicyWish
 from .prefix_rule_in import PrefixRuleIn
 from .prefix_rule_out import PrefixRuleOut
+from .preshared_policy import PresharedPolicy
 from .problem import Problem
 from .problem_error import ProblemError
 from .problem_error_location_type_0 import ProblemErrorLocationType0
@@ -280,6 +281,7 @@ __all__ = (
     "PolicyWish",
     "PrefixRuleIn",
     "PrefixRuleOut",
+    "PresharedPolicy",
     "Problem",
     "ProblemError",
     "ProblemErrorLocationType0",

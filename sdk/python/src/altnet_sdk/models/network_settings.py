@@ -8,6 +8,9 @@ from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
 
+from ..models.preshared_policy import check_preshared_policy
+from ..models.preshared_policy import PresharedPolicy
+from typing import cast
 
 
 
@@ -32,6 +35,9 @@ class NetworkSettings:
     bfd_interval: float
     bfd_multiplier: int
     restart_time: int
+    preshared_keys: PresharedPolicy
+    """ What a network wants of WireGuard's pre-shared keys between its relays. """
+    preshared_refresh: int
 
 
 
@@ -54,6 +60,10 @@ class NetworkSettings:
 
         restart_time = self.restart_time
 
+        preshared_keys: str = self.preshared_keys
+
+        preshared_refresh = self.preshared_refresh
+
 
         field_dict: dict[str, Any] = {}
 
@@ -66,6 +76,8 @@ class NetworkSettings:
             "bfd_interval": bfd_interval,
             "bfd_multiplier": bfd_multiplier,
             "restart_time": restart_time,
+            "preshared_keys": preshared_keys,
+            "preshared_refresh": preshared_refresh,
         })
 
         return field_dict
@@ -91,6 +103,13 @@ class NetworkSettings:
 
         restart_time = d.pop("restart_time")
 
+        preshared_keys = check_preshared_policy(d.pop("preshared_keys"))
+
+
+
+
+        preshared_refresh = d.pop("preshared_refresh")
+
         network_settings = cls(
             mtu=mtu,
             access_mtu=access_mtu,
@@ -100,6 +119,8 @@ class NetworkSettings:
             bfd_interval=bfd_interval,
             bfd_multiplier=bfd_multiplier,
             restart_time=restart_time,
+            preshared_keys=preshared_keys,
+            preshared_refresh=preshared_refresh,
         )
 
         return network_settings

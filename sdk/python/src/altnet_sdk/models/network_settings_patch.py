@@ -8,7 +8,10 @@ from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
 
+from ..models.preshared_policy import check_preshared_policy
+from ..models.preshared_policy import PresharedPolicy
 from ..types import UNSET, Unset
+from typing import cast
 
 
 
@@ -42,6 +45,10 @@ class NetworkSettingsPatch:
     """ How many of them have to be missing until a link counts as dead. """
     restart_time: int | Unset = UNSET
     """ For how long routes outlive a neighbour's routing engine. """
+    preshared_keys: PresharedPolicy | Unset = UNSET
+    """ What a network wants of WireGuard's pre-shared keys between its relays. """
+    preshared_refresh: int | Unset = UNSET
+    """ Between two pre-shared keys of a pair. """
 
 
 
@@ -64,6 +71,13 @@ class NetworkSettingsPatch:
 
         restart_time = self.restart_time
 
+        preshared_keys: str | Unset = UNSET
+        if not isinstance(self.preshared_keys, Unset):
+            preshared_keys = self.preshared_keys
+
+
+        preshared_refresh = self.preshared_refresh
+
 
         field_dict: dict[str, Any] = {}
 
@@ -85,6 +99,10 @@ class NetworkSettingsPatch:
             field_dict["bfd_multiplier"] = bfd_multiplier
         if restart_time is not UNSET:
             field_dict["restart_time"] = restart_time
+        if preshared_keys is not UNSET:
+            field_dict["preshared_keys"] = preshared_keys
+        if preshared_refresh is not UNSET:
+            field_dict["preshared_refresh"] = preshared_refresh
 
         return field_dict
 
@@ -109,6 +127,18 @@ class NetworkSettingsPatch:
 
         restart_time = d.pop("restart_time", UNSET)
 
+        _preshared_keys = d.pop("preshared_keys", UNSET)
+        preshared_keys: PresharedPolicy | Unset
+        if isinstance(_preshared_keys,  Unset):
+            preshared_keys = UNSET
+        else:
+            preshared_keys = check_preshared_policy(_preshared_keys)
+
+
+
+
+        preshared_refresh = d.pop("preshared_refresh", UNSET)
+
         network_settings_patch = cls(
             mtu=mtu,
             access_mtu=access_mtu,
@@ -118,6 +148,8 @@ class NetworkSettingsPatch:
             bfd_interval=bfd_interval,
             bfd_multiplier=bfd_multiplier,
             restart_time=restart_time,
+            preshared_keys=preshared_keys,
+            preshared_refresh=preshared_refresh,
         )
 
         return network_settings_patch

@@ -31,6 +31,7 @@ from altnet.common.contracts.keyd import (
     Frame,
     KeyReport,
     KeysQuery,
+    PairReport,
     Register,
     ServiceKeys,
     Standing,
@@ -48,14 +49,16 @@ from altnet.common.noise.responder import Request, Responder
 from altnet.common.seal import unseal
 from altnet.keyd.domain import identities as rules
 from altnet.keyd.handlers.contact import register_signing_key
-from altnet.keyd.handlers.lock import certify, heard_of_lock
 from altnet.keyd.handlers.hosts import hear_host
+from altnet.keyd.handlers.lock import certify, heard_of_lock
+from altnet.keyd.handlers.pairs import heard_of_troubles
 from altnet.keyd.handlers.rotations import heard_of_keys
 from altnet.keyd.keyring import Keyring
 from altnet.keyd.refusals import Refusals
 from altnet.keyd.settings import ChannelSettings
 from altnet.keyd.store import identities
 from altnet.keyd.tables import IdentityRow
+from prometheus_client import Counter
 
 _LOG: Final = log.get(__name__)
 
@@ -111,10 +114,14 @@ class ChannelServer:
         settings: ChannelSettings,
         rotating: Callable[[], None] = lambda: None,
         locking: Callable[[], None] = lambda: None,
+        pair_troubles: Counter | None = None,
     ) -> None:
-        """`rotating` is called when a relay reported something new of a rotation, `locking` when of its keys."""
+        """`rotating` is called when a relay reported something new of a rotation, `locking` when of its keys;
+        `pair_troubles` has a label `why`."""
         self._rotating = rotating
         self._locking = locking
+        self._pair_troubles = pair_troubles
+        self._pair_reports = Buckets(settings.pair_reports, most=settings.limits.most_peers)
         self._db = db
         self._bus = bus
         self._clock = clock
@@ -245,6 +252,13 @@ class ChannelServer:
                 row = await identities.get(uow.session, request.peer)
                 if row.static_key == request.remote.base64:
                     await hear_host(uow, row, ask)
+        elif isinstance(ask, PairReport):
+            if wait := self._pair_reports.take(request.peer, self._clock.monotonic()):
+                raise too_many(wait)
+            async with self._db.transaction(actor=f"relay:{request.peer}") as uow:
+                row = await identities.get(uow.session, request.peer)
+                if row.static_key == request.remote.base64 and row.state != "revoked":
+                    await heard_of_troubles(uow, request.peer, ask, counter=self._pair_troubles)
         else:
             async with self._db.read() as session:
                 row = await identities.get(session, request.peer)

@@ -33,6 +33,7 @@ from altnet.keyd.api_tokens import look_up
 from altnet.keyd.channel import ChannelServer, FirstContacts
 from altnet.keyd.consumers import RelayEvents
 from altnet.keyd.jobs.lock import LockTeller
+from altnet.keyd.jobs.proven import Proven
 from altnet.keyd.jobs.rotations import Driver
 from altnet.keyd.keyring import Keyring
 from altnet.keyd.refusals import Refusals
@@ -70,10 +71,12 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         counter=metrics.counter("channel_refusals", "What relays were refused, by reason.", labels=("reason",)),
     )
     ended = metrics.counter("rotations", "Rotations of mesh keys that are over.", labels=("outcome",))
+    seed = context.identity.credentials(rights.KEYD).seed if context.identity is not None else None
+    proven = Proven(db, bus, seed=seed, settings=settings.identities)
     driver = Driver(
         db,
         bus,
-        seed=context.identity.credentials(rights.KEYD).seed if context.identity is not None else None,
+        seed=seed,
         settings=settings.rotations,
         random=secrets.SystemRandom().random,
         randomness=secrets.token_bytes,
@@ -92,6 +95,9 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         settings=settings.channel,
         rotating=driver.wake,
         locking=teller.wake,
+        pair_troubles=metrics.counter(
+            "preshared_key_troubles", "What went wrong with relays' pre-shared keys.", labels=("why",)
+        ),
     )
     events = RelayEvents(db, bus)
     metrics.gauge("channel_sessions", "Sessions held here.").set_function(lambda: responder.sessions)
@@ -137,6 +143,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             Job("keyd-relays", events.run),
             Job("keyd-rotations", driver.run),
             Job("keyd-lock", teller.run),
+            Job("keyd-proven", proven.run),
             Job("keyd-sessions", every(settings.channel.sweep, channel.sweep)),
             Job("keyd-refusals", every(settings.channel.flush_refusals, refusals.flush)),
             Job("keyd-inbox", inbox.sweep_job(db).run),

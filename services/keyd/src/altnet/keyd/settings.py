@@ -23,6 +23,8 @@ class ChannelSettings(msgspec.Struct, frozen=True, kw_only=True):
     limits: ResponderLimits = ResponderLimits()
     registrations: Rate = Rate(burst=20, per_second=1 / 60)
     """Of signing keys, per relay: an agent registers once a session, and each new key is a row and an event."""
+    pair_reports: Rate = Rate(burst=10, per_second=0.2)
+    """Of troubles with pre-shared keys, per relay: an agent sums them for ten seconds."""
     first_contact_timeout: Positive = 3.0
     """For the registry's answer with the secret of a join token; below the agent's own patience."""
     sweep: Positive = 15.0
@@ -38,6 +40,15 @@ class KeySettings(msgspec.Struct, frozen=True, kw_only=True):
     """How late a replica learns of a rotation that another one made."""
     overlap: Annotated[float, msgspec.Meta(ge=0)] = 7 * 86_400.0
     """A replaced static key answers for so long: hosts that were away for a week still find keyd by it."""
+
+
+class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
+    tell_every: Positive = 1.0
+    """Between two looks for identities that the registry is to know otherwise: rows that changed, by an index."""
+    tell_all: Positive = 600.0
+    """Until all are told again: a registry that came from a backup may have forgotten some."""
+    tell_timeout: Positive = 5.0
+    """For the registry to take an order."""
 
 
 class RotationSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +80,7 @@ class KeydSettings(msgspec.Struct, frozen=True, kw_only=True):
     previous_key_encryption_key: Secret = Secret("")
     """The one before, while it is being replaced: what it wrapped is rewrapped at the start."""
     channel: ChannelSettings = ChannelSettings()
+    identities: IdentitySettings = IdentitySettings()
     keys: KeySettings = KeySettings()
     rotations: RotationSettings = RotationSettings()
     lock: LockSettings = LockSettings()

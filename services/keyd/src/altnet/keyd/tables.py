@@ -206,6 +206,8 @@ class LockHostRow(Row, table=True):
     alarm: str = _text(default="")
     alarm_text: str = _text(default="")
     reported_at: datetime | None = _time(default=None)
+
+
 class KeyDebtRow(Row, table=True):
     """A mesh key that was revoked while a relay had it: a rotation is owed, until the relay has taken part in one."""
 

@@ -1,5 +1,5 @@
-"""What the registry answers other services: secrets of join tokens and orders of mesh keys for keyd, whose an API token
-is.
+"""What the registry answers other services: secrets of join tokens, orders of mesh keys and of proven identities for
+keyd, whose an API token is.
 
 Invariant: what a join token yields leaves only sealed for a key that keyd's own nkey signed for.
 """
@@ -14,6 +14,12 @@ from altnet.common.bus import nkey, rights, rpc
 from altnet.common.bus.connect import Bus
 from altnet.common.bus.identity import BusIdentity
 from altnet.common.bus.rpc import RpcContext
+from altnet.common.contracts.identity_keys import (
+    IDENTITY_KEYS,
+    IDENTITY_PURPOSE,
+    IdentitiesOrder,
+    IdentityKeysTaken,
+)
 from altnet.common.contracts.keyd import FIRST_CONTACT, FirstContact, FirstContactQuery
 from altnet.common.contracts.mesh_keys import MESH_KEYS, PURPOSE, MeshKeysOrder, MeshKeysTaken, SignedOrder
 from altnet.common.contracts.registry import API_TOKEN_VERB, ApiTokenQuery, KnownApiToken
@@ -24,8 +30,12 @@ from altnet.common.ids import ApiTokenId
 from altnet.common.keys import PublicKey
 from altnet.common.noise import first_contact
 from altnet.common.seal import seal
+from altnet.registry.handlers.identity_keys import order_identity_keys
 from altnet.registry.handlers.mesh_keys import order_mesh_keys
 from altnet.registry.store import relays, tokens
+
+LARGEST_ORDER = 512 * 1024
+"""Bytes of an order about a thousand relays, and as much again."""
 
 
 async def serve_answers(bus: Bus, db: Database, identity: BusIdentity | None, look_up: LookUp) -> None:
@@ -56,6 +66,10 @@ async def serve_answers(bus: Bus, db: Database, identity: BusIdentity | None, lo
     async def mesh_keys(query: SignedOrder, _: RpcContext) -> MeshKeysTaken:
         return await answer_mesh_keys(db, query, keyd=keyd)
 
+    async def identity_keys(query: SignedOrder, _: RpcContext) -> IdentityKeysTaken:
+        return await answer_identity_keys(db, query, keyd=keyd)
+
+    await rpc.serve(bus, rights.REGISTRY, IDENTITY_KEYS, SignedOrder, identity_keys, largest=LARGEST_ORDER)
     await rpc.serve(bus, rights.REGISTRY, FIRST_CONTACT, FirstContactQuery, contact)
     await rpc.serve(bus, rights.REGISTRY, MESH_KEYS, SignedOrder, mesh_keys)
 
@@ -93,6 +107,18 @@ async def answer_mesh_keys(db: Database, query: SignedOrder, *, keyd: str) -> Me
         raise Invalid("bad_key_order", f"{error}.", mend="keyd speaks another version.") from None
     async with db.transaction(actor=rights.KEYD) as uow:
         return MeshKeysTaken(change=await order_mesh_keys(uow, order))
+
+
+async def answer_identity_keys(db: Database, query: SignedOrder, *, keyd: str) -> IdentityKeysTaken:
+    """Do as keyd ordered. Raises `Unauthenticated` (`bad_signature`), and what `order_identity_keys` does."""
+    if not _signed(keyd, IDENTITY_PURPOSE + query.order.encode(), query.signature):
+        raise Unauthenticated("bad_signature", "keyd did not sign this order.", mend="Only keyd proves identities.")
+    try:
+        order = msgspec.json.decode(query.order, type=IdentitiesOrder)
+    except msgspec.DecodeError as error:
+        raise Invalid("bad_identity_order", f"{error}.", mend="keyd speaks another version.") from None
+    async with db.transaction(actor=rights.KEYD) as uow:
+        return IdentityKeysTaken(changed=await order_identity_keys(uow, order))
 
 
 def _signed(public: str, content: bytes, signature: str) -> bool:

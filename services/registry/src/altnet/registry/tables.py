@@ -212,6 +212,8 @@ class RelayRow(Row, table=True):
     keys_change: int = Field(default=0, sa_type=BigInteger)
     access_key: str = _text()
     identity_key: str = _text(default="")
+    proven_static: str = _text(default="")
+    proven_signing: str = _text(default="")
     routing: str = _text(default="static")
     endpoints: list[str] = _texts(default_factory=list)
     mesh_port: int = _integer()

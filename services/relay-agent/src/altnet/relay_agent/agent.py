@@ -18,14 +18,14 @@ from typing import Any
 
 import msgspec
 from altnet.common import log
-from altnet.common.bus import rpc
+from altnet.common.bus import rpc, subjects
 from altnet.common.bus.connect import Bus
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import Applied, Failure, HostStatus, Versions
 from altnet.common.contracts.desired import KeyStage, RelayEntry
 from altnet.common.contracts.routing import LEARNED, ROUTES, Engine, Peering, RouteQuery
 from altnet.common.errors import AltnetError
-from altnet.common.kernel.wireguard import Endpoint, PeerState
+from altnet.common.kernel.wireguard import Endpoint, PeerState, PresharedKey
 from altnet.common.keys import PrivateKey, PublicKey
 from altnet.common.lock.certificates import WgUse
 from altnet.common.net import AddressPlan
@@ -58,6 +58,7 @@ from altnet.relay_agent.planes.routing import RoutingPlane
 from altnet.relay_agent.planes.wireguard import DevicesPlane, PeersPlane
 from altnet.relay_agent.poke import Poker
 from altnet.relay_agent.probe import Link, NoProber, Prober, Round
+from altnet.relay_agent.psk.keeper import Keeper
 from altnet.relay_agent.reconcile import NAMED_FAILURES, Reconciler
 from altnet.relay_agent.remembered import Remembered
 from altnet.relay_agent.report import Outlet, Reporter
@@ -161,6 +162,20 @@ class Agent:
             timers=timers,
         )
         self.keyd.on_met = self.lock.wake
+        self.preshared = Keeper(
+            state,
+            self.desired,
+            identity,
+            voice=bus,
+            wireguard=host.wireguard,
+            sessions=self._sessions_of,
+            applied=self._preshared_applied,
+            notice=lambda: self.reconciler.notice(),
+            tell=self.keyd.tell if bus is not None else None,
+            clock=clock,
+            random=random,
+            timers=timers,
+        )
         self.wanted = Wanted(
             self.desired,
             me,
@@ -168,6 +183,7 @@ class Agent:
             fresh=lambda: self.attachments.fresh,
             switched=self.rotation.switched,
             keys=self.rotation.keys,
+            preshared=self.preshared.secrets,
         )
         self.remembered = Remembered(
             state,
@@ -265,6 +281,7 @@ class Agent:
             routing=self.routing.status,
             attachments=self.attachments,
             session_of=self._session_of,
+            preshared_age=self.preshared.age,
         )
 
     async def start(self) -> None:
@@ -283,6 +300,7 @@ class Agent:
         if self._bus is not None:
             self._bus.on_connect(self.reporter.on_connect)
             relay = self.desired.relay
+            await self._bus.subscribe(subjects.all_pairs(self.desired.network, relay), self.preshared.hear)
             await rpc.answer_asks(self._bus, relay, ROUTES, RouteQuery, self.routing.routes)
             await rpc.answer_asks(self._bus, relay, LEARNED, RouteQuery, self.routing.learned)
 
@@ -295,6 +313,7 @@ class Agent:
             group.create_task(self.feed.run(), name="feed")
             group.create_task(self.rotation.run(), name="rotate keys")
             group.create_task(self.lock.run(), name="network lock")
+            group.create_task(self.preshared.run(), name="agree on keys")
             group.create_task(self.poker.run(), name="poke")
             group.create_task(self.prober.run(), name="probe")
             group.create_task(self.watch.run(), name="watch BIRD")
@@ -395,6 +414,7 @@ class Agent:
             routing=await self.routing.status(),
             rotation=self.rotation.words(),
             lock=self.lock.words(),
+            preshared=self.preshared.words(),
             **self.keyd.status(),
         )
 
@@ -412,15 +432,18 @@ class Agent:
     def _applied(self) -> None:
         self.reporter.acknowledge()
         self.rotation.wake()
+        self.preshared.wake()
 
     def _heard(self) -> None:
         self.reconciler.notice()
         self.rotation.wake()
         self.lock.wake()
+        self.preshared.wake()
 
     def _unlocked(self) -> None:
         self.reconciler.notice()
         self.rotation.wake()
+        self.preshared.wake()
 
     def _mesh_ports(self) -> tuple[int, int]:
         context = self.wanted.context
@@ -434,6 +457,18 @@ class Agent:
             switched=self.wanted.switched,
             pending=frozenset(task.owner for task in self.reconciler.tasks.values()),
         )
+
+    def _sessions_of(self, entry: RelayEntry) -> list[tuple[str, PublicKey | None]]:
+        context = self.wanted.context
+        both = pair(context.keys, entry).sessions() if context is not None else []
+        return [(self.names.mesh_of(session.device), known_key(session.key)) for session in both]
+
+    def _preshared_applied(self, relay: str) -> PresharedKey | bool | None:
+        """What the devices have for a neighbour; False while that is under way."""
+        tasks = self.reconciler.tasks.values()
+        if self.wanted.waiting or any(task.owner == relay and task.operation.plane == PEERS for task in tasks):
+            return False
+        return self.wanted.preshared_of(relay)
 
     def _session_of(self, entry: RelayEntry) -> tuple[str, PublicKey | None]:
         context = self.wanted.context

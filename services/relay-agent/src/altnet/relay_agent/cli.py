@@ -323,6 +323,7 @@ def render_status(status: AgentStatus) -> str:
         f"identity  {status.fingerprint}",
         *([f"rotation  {status.rotation}"] if status.rotation else []),
         *([f"lock      {status.lock}"] if status.lock else []),
+        *([f"preshared {status.preshared}"] if status.preshared else []),
         f"links     {up} of {len(status.links)} up, {len(status.clients)} clients seen",
     ]
     for link in status.links:
@@ -331,7 +332,8 @@ def render_status(status: AgentStatus) -> str:
         age = f"{link.handshake_age:.0f} s ago" if link.handshake_age is not None else "never"
         state = "up" if link.up else "DOWN"
         where = link.endpoint or "no endpoint"
-        lines.append(f"  {link.neighbour}  {state}  handshake {age}  rtt {rtt}  loss {loss}  {where}")
+        psk = f"  preshared {link.preshared_age:.0f} s ago" if link.preshared_age is not None else ""
+        lines.append(f"  {link.neighbour}  {state}  handshake {age}  rtt {rtt}  loss {loss}  {where}{psk}")
     if (routing := status.routing) is not None:
         by = f"{routing.engine} {routing.version}".strip()
         well = "" if routing.healthy else f": {routing.problem}"

@@ -28,6 +28,7 @@ from altnet.common.contracts.keyd import (
     KeyReport,
     KeysQuery,
     Look,
+    PairReport,
     Register,
     ServiceKeys,
     Standing,
@@ -145,7 +146,7 @@ class KeydContact:
             await self._state.save_keyd(msgspec.structs.replace(self._state.keyd(), psk=""))
         return self._met(standing)
 
-    async def tell(self, report: KeyReport | LockReport | Tell) -> Standing:
+    async def tell(self, report: KeyReport | LockReport | PairReport | Tell) -> Standing:
         """Say something in the channel. Raises like `meet`."""
         if self._channel is None or self._bus is None:
             raise Unavailable("no_bus", "there is no bus, so no way to keyd.")

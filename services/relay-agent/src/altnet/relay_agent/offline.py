@@ -12,6 +12,7 @@ from ipaddress import IPv6Network
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import Versions
 from altnet.common.errors import AltnetError, Invalid
+from altnet.common.kernel.wireguard import PresharedKey
 from altnet.relay_agent.agent import make_planes, make_routing_plane, own_self
 from altnet.relay_agent.bird.daemon import STATIC, Found
 from altnet.relay_agent.desired import Desired
@@ -25,6 +26,8 @@ from altnet.relay_agent.lock.memory import open_book
 from altnet.relay_agent.planes import Plane
 from altnet.relay_agent.planes.forwarding import restore
 from altnet.relay_agent.poke import Poker
+from altnet.relay_agent.psk.secrets import Secrets
+from altnet.relay_agent.psk.store import loaded_psks
 from altnet.relay_agent.settings import AgentSettings
 from altnet.relay_agent.state import State, not_enrolled
 from altnet.relay_agent.view import PLANES
@@ -55,8 +58,16 @@ async def plan(
     remembered = state.clients().attached.items()
     here = frozenset(client for client, told in remembered if told.attached)
     fresh = frozenset(client for client, told in remembered if told.fresh)
+    preshared = Secrets({relay: PresharedKey(psk) for relay, psk in loaded_psks(state.pairs()).items()})
     me = own_self(settings, identity, slot=slot, versions=versions, engine=found.engine)
-    wanted = Wanted(accepted, me, attached=lambda: here, fresh=lambda: fresh, keys=lambda: KeySet.of(identity))
+    wanted = Wanted(
+        accepted,
+        me,
+        attached=lambda: here,
+        fresh=lambda: fresh,
+        keys=lambda: KeySet.of(identity),
+        preshared=lambda: preshared,
+    )
     wanted.begin()
     planes = {plane.name: plane for plane in _planes(settings, host, state, clock, found=found, trust=True)}
     have = {name: await plane.read() for name, plane in planes.items()}

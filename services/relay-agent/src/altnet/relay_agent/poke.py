@@ -25,7 +25,7 @@ from typing import Final
 from altnet.common import log
 from altnet.common.clock import Clock
 from altnet.common.errors import AltnetError, Invalid
-from altnet.common.kernel.wireguard import Endpoint, PeerChange, PeerConfig, PeerState, WireGuard
+from altnet.common.kernel.wireguard import NO_PSK, Endpoint, PeerChange, PeerConfig, PeerState, WireGuard
 from altnet.common.keys import PublicKey
 from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.view import Peer
@@ -145,6 +145,11 @@ class Poker:
             return  # without keepalive a session may sleep
         self.watch(peer)
 
+    def rekeyed(self, peer: Peer) -> None:
+        """The pre-shared key is another one: who waits for a handshake tries with that, and soon."""
+        if (peer.device, peer.key) in self._watched:
+            self.watch(peer)
+
     def forget(self, device: str, key: PublicKey) -> None:
         self._watched.pop((device, key), None)
 
@@ -198,8 +203,17 @@ class Poker:
                 calm.append(PeerChange.update(watch.peer.key, keepalive=0))
         if again:
             await self._wireguard.apply(device, again)
+            if late := [change for watch in watches if (change := self._other_key(device, watch)) is not None]:
+                await self._wireguard.apply(device, late)
         if calm:
             await self._wireguard.apply(device, calm)
+
+    def _other_key(self, device: str, watch: _Watch) -> PeerChange | None:
+        """What mends a peer that got another pre-shared key while it was poked."""
+        now = self._watched.get((device, watch.peer.key))
+        if now is None or now is watch or now.peer.psk == watch.peer.psk:
+            return None
+        return PeerChange.update(watch.peer.key, psk=now.peer.psk or NO_PSK)
 
     async def _speak(self, watch: _Watch, peer: PeerState) -> list[PeerChange]:
         now = self._clock.monotonic()
@@ -220,7 +234,9 @@ class Poker:
                 PeerChange.update(key, keepalive=0),
                 PeerChange.update(key, endpoint=endpoint, keepalive=keepalive),
             ]
-        config = PeerConfig(key=key, allowed=watch.peer.allowed, endpoint=endpoint, keepalive=keepalive)
+        config = PeerConfig(
+            key=key, allowed=watch.peer.allowed, endpoint=endpoint, keepalive=keepalive, psk=watch.peer.psk
+        )
         return [PeerChange.remove(key), PeerChange.add(config)]
 
     def _lives(self, peer: PeerState) -> bool:

@@ -75,8 +75,9 @@ class Reporter:
         routing: Callable[[], Awaitable[RoutingStatus | None]] | None = None,
         attachments: Attachments | None = None,
         session_of: Callable[[RelayEntry], tuple[str, PublicKey | None]] | None = None,
+        preshared_age: Callable[[str], float | None] = lambda _relay: None,
     ) -> None:
-        """`session_of` tells the device and the peer that carry the link to a relay.
+        """`session_of` tells the device and the peer that carry the link to a relay, `preshared_age` its key's age.
 
         `device_lost` is called when a device that should be there cannot be read: somebody killed what made it."""
         self._desired = desired
@@ -96,6 +97,7 @@ class Reporter:
         self._routing = routing
         self._attachments = attachments
         self._session_of = session_of or (lambda entry: (names.mesh, known_key(entry.key)))
+        self._preshared_age = preshared_age
         self._news = asyncio.Event()
         self._beat = asyncio.Event()
         self._number = 0
@@ -204,6 +206,7 @@ class Reporter:
             rtt=rtt,
             loss=loss,
             endpoint=str(peer.endpoint) if peer.endpoint else None,
+            preshared_age=self._preshared_age(neighbour),
         )
 
     def _age(self, peer: PeerState) -> float | None:

@@ -92,6 +92,9 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     present keys carry the link."""
     rotation_told: Seconds = 5.0
     """Between two reports to keyd while keys rotate and nothing is new: one of them may have been lost."""
+    preshared_refresh: Seconds = 0.0
+    """Between two pre-shared keys of a pair, in place of what the network says; 0: as it says. For tests, which cannot
+    wait for two minutes."""
     keyd_spread: Seconds = 5.0
     """Random wait at most before the first contact with keyd: spreads the herd after a restart of the bus."""
     keyd_timeout: Seconds = 5.0

@@ -7,6 +7,7 @@
     keyd.json         keyd's pinned keys, and until first contact the secret that the join token gives
     lock.json         the network lock: pin, log, signatures, and what was accepted before what is refused came
     clients.json      where clients were last, and which of them are attached
+    pairs/            what each pair of relays has agreed on as its pre-shared key
     owned.json        what the agent changed that does not carry its mark: for `down`
 
 Invariant: whatever was written when the host died, the next start finds the state of before or of after.
@@ -18,7 +19,7 @@ import asyncio
 import base64
 import fcntl
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -31,6 +32,8 @@ from altnet.common.keys import PrivateKey
 from altnet.common.signing import SigningKey
 from altnet.relay_agent import disk
 from altnet.relay_agent.lock.memory import LockMemory
+from altnet.relay_agent.psk.pair import Record
+from altnet.relay_agent.psk.store import PairFiles
 
 MOST_DELTAS: Final = 512
 """Deltas kept behind a snapshot; the one after them asks for a new snapshot, so that a start stays fast."""
@@ -172,6 +175,7 @@ class State(Protocol):
     def clients(self) -> ClientMemory: ...
     def lock(self) -> LockMemory: ...
     def told(self) -> Told: ...
+    def pairs(self) -> Mapping[str, Record]: ...
     def mesh(self) -> Sequence[bytes]: ...
     def document(self) -> bytes | None: ...
     async def save_identity(self, identity: Identity) -> None: ...
@@ -181,6 +185,7 @@ class State(Protocol):
     async def save_clients(self, clients: ClientMemory) -> None: ...
     async def save_lock(self, lock: LockMemory) -> None: ...
     def save_told(self, told: Told) -> None: ...
+    async def save_pair(self, relay: str, record: Record | None) -> None: ...
     async def save_snapshot(self, data: bytes) -> None: ...
     async def save_delta(self, data: bytes) -> bool: ...
     async def save_document(self, data: bytes) -> None: ...
@@ -209,6 +214,7 @@ class DiskState:
         self._make = make
         self._lock: int | None = None
         self._deltas = 0
+        self._pairs = PairFiles(path / "pairs")
         self.warnings: list[str] = []
         """What was found broken and set aside at the start, for the log."""
 
@@ -341,6 +347,10 @@ class DiskState:
         except msgspec.DecodeError as error:
             raise _corrupt(path, str(error), mend="Remove it; keyd will say that events are missing.") from None
 
+    def pairs(self) -> Mapping[str, Record]:
+        """Pre-shared keys, by neighbour."""
+        return self._pairs.load(self.warnings)
+
     def mesh(self) -> Sequence[bytes]:
         """The last snapshot and the deltas after it, as they came."""
         frames, torn = disk.read_frames(self._path / "mesh.log")
@@ -377,9 +387,14 @@ class DiskState:
 
     async def save_lock(self, lock: LockMemory) -> None:
         await asyncio.to_thread(write_private, self._path / "lock.json", msgspec.json.encode(lock))
+
     def save_told(self, told: Told) -> None:
         """Not asynchronous: an event has its number on the disk before anything else happens."""
         write_private(self._path / "security.json", msgspec.json.encode(told))
+
+    async def save_pair(self, relay: str, record: Record | None) -> None:
+        """Keep what a pair has agreed on, durably; None forgets it."""
+        await asyncio.to_thread(self._pairs.save, relay, record)
 
     async def save_snapshot(self, data: bytes) -> None:
         """Start the log anew with a snapshot."""
@@ -418,6 +433,7 @@ class MemoryState:
         self._clients = ClientMemory()
         self._lock = LockMemory()
         self._told = Told()
+        self._pairs: dict[str, Record] = {}
         self._mesh: list[bytes] = []
         self._document: bytes | None = None
 
@@ -438,8 +454,12 @@ class MemoryState:
 
     def lock(self) -> LockMemory:
         return self._lock
+
     def told(self) -> Told:
         return self._told
+
+    def pairs(self) -> Mapping[str, Record]:
+        return self._pairs
 
     def mesh(self) -> Sequence[bytes]:
         return tuple(self._mesh)
@@ -464,8 +484,15 @@ class MemoryState:
 
     async def save_lock(self, lock: LockMemory) -> None:
         self._lock = lock
+
     def save_told(self, told: Told) -> None:
         self._told = told
+
+    async def save_pair(self, relay: str, record: Record | None) -> None:
+        if record is None:
+            self._pairs.pop(relay, None)
+        else:
+            self._pairs[relay] = record
 
     async def save_snapshot(self, data: bytes) -> None:
         self._mesh = [data]

@@ -45,6 +45,8 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How far this host is in a rotation of mesh keys; empty while there is none."""
     lock: str = ""
     """The network lock as it is known here, and what it leaves out; empty while there is none."""
+    preshared: str = ""
+    """How many pairs have a pre-shared key, how old they are, and what went wrong; empty where none is wanted."""
     links: tuple[LinkStatus, ...] = ()
     clients: tuple[ClientStatus, ...] = ()
     routing: RoutingStatus | None = None

@@ -42,7 +42,7 @@ from altnet.common.kernel.links import (
     RouteKind,
     Vxlan,
 )
-from altnet.common.kernel.wireguard import Endpoint, canonical
+from altnet.common.kernel.wireguard import Endpoint, PresharedKey, canonical
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan, Prefix, link_local, link_mac, link_number, parse_prefix
 from altnet.relay_agent.bird.pieces import HOST_KEY, LearnedRule, RoutingHost, RoutingRelay, peering_key, relay_key
@@ -142,6 +142,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     keepalive: int = 0
     """Seconds; of whichever side sends to an endpoint."""
     endpoints: tuple[str, ...] = ()
+    psk: PresharedKey | None = None
 
 
 class OnDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -375,16 +376,19 @@ def endpoint_addresses(entry: RelayEntry) -> tuple[IPv4Address | IPv6Address, ..
     return tuple(dict.fromkeys(found))
 
 
-def relay_pieces(context: Context, entry: RelayEntry, *, switched: bool = False) -> list[Piece]:
+def relay_pieces(
+    context: Context, entry: RelayEntry, *, switched: bool = False, psk: PresharedKey | None = None
+) -> list[Piece]:
     """What the link to one neighbour needs. Raises `Invalid` if the entry cannot be had.
 
-    `switched`: the session of the next keys is seen to work, so it carries the link.
+    `switched`: the session of the next keys is seen to work, so it carries the link. `psk`: of the pair, whichever
+    mesh keys its sessions are of.
     """
     names, here = context.names, place(context.plan, context.slot)
     if entry.slot == context.slot:
         raise Invalid("bad_entry", f"{entry.id} has this relay's own slot.", field=f"/relays/{entry.id}")
     there, both = place(context.plan, entry.slot), pair(context.keys, entry)
-    peers = [_mesh_peer(context, entry, session, there) for session in both.sessions()]
+    peers = [_mesh_peer(context, entry, session, there, psk) for session in both.sessions()]
     device = names.mesh_of(both.used(switched).device)
     pieces = [
         *(Piece(PEERS, (peer.device, peer.key), peer) for peer in peers),
@@ -413,7 +417,7 @@ def relay_pieces(context: Context, entry: RelayEntry, *, switched: bool = False)
     return pieces
 
 
-def _mesh_peer(context: Context, entry: RelayEntry, session: Session, there: Place) -> Peer:
+def _mesh_peer(context: Context, entry: RelayEntry, session: Session, there: Place, psk: PresharedKey | None) -> Peer:
     try:
         key = _parse_key(session.key)
     except Invalid as error:
@@ -422,7 +426,7 @@ def _mesh_peer(context: Context, entry: RelayEntry, session: Session, there: Pla
         raise Invalid("bad_entry", f"{entry.id} has this relay's own key.", field=f"/relays/{entry.id}")
     device, allowed = context.names.mesh_of(session.device), (there.locator_host,)
     if not session.speaks:
-        return Peer(device=device, key=key, allowed=allowed)
+        return Peer(device=device, key=key, allowed=allowed, psk=psk)
     return Peer(
         device=device,
         key=key,
@@ -430,6 +434,7 @@ def _mesh_peer(context: Context, entry: RelayEntry, session: Session, there: Pla
         initiator=bool(session.endpoints) and (session.own.raw < key.raw or not context.reachable),
         keepalive=context.settings.keepalive,
         endpoints=session.endpoints,
+        psk=psk,
     )
 
 

@@ -17,16 +17,25 @@ from enum import Enum
 from ipaddress import IPv6Address
 
 import msgspec
-from altnet.common.contracts.desired import AccessClient, Encapsulation, RelayDocument, RelayEntry, RelayState
+from altnet.common.contracts.desired import (
+    AccessClient,
+    Encapsulation,
+    PresharedPolicy,
+    RelayDocument,
+    RelayEntry,
+    RelayState,
+)
 from altnet.common.contracts.digest import entry_hash, item_hash, settings_hash
 from altnet.common.contracts.routing import Engine
 from altnet.common.errors import AltnetError, Invalid
+from altnet.common.kernel.wireguard import PresharedKey
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan, Prefix
 from altnet.relay_agent.desired import Wish
 from altnet.relay_agent.diff import Operation, changed
 from altnet.relay_agent.epochs import KeySet, roles
 from altnet.relay_agent.planes.firewall import render
+from altnet.relay_agent.psk.secrets import NO_SECRETS, Secrets
 from altnet.relay_agent.view import (
     HOST,
     Context,
@@ -107,6 +116,7 @@ class _Basis:
     """Those of them that have come lately."""
     switched: frozenset[str] = frozenset()
     """The relays whose links the next keys carry."""
+    preshared: Secrets = NO_SECRETS
     held: KeySet | None = None
 
     @property
@@ -126,9 +136,11 @@ class Wanted:
         fresh: Callable[[], frozenset[str]] = lambda: frozenset(),
         switched: Callable[[], frozenset[str]] = lambda: frozenset(),
         keys: Callable[[], KeySet] | None = None,
+        preshared: Callable[[], Secrets] = lambda: NO_SECRETS,
     ) -> None:
         """`attached` gives the clients that say that they are here, `fresh` those of them that have come lately,
-        `switched` those with whom the session of the next keys is seen to work, `keys` the mesh keys that are here."""
+        `switched` those with whom the session of the next keys is seen to work, `keys` the mesh keys that are here,
+        `preshared` the pairs' pre-shared keys."""
         self._desired = desired
         self._me = me
         self._engine = me.engine
@@ -136,6 +148,7 @@ class Wanted:
         self._fresh = fresh
         self._switched = switched
         self._keys = keys or (lambda: KeySet(key=me.mesh_key))
+        self._preshared = preshared
         self._plan = AddressPlan(desired.prefix)
         self._basis: _Basis | None = None
         self._outside: Counter[Prefix] = Counter()
@@ -161,6 +174,8 @@ class Wanted:
             return True
         if basis.switched != self._switched() or basis.held != self._keys():
             return True
+        if basis.preshared is not self._preshared():
+            return True
         return basis.context.bird != (self._engine is Engine.BIRD)
 
     def set_engine(self, engine: Engine) -> None:
@@ -176,6 +191,10 @@ class Wanted:
     def switched(self) -> frozenset[str]:
         """As last told."""
         return frozenset() if self._basis is None else self._basis.switched
+
+    def preshared_of(self, relay: str) -> PresharedKey | None:
+        """A pair's pre-shared key, as last told."""
+        return None if self._basis is None else _preshared(self._basis, relay)
 
     def begin(self) -> None:
         """Start from the present documents, which must be complete."""
@@ -267,6 +286,7 @@ class Wanted:
         entries = self._desired.entries
         affected = set(touched)
         affected.update(relay for relay in old.switched ^ new.switched if relay in entries)
+        affected.update(relay for relay in old.preshared.different(new.preshared) if relay in entries)
         if old.revoked != new.revoked:
             affected.update(entries)
         elif old.context != new.context:
@@ -345,8 +365,9 @@ class Wanted:
             return [], None
         try:
             routing = [routing_piece(basis.context, entry, linked=linked)] if basis.context.bird else []
-            switched = entry.id in basis.switched
-            return [*(relay_pieces(basis.context, entry, switched=switched) if linked else []), *routing], None
+            switched, psk = entry.id in basis.switched, _preshared(basis, entry.id)
+            pieces = relay_pieces(basis.context, entry, switched=switched, psk=psk) if linked else []
+            return [*pieces, *routing], None
         except Invalid as error:
             return [], error
 
@@ -414,6 +435,7 @@ class Wanted:
             attached=self._attached(),
             fresh=self._fresh(),
             switched=self._switched(),
+            preshared=self._preshared(),
             held=held,
         )
 
@@ -462,6 +484,11 @@ class Wanted:
     def _now(self) -> _Basis:
         assert self._basis is not None, "begin() comes first"
         return self._basis
+
+
+def _preshared(basis: _Basis, relay: str) -> PresharedKey | None:
+    required = basis.context.settings.preshared_keys is PresharedPolicy.REQUIRED
+    return basis.preshared.of(relay, required=required)
 
 
 def _links(document: RelayDocument) -> frozenset[str] | None:

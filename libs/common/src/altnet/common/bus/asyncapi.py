@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 from altnet.common import contracts
 from altnet.common.bus import rights, subjects
-from altnet.common.contracts import agent, desired, envelope, lock
+from altnet.common.contracts import agent, desired, envelope, lock, preshared
 from altnet.common.contracts.envelope import Event
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -87,11 +87,19 @@ CHANNELS: Final = (
         hearer="that relay",
         compressed=True,
     ),
+    Channel(
+        name="pair.word",
+        address=subjects.pair(_NETWORK, _RELAY, "SENDER"),
+        type=preshared.PairMessage,
+        sender="the relay that is its last token",
+        hearer="that relay",
+    ),
 )
 
 _PARAMETERS: Final = {
     "relay": "Identifier of a relay, rly_…",
     "network": "Identifier of a network, net_…",
+    "sender": "Identifier of the relay that says it",
     "subject_id": "Identifier of what it happened to",
     "service": "Name of a service",
     "verb": "What is asked of it",
@@ -253,7 +261,7 @@ def _event_headers() -> dict[str, Any]:
 
 
 def _address(subject: str) -> str:
-    for placeholder in (_RELAY, _NETWORK, "SERVICE", "VERB", "BUCKET", "KEY", "USER"):
+    for placeholder in (_RELAY, _NETWORK, "SENDER", "SERVICE", "VERB", "BUCKET", "KEY", "USER"):
         subject = subject.replace(placeholder, f"{{{placeholder.lower()}}}")
     return subject
 

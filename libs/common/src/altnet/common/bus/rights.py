@@ -7,7 +7,8 @@ therefore whoever answers looks at the reply subject (`rpc`), and whoever listen
 under the subject it hears it on (`connect`, `desired`).
 
 Services may also answer a request they received (`allow_responses`), once and within a minute; so may relays, to
-whom nobody but those in `ASKERS` can send one.
+whom those in `ASKERS` can send one. Relays of a network say words to each other (`pair`), under their own name alone;
+whoever hears one never answers to the reply subject that it may carry.
 """
 
 from __future__ import annotations
@@ -62,12 +63,14 @@ class Rights:
 RELAY: Final = Rights(
     publish=(
         f"{subjects.ROOT}.relay.{{{{name()}}}}.>",
+        f"{subjects.ROOT}.pair.{{{{tag({NETWORK_TAG})}}}}.*.{{{{name()}}}}",
         f"$JS.API.DIRECT.GET.KV_{subjects.RELAY_BUCKET}.$KV.{subjects.RELAY_BUCKET}.{{{{name()}}}}",
         f"$JS.API.DIRECT.GET.KV_{subjects.MESH_BUCKET}.$KV.{subjects.MESH_BUCKET}.{{{{tag({NETWORK_TAG})}}}}.>",
     ),
     subscribe=(
         "_INBOX_{{name()}}.>",
         f"{subjects.ROOT}.ask.{{{{name()}}}}.*",
+        f"{subjects.ROOT}.pair.{{{{tag({NETWORK_TAG})}}}}.{{{{name()}}}}.*",
         f"{subjects.ROOT}.desired.{subjects.RELAY_BUCKET}.{{{{name()}}}}",
         f"{subjects.ROOT}.desired.{subjects.MESH_BUCKET}.{{{{tag({NETWORK_TAG})}}}}.>",
     ),

@@ -62,6 +62,16 @@ def ask(relay: str, verb: str) -> str:
     return f"{ROOT}.ask.{token(relay)}.{token(verb)}"
 
 
+def pair(network: str, to: str, sender: str) -> str:
+    """What a relay says to another one of its network. The server guards who says it: the last token."""
+    return f"{ROOT}.pair.{token(network)}.{token(to)}.{token(sender)}"
+
+
+def all_pairs(network: str, relay: str) -> str:
+    """What a relay listens to for the words of others."""
+    return f"{ROOT}.pair.{token(network)}.{token(relay)}.*"
+
+
 ALL_ASKS: Final = f"{ROOT}.ask.*.*"
 ALL_STATUS: Final = f"{ROOT}.relay.*.status"
 ALL_APPLIED: Final = f"{ROOT}.relay.*.applied"
@@ -70,6 +80,11 @@ ALL_APPLIED: Final = f"{ROOT}.relay.*.applied"
 def relay_of(subject: str) -> str:
     """The relay whose subject this is: `alt.v1.relay.<relay>.<what>`."""
     return subject.split(".")[3]
+
+
+def sender_of(subject: str) -> str:
+    """The relay that said a word to another one: `alt.v1.pair.<network>.<to>.<from>`."""
+    return subject.split(".")[5]
 
 
 def rpc(service: str, verb: str) -> str:

@@ -49,6 +49,8 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     loss: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     endpoint: Text | None = None
     """Where the neighbour's packets come from."""
+    preshared_age: float | None = None
+    """Of the pair's pre-shared key; None where it has none."""
 
 
 class ClientStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,6 +47,17 @@ class RelayState(StrEnum):
     DRAINING = "draining"
 
 
+class PresharedPolicy(StrEnum):
+    """What a network wants of WireGuard's pre-shared keys between its relays."""
+
+    OFF = "off"
+    """None; what a pair has, the two lay down together."""
+    ON = "on"
+    """Pairs that can agree on one, and go without where they never did."""
+    REQUIRED = "required"
+    """A pair that has not agreed on one is closed."""
+
+
 class MeshSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for every relay of a network. Times in seconds, sizes in bytes."""
 
@@ -65,6 +76,9 @@ class MeshSettings(msgspec.Struct, frozen=True, kw_only=True):
     bfd_multiplier: Annotated[int, msgspec.Meta(ge=2, le=50)] = 3
     restart_time: Annotated[int, msgspec.Meta(ge=10, le=4095)] = 120
     """For how long routes outlive a neighbour's routing engine while it restarts (RFC 4724)."""
+    preshared_keys: PresharedPolicy = PresharedPolicy.OFF
+    preshared_refresh: Annotated[int, msgspec.Meta(ge=120, le=86400)] = 3600
+    """Between two pre-shared keys of a pair."""
 
 
 class KeyStage(StrEnum):
@@ -89,6 +103,15 @@ class NextKey(msgspec.Struct, frozen=True, kw_only=True):
     """Base64; empty while the relay has not told it."""
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     """UDP, in place of the port of its endpoints."""
+
+
+class IdentityKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """The public identity of a host, base64, that keyd has seen proven."""
+
+    static: str
+    """X25519."""
+    signing: str
+    """Ed25519: what the host says to other relays is signed by it."""
 
 
 class RelayEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +143,8 @@ class RelayEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What its peerings with the outside may bring in, and it may then announce. Sorted."""
     routing: Engine = Engine.STATIC
     """What decides its paths; a link has a BGP session where both ends run BIRD."""
+    identity: IdentityKeys | None = None
+    """None while its host is not proven."""
 
 
 class AccessClient(msgspec.Struct, frozen=True, kw_only=True):

@@ -178,7 +178,25 @@ class Tell(msgspec.Struct, frozen=True, kw_only=True, tag="tell"):
     events: Annotated[tuple[HostReport, ...], msgspec.Meta(min_length=1, max_length=MOST_TOLD)]
 
 
-Ask = Register | Look | KeyReport | LockReport | Tell
+class PairTrouble(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong with the pre-shared key of a pair, and how often."""
+
+    neighbour: Key
+    why: Annotated[str, msgspec.Meta(max_length=32, pattern="^[a-z_]+$")]
+    count: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
+MOST_TROUBLES: Final = 64
+"""In one report."""
+
+
+class PairReport(msgspec.Struct, frozen=True, kw_only=True, tag="pairs"):
+    """Troubles of a relay with its pre-shared keys: the channel proves who says so."""
+
+    troubles: Annotated[tuple[PairTrouble, ...], msgspec.Meta(max_length=MOST_TROUBLES)]
+
+
+Ask = Register | Look | KeyReport | LockReport | PairReport | Tell
 """What a record holds."""
 
 
@@ -305,6 +323,23 @@ class HostGap(SecurityEvent, frozen=True, kw_only=True):
     relay: str
     first: int
     last: int
+
+    @property
+    def subject_id(self) -> str:
+        return self.relay
+
+
+@event
+class PresharedKeyFailed(SecurityEvent, frozen=True, kw_only=True):
+    """Two relays did not agree on a pre-shared key, or one saw something that honest relays do not do."""
+
+    kind: ClassVar[str] = "keyd.preshared_key.failed"
+    relay: str
+    """Who says so."""
+    neighbour: str
+    why: str
+    """`no_answer`, `not_installed`, `rolled_back`, `not_acknowledged`, `bad_proof`, `bad_signature`, `no_key`, …"""
+    count: int
 
     @property
     def subject_id(self) -> str:

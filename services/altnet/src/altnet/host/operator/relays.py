@@ -159,6 +159,10 @@ def change_settings(
     bfd_interval: Annotated[float | None, typer.Option(help="Seconds between signs of life on a link")] = None,
     bfd_multiplier: Annotated[int | None, typer.Option(help="Missing ones until a link counts as dead")] = None,
     restart_time: Annotated[int | None, typer.Option(help="Seconds that routes outlive a routing engine")] = None,
+    preshared_keys: Annotated[
+        str | None, typer.Option(help="Pre-shared keys between relays: off, on, or required")
+    ] = None,
+    preshared_refresh: Annotated[int | None, typer.Option(help="Seconds between two of a pair: 120 to 86400")] = None,
     json_output: Json = False,
 ) -> None:
     """Change what holds for every relay of it."""
@@ -173,6 +177,8 @@ def change_settings(
         bfd_interval=bfd_interval,
         bfd_multiplier=bfd_multiplier,
         restart_time=restart_time,
+        preshared_keys=preshared_keys,
+        preshared_refresh=preshared_refresh,
     )
     body = NetworkPatch.from_dict({"settings": settings})
     made = api.ask(change_network.sync_detailed, found.id, body=body, if_match=etag(found.version))

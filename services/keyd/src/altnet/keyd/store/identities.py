@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from altnet.common.contracts.keyd import (
@@ -60,6 +61,14 @@ async def get(session: AsyncSession, id: str, *, lock: bool = False) -> Identity
     if row is None:
         raise NotFound("no_such_identity", "there is no such identity.", mend="See GET /v1/identities.")
     return row
+
+
+async def changed_since(session: AsyncSession, since: datetime | None) -> Sequence[IdentityRow]:
+    """Identities that changed since then, None for all; by the time of their change."""
+    query = select(IdentityRow).order_by(col(IdentityRow.updated_at))
+    if since is not None:
+        query = query.where(col(IdentityRow.updated_at) >= since)
+    return (await session.execute(query)).scalars().all()
 
 
 async def name_known(uow: UnitOfWork, *, network: str, name: str, beside: str) -> bool:

@@ -254,6 +254,7 @@ def _entry(world: World, relay: Relay) -> RelayEntry:
         learned=world.learned(relay.id),
         roaming=world.roaming(relay),
         routing=relay.routing,
+        identity=relay.identity,
     )
 
 

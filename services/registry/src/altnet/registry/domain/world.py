@@ -16,7 +16,7 @@ from ipaddress import IPv6Address, IPv6Network
 from socket import AF_INET6, inet_ntop
 
 from altnet.common.contracts import routing
-from altnet.common.contracts.desired import AccessClient, Encapsulation, MeshSettings, NextKey, RelayState
+from altnet.common.contracts.desired import AccessClient, Encapsulation, IdentityKeys, MeshSettings, NextKey, RelayState
 from altnet.common.contracts.routing import Engine, PrefixRule
 from altnet.common.net import AddressPlan
 from altnet.registry.domain.linkindex import Link, LinkIndex, links_as
@@ -50,6 +50,7 @@ class Relay:
     mesh_port: int = 51820
     access_port: int = 51830
     revoked: bool = False
+    identity: IdentityKeys | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from altnet.common.contracts.desired import Encapsulation, KeyStage, MeshSettings, NextKey, RelayState
+from altnet.common.contracts.desired import Encapsulation, IdentityKeys, KeyStage, MeshSettings, NextKey, RelayState
 from altnet.common.contracts.routing import Engine
 from altnet.common.db.engine import Database, RawConnection
 from altnet.common.db.uow import UnitOfWork
@@ -57,7 +57,7 @@ SELECT number, at, touched FROM registry.changes WHERE planned_at IS NULL ORDER 
 _NETWORKS = "SELECT id, prefix, settings FROM registry.networks"
 _RELAYS = """
 SELECT id, network_id, name, slot, key, key_epoch, key_port, next_epoch, next_stage, next_key, next_port,
-       endpoints, state, region, encapsulations, routing, mesh_port, access_port,
+       endpoints, state, region, encapsulations, routing, mesh_port, access_port, proven_static, proven_signing,
        revoked_at IS NOT NULL AS revoked FROM registry.relays
 """
 _CLIENTS = "SELECT id, network_id, relay_id, standby_id, movable, key, address FROM registry.clients"
@@ -140,7 +140,14 @@ def _relay(row: Any) -> Relay:
         mesh_port=row["mesh_port"],
         access_port=row["access_port"],
         revoked=row["revoked"],
+        identity=_identity(row),
     )
+
+
+def _identity(row: Any) -> IdentityKeys | None:
+    if not row["proven_static"]:
+        return None
+    return IdentityKeys(static=row["proven_static"], signing=row["proven_signing"])
 
 
 def _next_key(row: Any) -> NextKey | None:

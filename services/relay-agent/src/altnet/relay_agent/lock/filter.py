@@ -118,6 +118,11 @@ def _why_not(book: Book, said: RelayStatement, came: RelayEntry, retired: Collec
 
 def _limited(book: Book, said: RelayStatement, entry: RelayEntry, retired: Collection[str]) -> JudgedRelay:
     entry, refusals = _prefixes(said, entry)
+    if entry.identity is not None and entry.identity.signing != said.identity:
+        # Pre-shared keys are agreed on with whoever holds it, so it is the authority's word that counts.
+        why = f"the authority vouches for identity key {said.identity}, not {entry.identity.signing}"
+        entry = msgspec.structs.replace(entry, identity=None)
+        refusals = (*refusals, _no(entry.id, IDENTITY, why))
     following = entry.next
     if following is not None and following.key and not _next_is_good(book, entry, following, retired):
         why = f"its identity key has not signed the next key {following.key} of epoch {following.epoch}"

@@ -136,7 +136,8 @@ class PeersPlane:
         return found
 
     def same(self, have: PeerState, want: Peer) -> bool:
-        return have.allowed == canonical(want.allowed) and have.psk is None and _keepalive_stands(have.keepalive, want)
+        same = have.allowed == canonical(want.allowed) and have.psk == want.psk
+        return same and _keepalive_stands(have.keepalive, want)
 
     async def update(self, operations: Sequence[Update]) -> Failures:
         failures: Failures = {}
@@ -153,6 +154,8 @@ class PeersPlane:
                     failures[operation.key] = error
                 elif _may_need_a_poke(operation):
                     self._poker.watch(operation.want)
+                else:
+                    self._poker.rekeyed(operation.want)
         return failures
 
     async def _greeting(self, device: str, changes: list[PeerChange]) -> tuple[list[PeerChange], list[PublicKey]]:
@@ -219,14 +222,17 @@ def _change(operation: Update) -> PeerChange:
     had = operation.have.keepalive if isinstance(operation.have, PeerState) else None
     keepalive = want.keepalive if want.initiator else None if had is None or _keepalive_stands(had, want) else 0
     silent = isinstance(operation.have, Peer) and not operation.have.endpoints
+    wanted = canonical(want.allowed)
+    allowed = canonical(operation.have.allowed) if isinstance(operation.have, Peer | PeerState) else None
     return PeerChange(
         action=Action.ADD,  # and not UPDATE: what somebody removed meanwhile has to come back
         key=want.key,
-        allowed=canonical(want.allowed),
-        replace_allowed=not silent,  # on a live peer this would drop packets, and a silent one has what it may have
+        allowed=wanted,
+        # On a live peer this would drop packets; a silent one, and one that gets another key, has what it may have.
+        replace_allowed=not silent and allowed != wanted,
         endpoint=literal(want.endpoints[0]) if silent and want.initiator else None,  # it may speak now
         keepalive=keepalive,
-        psk=NO_PSK,
+        psk=want.psk or NO_PSK,
     )
 
 
@@ -238,6 +244,7 @@ def first_config(peer: Peer) -> PeerConfig:
         allowed=peer.allowed,
         endpoint=endpoint,
         keepalive=peer.keepalive if peer.initiator else 0,
+        psk=peer.psk,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from altnet.common.contracts.desired import MeshSettings
+from altnet.common.contracts.desired import MeshSettings, PresharedPolicy
 from altnet.common.http.schema import Model
 from altnet.common.net import AddressPlan
 from altnet.registry.api.schemas.common import Name, Patch, Time
@@ -24,6 +24,8 @@ class NetworkSettings(Model):
     bfd_interval: float
     bfd_multiplier: int
     restart_time: int
+    preshared_keys: PresharedPolicy
+    preshared_refresh: int
 
     @classmethod
     def of(cls, settings: MeshSettings) -> NetworkSettings:
@@ -36,6 +38,8 @@ class NetworkSettings(Model):
             bfd_interval=settings.bfd_interval,
             bfd_multiplier=settings.bfd_multiplier,
             restart_time=settings.restart_time,
+            preshared_keys=settings.preshared_keys,
+            preshared_refresh=settings.preshared_refresh,
         )
 
 
@@ -58,6 +62,10 @@ class NetworkSettingsPatch(Patch):
     """How many of them have to be missing until a link counts as dead."""
     restart_time: Annotated[int, Field(ge=10, le=4095)] | None = None
     """For how long routes outlive a neighbour's routing engine."""
+    preshared_keys: PresharedPolicy | None = None
+    """WireGuard's pre-shared keys between relays, agreed on by the two alone. `required` closes pairs without one."""
+    preshared_refresh: Annotated[int, Field(ge=120, le=86400)] | None = None
+    """Between two pre-shared keys of a pair."""
 
 
 class NetworkNew(Model):
