@@ -31,7 +31,7 @@ from altnet.common.kernel.wireguard import PresharedKey, WireGuard
 from altnet.common.keys import PublicKey
 from altnet.common.noise.rates import Buckets, Rate
 from altnet.common.signing import VerifyKey
-from altnet.relay_agent.desired import Wish
+from altnet.relay_agent import desired as documents
 from altnet.relay_agent.psk import wire
 from altnet.relay_agent.psk.keys import Context, Side
 from altnet.relay_agent.psk.pair import Outcome, Pace, Pair, Step, Trouble, Wish
@@ -74,7 +74,7 @@ class Keeper:
     def __init__(
         self,
         state: State,
-        desired: Wish,
+        desired: documents.Wish,
         identity: Identity,
         *,
         voice: Voice | None,
