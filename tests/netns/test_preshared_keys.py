@@ -316,6 +316,8 @@ def test_a_host_that_was_rebooted_without_a_control_plane_has_its_keys(lab: Mesh
 
 def test_keys_are_laid_down_by_both_when_nobody_wants_them_and_no_packet_is_lost(lab: Mesh) -> None:
     def there_and_back(_: Prober) -> None:
+        policy(lab, "required")
+        until_keys(lab)
         policy(lab, "off")
         lab.until(lambda: set(on_devices(lab).values()) == {b""}, "no device has a key")
         assert {status(lab, relay).preshared for relay in lab.relays} == {""}

@@ -26,7 +26,7 @@ from altnet.common.clock import Clock
 from altnet.common.contracts.desired import PresharedPolicy, RelayEntry
 from altnet.common.contracts.keyd import MOST_TROUBLES, PairReport, PairTrouble
 from altnet.common.contracts.preshared import LARGEST_MESSAGE, Offer
-from altnet.common.errors import AltnetError, Unauthenticated
+from altnet.common.errors import AltnetError, Broken, Unauthenticated
 from altnet.common.kernel.wireguard import PresharedKey, WireGuard
 from altnet.common.keys import PublicKey
 from altnet.common.noise.rates import Buckets, Rate
@@ -322,7 +322,7 @@ class Keeper:
         except Unauthenticated:
             self._trouble(sender, Trouble.BAD_SIGNATURE)
             return
-        except AltnetError:
+        except (Broken, AltnetError):
             self._trouble(sender, Trouble.BROKEN)
             return
         if isinstance(word, Offer) and self._offers.take(sender, self._clock.monotonic()):
