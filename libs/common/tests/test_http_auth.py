@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 from datetime import timedelta
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 from altnet.common.clock import FixedClock
-from altnet.common.errors import Invalid, Unauthenticated
+from altnet.common.errors import Invalid, Unauthenticated, Unavailable
 from altnet.common.http.auth import (
+    ChainAuthenticator,
     Principal,
     Role,
     StoredApiToken,
@@ -21,6 +23,7 @@ from altnet.common.http.auth import (
     new_api_token,
 )
 from altnet.common.http.tokens import ALGORITHM, LONGEST_TOKEN, TYPE
+from altnet.common.ids import ApiTokenId
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -359,6 +362,36 @@ async def test_an_api_token_opens_what_its_scopes_say_until_it_expires_or_is_rev
     toy.clock.advance(3600)
     assert await ask(toy, text) == (401, "token_expired")
     assert await ask(toy, keep(toy, expires=toy.clock.now() + HOUR, revoked=True)) == (401, "token_revoked")
+
+
+async def test_an_access_token_made_for_an_api_token_is_void_with_it_and_good_while_nobody_can_be_asked() -> None:
+    clock, key = FixedClock(START), Ed25519PrivateKey.generate()
+    made = new_api_token(clock)
+    stored = StoredApiToken(
+        id=made.id,
+        digest=made.digest,
+        principal=made.id,
+        role=Role.ADMIN,
+        scopes=frozenset({"*"}),
+        expires=START + HOUR,
+    )
+    known: list[StoredApiToken | Exception] = [stored]
+
+    async def look_up(_: ApiTokenId) -> StoredApiToken | None:
+        if isinstance(known[0], Exception):
+            raise known[0]
+        return known[0]
+
+    chain = ChainAuthenticator(TokenVerifier([key.public_key()], clock), look_up, clock=clock)
+    issued = TokenIssuer(key, clock).issue(made.id, role=Role.ADMIN, lifetime=timedelta(minutes=5))
+    bearer = f"Bearer {issued.text.reveal()}"
+    assert (await chain.authenticate(bearer)).id == made.id
+    known[0] = Unavailable("registry_away", "it is away.")
+    assert (await chain.authenticate(bearer)).id == made.id
+    known[0] = dataclasses.replace(stored, revoked=True)
+    with pytest.raises(Unauthenticated) as refusal:
+        await chain.authenticate(bearer)
+    assert refusal.value.code == "token_revoked"
 
 
 async def test_an_api_token_with_another_secret_and_an_unknown_one_look_alike(toy: Toy) -> None:

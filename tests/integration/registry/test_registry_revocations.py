@@ -144,10 +144,14 @@ async def test_tokens_are_revoked_here_too_and_an_admin_puts_out_nobody_above(re
     admin = registry.as_role(Role.ADMIN)
     above = await registry.anonymous.post("/v1/revocations", json={"api_token": token["id"]}, headers=admin)
     assert (above.status_code, above.json()["code"]) == (403, "role_too_low")
+    held = {"Authorization": f"Bearer {token['secret']}"}
+    access = (await registry.anonymous.post("/v1/auth/exchange", headers=held)).json()["access_token"]
+    exchanged = {"Authorization": f"Bearer {access}"}
+    assert (await registry.anonymous.get("/v1/revocations", headers=exchanged)).status_code == 200
     await revoke(registry, api_token=token["id"])
-    bearer = {"Authorization": f"Bearer {token['secret']}"}
-    gone = await registry.anonymous.get("/v1/revocations", headers=bearer)
-    assert (gone.status_code, gone.json()["code"]) == (401, "token_revoked")
+    for credentials in (held, exchanged):
+        after = await registry.anonymous.get("/v1/revocations", headers=credentials)
+        assert (after.status_code, after.json()["code"]) == (401, "token_revoked")
 
 
 @pytest.mark.parametrize("body", [{}, {"key": "x" * 44, "client": "cli_x"}, {"key": "short"}])

@@ -92,7 +92,7 @@ async def _enrol(settings: AgentSettings, options: argparse.Namespace, _env: Map
     from altnet.relay_agent.host import open_host
     from altnet.relay_agent.main import enrol
 
-    state = DiskState.at(settings.state_dir)
+    state = DiskState.at(settings.state_dir, seal=settings.seal_identity)
     state.hold()
     host = await open_host(settings)
     try:
@@ -111,7 +111,7 @@ async def _enrol(settings: AgentSettings, options: argparse.Namespace, _env: Map
 async def _new_keys(settings: AgentSettings, options: argparse.Namespace, _env: Mapping[str, str]) -> int:
     from altnet.relay_agent.new_keys import new_keys
 
-    state = DiskState.at(settings.state_dir)
+    state = DiskState.at(settings.state_dir, seal=settings.seal_identity)
     state.hold()
     try:
         fingerprint = await new_keys(state)
@@ -231,7 +231,8 @@ async def _plan(settings: AgentSettings, options: argparse.Namespace, _env: Mapp
     from altnet.relay_agent.main import find_engine, versions_of
     from altnet.relay_agent.offline import plan
 
-    state, host, found = DiskState.at(settings.state_dir), await open_host(settings), await find_engine(settings)
+    state = DiskState.at(settings.state_dir, seal=settings.seal_identity)
+    host, found = await open_host(settings), await find_engine(settings)
     try:
         runs_here = await versions_of(host, found)
         operations = await plan(settings, host=host, state=state, clock=SystemClock(), versions=runs_here, found=found)
@@ -258,7 +259,7 @@ async def _down(settings: AgentSettings, options: argparse.Namespace, _env: Mapp
     from altnet.relay_agent.host import open_host
     from altnet.relay_agent.offline import take_down
 
-    state = DiskState.at(settings.state_dir)
+    state = DiskState.at(settings.state_dir, seal=settings.seal_identity)
     state.hold()
     host = await open_host(settings)
     try:
@@ -288,7 +289,7 @@ _COMMANDS: Final = {
 
 def _stopped(settings: AgentSettings) -> AgentStatus:
     """What the state directory tells when no agent runs. Raises `Invalid` (`not_enrolled`)."""
-    enrolment = DiskState.at(settings.state_dir).enrolment()
+    enrolment = DiskState.at(settings.state_dir, seal=settings.seal_identity).enrolment()
     if enrolment is None:
         raise not_enrolled()
     return AgentStatus(

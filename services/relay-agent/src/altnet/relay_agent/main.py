@@ -70,7 +70,7 @@ async def enrol(settings: AgentSettings, *, state: DiskState, host: Host, clock:
 async def run(settings: AgentSettings, *, env: Mapping[str, str]) -> None:
     """Be this host's agent until SIGTERM or SIGINT. The data plane stays when the agent goes."""
     clock, systemd = SystemClock(), Systemd(env)
-    state = DiskState.at(settings.state_dir)
+    state = DiskState.at(settings.state_dir, seal=settings.seal_identity)
     state.hold()
     host: Host | None = None
     try:

@@ -145,6 +145,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Keys, the enrolment and the last documents. Mode 0700."""
     control_socket: str = ""
     """Where `altnet-agent status` asks; empty: `control.sock` in `state_dir`."""
+    seal_identity: Literal["off", "auto", "host", "tpm2"] = "off"
+    """How the host's keys lie in `state_dir`: a private file, or sealed by systemd-creds so that they open on this host
+    alone; `auto` takes the TPM where there is one, and the host's key (/var/lib/systemd/credential.secret) too."""
     name: str = ""
     """The relay's name, one LDH label; empty: the host's name."""
     endpoints: tuple[str, ...] = ()

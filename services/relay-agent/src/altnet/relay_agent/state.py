@@ -26,7 +26,7 @@ from typing import Final, Protocol
 import msgspec
 from altnet.common.bus.nkey import make_nkey
 from altnet.common.contracts.keyd import HostReport
-from altnet.common.errors import AltnetError, Conflict, Invalid
+from altnet.common.errors import AltnetError, Conflict, Invalid, Unavailable
 from altnet.common.files import write_private
 from altnet.common.keys import PrivateKey
 from altnet.common.signing import SigningKey
@@ -34,6 +34,11 @@ from altnet.relay_agent import disk
 from altnet.relay_agent.lock.memory import LockMemory
 from altnet.relay_agent.psk.pair import Record
 from altnet.relay_agent.psk.store import PairFiles
+from altnet.relay_agent.sealing import Sealing, SystemdCreds, sealer
+
+PLAIN: Final = "identity.json"
+SEALED: Final = "identity.cred"
+"""Instead of the other, where the identity is sealed (`sealing`)."""
 
 MOST_DELTAS: Final = 512
 """Deltas kept behind a snapshot; the one after them asks for a new snapshot, so that a start stays fast."""
@@ -209,9 +214,11 @@ def make_identity(
 class DiskState:
     """The state in one directory of mode 0700. One agent at a time holds it."""
 
-    def __init__(self, path: Path, *, make: Callable[[], Identity]) -> None:
+    def __init__(self, path: Path, *, make: Callable[[], Identity], seal: Sealing = "off") -> None:
+        """`seal` says how the identity lies on the disk. Raises `Invalid` (`no_systemd_creds`)."""
         self._path = path
         self._make = make
+        self._sealer = sealer(seal)
         self._lock: int | None = None
         self._deltas = 0
         self._pairs = PairFiles(path / "pairs")
@@ -219,9 +226,9 @@ class DiskState:
         """What was found broken and set aside at the start, for the log."""
 
     @classmethod
-    def at(cls, path: str) -> DiskState:
+    def at(cls, path: str, *, seal: Sealing = "off") -> DiskState:
         """The state directory of this host, checked. Raises `Invalid`, `Unavailable`."""
-        state = cls(Path(path), make=lambda: make_identity(make_nkey=make_nkey))
+        state = cls(Path(path), make=lambda: make_identity(make_nkey=make_nkey), seal=seal)
         state.open()
         return state
 
@@ -252,12 +259,12 @@ class DiskState:
 
     def identity(self) -> Identity:
         """The host's keys; made and saved on first use."""
-        data = disk.read(self._path / "identity.json")
+        data, as_wanted = self._read_identity()
         if data is None:
             if (self._path / "enrolment.json").exists():
                 raise _corrupt(self._path / "identity.json", "it is missing although the host is enrolled")
             made = self._make()
-            write_private(self._path / "identity.json", msgspec.json.format(msgspec.json.encode(made)))
+            self._write_identity(made)
             return made
         try:
             identity = msgspec.json.decode(data, type=Identity)
@@ -268,8 +275,12 @@ class DiskState:
                     identity_key=identity.identity_key or made.identity_key,
                     signing_key=identity.signing_key or made.signing_key,
                 )
-                write_private(self._path / "identity.json", msgspec.json.format(msgspec.json.encode(identity)))
+                as_wanted = False
+            if not as_wanted:
+                self._write_identity(identity)
             _ = identity.mesh, identity.next_mesh, identity.access, identity.sealed_for, identity.signing
+        except Unavailable:  # of the disk, or of what seals
+            raise
         except (msgspec.DecodeError, AltnetError):  # the reason could quote a key
             raise _corrupt(self._path / "identity.json", "it does not hold the agent's keys") from None
         return identity
@@ -367,8 +378,24 @@ class DiskState:
 
     async def save_identity(self, identity: Identity) -> None:
         """Replace the keys; on the disk, and not only on its way there, when this returns."""
+        await asyncio.to_thread(self._write_identity, identity)
+
+    def _read_identity(self) -> tuple[bytes | None, bool]:
+        """What lies there, and whether it lies there as it should. Where both lie, a crash was between the two."""
+        plain, sealed = disk.read(self._path / PLAIN), disk.read(self._path / SEALED)
+        if sealed is None or (plain is not None and self._sealer is None):
+            return plain, self._sealer is None and sealed is None
+        opened = (self._sealer or SystemdCreds()).open(sealed)
+        return opened, self._sealer is not None and plain is None
+
+    def _write_identity(self, identity: Identity) -> None:
         data = msgspec.json.format(msgspec.json.encode(identity))
-        await asyncio.to_thread(write_private, self._path / "identity.json", data)
+        if self._sealer is None:
+            write_private(self._path / PLAIN, data)
+            disk.remove(self._path / SEALED)
+        else:
+            write_private(self._path / SEALED, self._sealer.seal(data))
+            disk.remove(self._path / PLAIN)
 
     async def save_enrolment(self, enrolment: Enrolment) -> None:
         data = msgspec.json.format(msgspec.json.encode(enrolment))

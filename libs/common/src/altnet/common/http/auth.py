@@ -10,12 +10,13 @@ Invariant: a principal comes from a checked credential only, never from anything
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final, Protocol, cast
 
 from altnet.common import log
 from altnet.common.clock import Clock
-from altnet.common.errors import Forbidden, Unauthenticated
+from altnet.common.errors import Forbidden, Unauthenticated, Unavailable
 from altnet.common.http import routes
 from altnet.common.http.principal import EVERYTHING, Principal, Role, check_scopes
 from altnet.common.http.tokens import (
@@ -27,8 +28,11 @@ from altnet.common.http.tokens import (
     TokenIssuer,
     TokenVerifier,
     check_api_token,
+    is_api_token_id,
     new_api_token,
+    token_was_revoked,
 )
+from altnet.common.ids import ApiTokenId
 from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
@@ -60,6 +64,8 @@ __all__ = [
 ]
 
 AUTHENTICATOR_KEY: Final = "altnet.authenticator"
+LOOK_UP_WITHIN: Final = 1.0
+"""Seconds: the answer to a person should not wait longer for a service that is away."""
 _PRINCIPAL_KEY: Final = "altnet.principal"
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -83,7 +89,11 @@ class JwtAuthenticator:
 
 
 class ChainAuthenticator:
-    """Takes access tokens, and API tokens that `look_up` finds."""
+    """Takes access tokens, and API tokens that `look_up` finds.
+
+    An access token that was made for an API token is void with it, as far as `look_up` can be asked: where it cannot,
+    the token's own short life has to do, and nobody waits longer than `LOOK_UP_WITHIN` to find that out.
+    """
 
     def __init__(self, verifier: TokenVerifier, look_up: LookUp, *, clock: Clock) -> None:
         self._verifier = verifier
@@ -94,7 +104,19 @@ class ChainAuthenticator:
         text = _bearer(authorization)
         if text.startswith(API_TOKEN_PREFIX):
             return await check_api_token(text, self._look_up, clock=self._clock)
-        return self._verifier.verify(text)
+        principal = self._verifier.verify(text)
+        if is_api_token_id(principal.id):
+            await self._refuse_revoked(ApiTokenId(principal.id))
+        return principal
+
+    async def _refuse_revoked(self, token: ApiTokenId) -> None:
+        try:
+            async with asyncio.timeout(LOOK_UP_WITHIN):
+                stored = await self._look_up(token)
+        except (Unavailable, TimeoutError):
+            return
+        if stored is not None and stored.revoked:
+            raise token_was_revoked()
 
 
 async def authenticate_scope(scope: Scope) -> Principal:

@@ -116,7 +116,7 @@ class TokenVerifier:
             raise _refused() from None
         principal = _principal(token.claims)
         if self._revoked(principal.token_id):
-            raise _was_revoked()
+            raise token_was_revoked()
         return principal
 
     def _registry(self) -> jwt.JWTClaimsRegistry:
@@ -193,6 +193,11 @@ def new_api_token(clock: Clock, randomness: Randomness = secrets.token_bytes) ->
     return NewApiToken(id=token_id, text=Secret(text), digest=hashlib.sha256(text.encode()).digest())
 
 
+def is_api_token_id(text: str) -> bool:
+    """Whether this principal is an API token."""
+    return text.startswith(f"{API_TOKEN}_")
+
+
 async def check_api_token(text: str, look_up: LookUp, *, clock: Clock) -> Principal:
     """Who holds this API token. Raises `Unauthenticated`, with one answer for an unknown id and a wrong secret."""
     shape = _API_TOKEN.match(text)
@@ -204,7 +209,7 @@ async def check_api_token(text: str, look_up: LookUp, *, clock: Clock) -> Princi
     if stored is None or not same:
         raise _refused()
     if stored.revoked:
-        raise _was_revoked()
+        raise token_was_revoked()
     if clock.now() >= stored.expires:
         raise _expired()
     return Principal(id=stored.principal, role=stored.role, scopes=stored.scopes, token_id=stored.id)
@@ -218,5 +223,5 @@ def _expired() -> Unauthenticated:
     return Unauthenticated("token_expired", "The token has expired.", mend="Ask for a new one.")
 
 
-def _was_revoked() -> Unauthenticated:
+def token_was_revoked() -> Unauthenticated:
     return Unauthenticated("token_revoked", "The token has been revoked.", mend="Ask for a new one.")

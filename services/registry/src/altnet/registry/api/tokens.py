@@ -32,7 +32,7 @@ from sqlmodel import col
 router = APIRouter(tags=["tokens"])
 
 ACCESS_LIFETIME = timedelta(minutes=5)
-"""An access token is checked offline, so this is how long a revoked API token may live on in one."""
+"""A service that cannot ask the registry checks it offline: so long a revoked API token may live on in one there."""
 
 
 @router.get("/v1/tokens/join", responses=responses(401, 403, 422, 503))
