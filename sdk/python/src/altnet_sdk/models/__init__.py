@@ -49,9 +49,13 @@ from .join_token_made_labels import JoinTokenMadeLabels
 from .join_token_new import JoinTokenNew
 from .join_token_new_labels import JoinTokenNewLabels
 from .join_token_page import JoinTokenPage
+from .kept_key import KeptKey
+from .key_change import KeyChange
+from .key_kind import KeyKind
 from .key_of_identity import KeyOfIdentity
 from .key_rotation import KeyRotation
 from .key_use import KeyUse
+from .key_wish import KeyWish
 from .keyd_key import KeydKey
 from .keyd_keys import KeydKeys
 from .latencies import Latencies
@@ -75,6 +79,8 @@ from .network_patch import NetworkPatch
 from .network_path import NetworkPath
 from .network_settings import NetworkSettings
 from .network_settings_patch import NetworkSettingsPatch
+from .next_key import NextKey
+from .next_point import NextPoint
 from .on_silence import OnSilence
 from .operator_role import OperatorRole
 from .owner_kind import OwnerKind
@@ -118,6 +124,7 @@ from .relay_sessions import RelaySessions
 from .relay_state import RelayState
 from .relay_versions import RelayVersions
 from .rotation import Rotation
+from .rotation_clients import RotationClients
 from .rotation_page import RotationPage
 from .rotation_phase import RotationPhase
 from .rotation_plan import RotationPlan
@@ -195,11 +202,15 @@ __all__ = (
     "JoinTokenNew",
     "JoinTokenNewLabels",
     "JoinTokenPage",
+    "KeptKey",
+    "KeyChange",
     "KeydKey",
     "KeydKeys",
+    "KeyKind",
     "KeyOfIdentity",
     "KeyRotation",
     "KeyUse",
+    "KeyWish",
     "Latencies",
     "LatenciesLatencies",
     "LearnedRoute",
@@ -221,6 +232,8 @@ __all__ = (
     "NetworkPath",
     "NetworkSettings",
     "NetworkSettingsPatch",
+    "NextKey",
+    "NextPoint",
     "OnSilence",
     "OperatorRole",
     "OwnerKind",
@@ -264,6 +277,7 @@ __all__ = (
     "RelayState",
     "RelayVersions",
     "Rotation",
+    "RotationClients",
     "RotationPage",
     "RotationPhase",
     "RotationPlan",

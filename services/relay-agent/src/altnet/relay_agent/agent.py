@@ -22,19 +22,22 @@ from altnet.common.bus import rpc
 from altnet.common.bus.connect import Bus
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import HostStatus, Versions
-from altnet.common.contracts.desired import KeyStage, RelayEntry
+from altnet.common.contracts.desired import DOORS, KeyStage, RelayDocument, RelayEntry, access_device
 from altnet.common.contracts.routing import LEARNED, ROUTES, Engine, Peering, RouteQuery
 from altnet.common.errors import AltnetError
 from altnet.common.kernel.wireguard import Endpoint, PeerState
 from altnet.common.keys import PrivateKey, PublicKey
 from altnet.common.net import AddressPlan
 from altnet.relay_agent.access import Access
+from altnet.relay_agent.access_rotation import Access as AccessSeen
+from altnet.relay_agent.access_rotation import AccessRotation, news_of
 from altnet.relay_agent.attachments import Attachments
 from altnet.relay_agent.bird.answers import Routing
 from altnet.relay_agent.bird.daemon import STATIC, Daemon, Found, Times
 from altnet.relay_agent.bird.kernel import BirdRoutes
 from altnet.relay_agent.bird.neighbours import open_password
 from altnet.relay_agent.bird.watch import Watch
+from altnet.relay_agent.carriers import Carriers
 from altnet.relay_agent.desired import Decode, Desired
 from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.epochs import pair, roles
@@ -60,7 +63,7 @@ from altnet.relay_agent.rotation import Rotation, Seen
 from altnet.relay_agent.settings import AgentSettings
 from altnet.relay_agent.state import Identity, State
 from altnet.relay_agent.status import AgentStatus
-from altnet.relay_agent.view import PEERS, Key, Names, Piece, is_neighbour, known_key
+from altnet.relay_agent.view import HOST, PEERS, Key, Names, Piece, is_neighbour, known_key
 from altnet.relay_agent.wanted import Self, Wanted
 
 _log = log.get(__name__)
@@ -133,6 +136,23 @@ class Agent:
             clock=clock,
             timers=timers,
         )
+        self.access_rotation = AccessRotation(
+            self.rotation,
+            self.desired,
+            seen=self._access_seen,
+            notice=lambda: self.reconciler.notice(),
+            tell=self.keyd.tell if bus is not None else None,
+            clock=clock,
+            timers=timers,
+        )
+        self.carriers = Carriers(
+            host.wireguard,
+            names=self.names,
+            ways=self.access_rotation.several,
+            clock=clock,
+            timers=timers,
+            changed=self._carried,
+        )
         self.wanted = Wanted(
             self.desired,
             me,
@@ -140,11 +160,13 @@ class Agent:
             fresh=lambda: self.attachments.fresh,
             switched=self.rotation.switched,
             keys=self.rotation.keys,
+            access=self.access_rotation.keys,
+            carried=self.carriers.carried,
         )
         self.remembered = Remembered(
             state,
             wireguard=host.wireguard,
-            device=self.names.access,
+            devices=tuple(self.names.access_of(number) for number in range(4)),
             document=lambda: self.desired.document,
             attached=self.attachments.dump,
             clock=clock,
@@ -160,10 +182,14 @@ class Agent:
                 document=lambda: self.desired.document,
                 clock=clock,
                 tick=timers.attachment_lifetime / 10,
+                heard_by=self.carriers.heard,
+                news=self._news_for,
             )
             if listen
             else None
         )
+        self._told_of: RelayDocument | None = None
+        self._news: dict[str, int] = {}
         self._wireguard = host.wireguard
         self._found = found
         password = partial(open_password, relay=enrolment.relay.id, key=identity.sealed_for)
@@ -236,6 +262,7 @@ class Agent:
             routing=self.routing.status,
             attachments=self.attachments,
             session_of=self._session_of,
+            access=lambda: self.wanted.context.access if self.wanted.context is not None else None,
         )
 
     async def start(self) -> None:
@@ -245,6 +272,8 @@ class Agent:
             self.attachments.adopt(self.remembered.attachments, now=self._clock.monotonic())
         with contextlib.suppress(AltnetError):  # said by its task, which tries again
             await self.rotation.step()  # before anything is changed: links that go by the next keys stay there
+            await self.access_rotation.step()
+            await self.carriers.look()
         await self.reconciler.step()
         await self.feed.start()
         if self._bus is not None:
@@ -261,6 +290,8 @@ class Agent:
             group.create_task(self.reconciler.run(), name="reconcile")
             group.create_task(self.feed.run(), name="feed")
             group.create_task(self.rotation.run(), name="rotate keys")
+            group.create_task(self.access_rotation.run(), name="rotate the access key")
+            group.create_task(self.carriers.run(), name="follow clients")
             group.create_task(self.poker.run(), name="poke")
             group.create_task(self.prober.run(), name="probe")
             group.create_task(self.watch.run(), name="watch BIRD")
@@ -295,7 +326,9 @@ class Agent:
             first = applied.failed[0]
             return f"{applied.failed_count} not applied, first {first.plane} {first.object}: {first.reason}"[:500]
         own = self.desired.entries.get(self.desired.relay)
-        if not roles(self.rotation.keys(), own).known:
+        document = self.desired.document
+        access = document.access if document is not None else None
+        if not (roles(self.rotation.keys(), own).known and roles(self.access_rotation.keys(), access).known):
             return "the registry knows another key of this relay; enrol again"
         return self.routing.problem or "ok"
 
@@ -331,7 +364,7 @@ class Agent:
             links=links,
             clients=clients,
             routing=await self.routing.status(),
-            rotation=self.rotation.words(),
+            rotation="; ".join(filter(None, (self.rotation.words(), self.access_rotation.words()))),
             **self.keyd.status(),
         )
 
@@ -349,10 +382,39 @@ class Agent:
     def _applied(self) -> None:
         self.reporter.acknowledge()
         self.rotation.wake()
+        self.access_rotation.wake()
 
     def _heard(self) -> None:
         self.reconciler.notice()
         self.rotation.wake()
+        self.access_rotation.wake()
+        self.carriers.wake()
+
+    def _carried(self) -> None:
+        self.reconciler.notice()
+        self.access_rotation.wake()
+
+    def _access_seen(self) -> AccessSeen:
+        context = self.wanted.context
+        return AccessSeen(
+            generation=self.reconciler.applied().document_generation,
+            roles=context.access if context is not None else None,
+            carried=self.carriers.carried(),
+            attached=self.attachments.attached,
+            port=context.access_port if context is not None else self._settings.access_port,
+            pending=any(task.owner == HOST for task in self.reconciler.tasks.values()),
+        )
+
+    def _news_for(self, client: str) -> int:
+        document = self.desired.document
+        if document is not self._told_of:
+            self._told_of, self._news = document, {}
+        if document is None:
+            return 0
+        if client not in self._news:
+            found = next((one for one in document.clients if one.id == client), None)
+            self._news[client] = news_of(document.access, found) if found is not None else 0
+        return self._news[client]
 
     def _mesh_ports(self) -> tuple[int, int]:
         context = self.wanted.context
@@ -381,7 +443,8 @@ class Agent:
         """
         try:
             async with asyncio.timeout(self._settings.timers.kernel_timeout):
-                return self.names.access in await self._wireguard.list()
+                there = await self._wireguard.list()
+                return any(self.names.access_number(name) is not None for name in there)
         except (AltnetError, TimeoutError):
             return True
 
@@ -489,7 +552,8 @@ def make_planes(
         return {
             names.mesh_of(held.mesh_device): held.mesh,
             names.mesh_of(1 - held.mesh_device): held.next_mesh,
-            names.access: held.access,
+            **{names.access_of(access_device(held.access_device, door)): held.access for door in range(DOORS)},
+            **{names.access_of(access_device(1 - held.access_device, door)): held.next_access for door in range(DOORS)},
         }.get(name)
 
     return [

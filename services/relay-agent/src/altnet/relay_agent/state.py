@@ -50,6 +50,10 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     next_mesh_key: str = ""
     """While keys rotate, the one that `mesh_key` gives way to."""
     next_mesh_epoch: int = 0
+    access_device: int = 0
+    """The same of the access key."""
+    next_access_key: str = ""
+    next_access_epoch: int = 0
     version: int = 1
 
     def __repr__(self) -> str:
@@ -66,6 +70,10 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def access(self) -> PrivateKey:
         return PrivateKey.parse(self.access_key)
+
+    @property
+    def next_access(self) -> PrivateKey | None:
+        return PrivateKey.parse(self.next_access_key) if self.next_access_key else None
 
     @property
     def sealed_for(self) -> PrivateKey:
@@ -249,7 +257,8 @@ class DiskState:
                     signing_key=identity.signing_key or made.signing_key,
                 )
                 write_private(self._path / "identity.json", msgspec.json.format(msgspec.json.encode(identity)))
-            _ = identity.mesh, identity.next_mesh, identity.access, identity.sealed_for, identity.signing
+            _ = identity.mesh, identity.next_mesh, identity.access, identity.next_access
+            _ = identity.sealed_for, identity.signing
         except (msgspec.DecodeError, AltnetError):  # the reason could quote a key
             raise _corrupt(self._path / "identity.json", "it does not hold the agent's keys") from None
         return identity

@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 from altnet.common.contracts.envelope import Event, event
+from altnet.common.contracts.mesh_keys import KeyKind
 from altnet.common.noise.pins import MOST_KEYS, KeyUse, ServiceKey
 from altnet.common.noise.wire import LARGEST_FRAME
 from altnet.common.signing import VerifyKey
@@ -126,11 +127,11 @@ class Look(msgspec.Struct, frozen=True, kw_only=True, tag="look"):
 
 
 class KeyReport(msgspec.Struct, frozen=True, kw_only=True, tag="keys"):
-    """How far a relay is in a rotation of mesh keys: the channel proves who says so."""
+    """How far a relay is in a rotation of mesh keys, or of its access key: the channel proves who says so."""
 
     epoch: Annotated[int, msgspec.Meta(ge=1)]
     key: Key
-    """Its next mesh key. The private half is on its disk."""
+    """Its next key. The private half is on its disk."""
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     generation: Annotated[int, msgspec.Meta(ge=0)]
     """Of the mesh that it has applied, and that the rest speaks of."""
@@ -138,6 +139,10 @@ class KeyReport(msgspec.Struct, frozen=True, kw_only=True, tag="keys"):
     """Neighbours whose links go by the next keys."""
     waiting: Annotated[tuple[Key, ...], msgspec.Meta(max_length=4096)] = ()
     """Neighbours that may, and with whom no handshake is seen yet."""
+    behind: Annotated[tuple[Key, ...], msgspec.Meta(max_length=4096)] = ()
+    """Of access keys: clients that cannot follow by themselves, or are away; these are waited for until a date."""
+    of: KeyKind = KeyKind.MESH
+    """Of access keys `switched` and `waiting` are clients, and `generation` is the private document's."""
 
 
 Ask = Register | Look | KeyReport
@@ -252,7 +257,7 @@ class ChannelRefused(SecurityEvent, frozen=True, kw_only=True):
 
 
 class RotationEvent(SecurityEvent, frozen=True, kw_only=True):
-    """Base: something happened to a rotation of mesh keys."""
+    """Base: something happened to a rotation of keys."""
 
     rotation: str
     network: str
@@ -265,11 +270,12 @@ class RotationEvent(SecurityEvent, frozen=True, kw_only=True):
 
 @event
 class RotationStarted(RotationEvent, frozen=True, kw_only=True):
-    """A network's mesh keys are being replaced."""
+    """A network's keys of a kind are being replaced."""
 
     kind: ClassVar[str] = "keyd.rotation.started"
     reason: str
     relays: int
+    of: KeyKind = KeyKind.MESH
 
 
 @event

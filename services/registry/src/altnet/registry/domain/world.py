@@ -16,7 +16,7 @@ from ipaddress import IPv6Address, IPv6Network
 from socket import AF_INET6, inet_ntop
 
 from altnet.common.contracts import routing
-from altnet.common.contracts.desired import AccessClient, Encapsulation, MeshSettings, NextKey, RelayState
+from altnet.common.contracts.desired import AccessClient, AccessKeys, Encapsulation, MeshSettings, NextKey, RelayState
 from altnet.common.contracts.routing import Engine, PrefixRule
 from altnet.common.net import AddressPlan
 from altnet.registry.domain.linkindex import Link, LinkIndex, links_as
@@ -49,6 +49,7 @@ class Relay:
     routing: Engine = Engine.STATIC
     mesh_port: int = 51820
     access_port: int = 51830
+    access: AccessKeys | None = None
     revoked: bool = False
 
 
@@ -63,6 +64,10 @@ class Client:
     """The relay that it may attach to when its own is away."""
     movable: bool = False
     """It says itself where it is attached; else it is at `relay`."""
+    door: int = 0
+    next_key: str = ""
+    """Taken beside `key`, at the other door."""
+    wished: bool = False
 
     @property
     def at(self) -> tuple[str, ...]:
@@ -244,6 +249,9 @@ class World:
                     addresses=tuple(map(_host, addresses)),
                     standby=standby,
                     movable=client.movable,
+                    door=client.door,
+                    next_key=client.next_key,
+                    wished=client.wished,
                 )
                 self._access[identifier, standby] = access
             found[identifier] = access
