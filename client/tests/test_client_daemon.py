@@ -8,8 +8,9 @@ from ipaddress import IPv6Address, IPv6Interface
 import msgspec
 import pytest
 from altnet.client.daemon import Client
+from altnet.client.plan import plan_of
 from altnet.client.settings import ClientSettings
-from altnet.client.tunnel import Tunnel, plan_of
+from altnet.client.tunnel import Tunnel
 from altnet.common.clock import FixedClock
 from altnet.common.contracts.attach import Hello
 from altnet.common.contracts.client import AccessPoint, ClientConfig

@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
+from altnet.client.plan import plan_of
 from altnet.client.registry import Registry
 from altnet.client.state import DiskState
-from altnet.client.tunnel import plan_of
 from altnet.common.calls import https_call
 from altnet.common.keys import PrivateKey
 from integration.registry.running import Host, eventually

@@ -194,9 +194,8 @@ class Edge:
 class _Loopback(Names):
     over_link = False
 
-    @property
-    def access(self) -> str:
-        return "alta0" if self.over_link else "lo"
+    def access_number(self, name: str) -> int | None:
+        return 0 if name == ("alta0" if self.over_link else "lo") else None
 
     def is_link(self, name: str) -> bool:
         return self.over_link

@@ -192,7 +192,7 @@ def context(**fields: object) -> Context:
         "settings": MeshSettings(),
         "names": Names(prefix="alt"),
         "mesh_ports": (51820, 51821),
-        "access_key": key_of("me", "access").public(),
+        "access": Roles(device=0, key=key_of("me", "access").public()),
         "access_port": 51830,
         "link_port": 51899,
         "engine": Engine.BIRD,

@@ -38,7 +38,7 @@ def context(**changes: object) -> Context:
         "settings": MeshSettings(),
         "names": Names(prefix="alt"),
         "mesh_ports": (51820, 51821),
-        "access_key": key_of("me", "access").public(),
+        "access": Roles(device=0, key=key_of("me", "access").public()),
         "access_port": 51830,
         "link_port": 51899,
     }

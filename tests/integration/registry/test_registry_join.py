@@ -173,6 +173,10 @@ async def test_a_clients_secret_opens_what_is_its_own_and_nothing_else(registry:
         ("GET", "/v1/clients/{client}/configuration"),
         ("GET", "/v1/clients/{client}/relays"),
         ("PUT", "/v1/clients/{client}/latencies"),
+        ("POST", "/v1/clients/{client}/key-change"),
+        ("DELETE", "/v1/clients/{client}/key-change"),
+        ("PUT", "/v1/clients/{client}/next-key"),
+        ("POST", "/v1/clients/{client}/key-change/keep"),
     }
     free = {"/v1/enrol", "/v1/join", "/v1/relays/{relay}/credentials"}  # these look at no bearer
     answers = {}

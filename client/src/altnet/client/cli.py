@@ -143,7 +143,25 @@ async def _key(settings: ClientSettings, options: argparse.Namespace, _env: Mapp
     return OK
 
 
-_COMMANDS: Final = {"join": _join, "run": _run, "status": _status, "down": _down, "key": _key}
+async def _rekey(settings: ClientSettings, options: argparse.Namespace, _env: Mapping[str, str]) -> int:
+    from altnet.client.main import ask_for_key
+
+    await ask_for_key(settings)
+    if options.json:
+        _print_json({"asked": True})
+    else:
+        print("Asked: the running altnetd makes another key and moves to it. See: altnetd status")
+    return OK
+
+
+_COMMANDS: Final = {
+    "join": _join,
+    "run": _run,
+    "status": _status,
+    "down": _down,
+    "key": _key,
+    "rekey": _rekey,
+}
 
 
 def _stopped(settings: ClientSettings) -> ClientView:
@@ -170,10 +188,11 @@ def render(view: ClientView) -> str:
     ]
     if not view.running:
         return "\n".join(lines)
+    changing = ", changing keys" if view.changing_keys else ""
     held = "holds us" if view.attached else "has not said that it holds us"
     using = next((relay.name for relay in view.relays if relay.in_use), None)
     lines += [
-        f"altnetd   {view.version}, {view.interface} by {view.backend}, up {view.uptime:.0f} s",
+        f"altnetd   {view.version}, {view.interface} by {view.backend}{changing}, up {view.uptime:.0f} s",
         f"relay     {using}, which {held}" if using is not None else "relay     none",
         f"moves     {view.moves}" + (f", last {view.last_move}" if view.last_move else ""),
     ]
@@ -231,6 +250,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("status", parents=[common], help="how the running client is")
     commands.add_parser("down", parents=[common], help="remove the interface and its routes (stop altnetd first)")
     commands.add_parser("key", parents=[common], help="the public key of this host; made if there is none")
+    commands.add_parser("rekey", parents=[common], help="change this host's key, without a break")
     commands.add_parser("version", parents=[common], help="altnetd's version")
     return parser
 

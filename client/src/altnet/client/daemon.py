@@ -13,9 +13,11 @@ from typing import Protocol
 
 from altnet.client import VERSION
 from altnet.client.paths import Paths
+from altnet.client.plan import Plan, Relay, plan_of
 from altnet.client.settings import ClientSettings
+from altnet.client.shift import Shift
 from altnet.client.status import ClientView, RelayView
-from altnet.client.tunnel import Relay, Tunnel, interface_gone, plan_of
+from altnet.client.tunnel import Tunnel, interface_gone
 from altnet.client.word import Word
 from altnet.common import log
 from altnet.common.clock import Clock
@@ -23,6 +25,7 @@ from altnet.common.contracts.attach import Answer, Hello
 from altnet.common.contracts.client import ClientConfig
 from altnet.common.errors import AltnetError
 from altnet.common.kernel.wireguard import PeerState
+from altnet.common.keys import PublicKey
 
 _log = log.get(__name__)
 
@@ -53,7 +56,14 @@ class Client:
         self._timers = settings.timers
         self._config = config
         self._plan = plan_of(config)
+        """What the tunnel follows."""
+        self._plans = self._plan, plan_of(config, moved=True)
+        """Of the configuration: where sessions are, and where they are to move."""
         self._tunnel = tunnel
+        self._shift = Shift(tunnel, clock=clock, timers=self._timers)
+        self.wants = asyncio.Event()
+        """Set when the registry should be asked: a relay has news, or a key has changed."""
+        self._news: dict[str, int] = {}
         self._clock = clock
         self._edge = edge(self)
         self._started = clock.monotonic()
@@ -86,6 +96,14 @@ class Client:
 
     async def start(self) -> None:
         """Bring the tunnel up, or take over the one that is up. Raises `AltnetError`."""
+        adopted = await self._tunnel.adopt((self._target(), self._plans[0]))
+        self._plan = adopted or self._plans[0]
+        self._shift.forget()
+        await self._bring_up()
+        if await self._tunnel.has_other():
+            self._shift.settle(self._paths.current)
+
+    async def _bring_up(self) -> None:
         now = self._clock.monotonic()
         self._paths.set_relays({relay.id: relay.priority for relay in self._plan.relays.values()}, now=now)
         self._by_address = {relay.address: relay.id for relay in self._plan.relays.values()}
@@ -93,9 +111,17 @@ class Client:
         if current is not None and current != self._paths.current:
             self._paths.moved(current, now=now)
         self._word.move(self._paths.current)
-        self._edge.open(interface=self._settings.interface)
+        self._listen()
+
+    def _listen(self) -> None:
+        self._edge.open(interface=self._tunnel.name)
         self._asked.clear()
         self._said.clear()
+
+    def _target(self) -> Plan:
+        """Where the configuration wants the sessions, as far as we have the key for it."""
+        present, moved = self._plans
+        return moved if moved == present or self._tunnel.holds(moved.own) else present
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Be the client until cancelled."""
@@ -114,6 +140,7 @@ class Client:
         """Take over another configuration at the next tick. Raises `Invalid`, and keeps the present one, if it
         cannot be had."""
         plan_of(config)
+        plan_of(config, moved=True)
         if config != self._config:
             self._new_plan = config
 
@@ -122,6 +149,7 @@ class Client:
         try:
             if self._new_plan is not None:
                 await self._take_over(self._new_plan)
+            await self._change_keys()
             await self._spare_the_busy()
             where = self._paths.decide(now=self._clock.monotonic())
             if where is not None:
@@ -139,24 +167,65 @@ class Client:
         if relay is not None:
             self._paths.heard(relay, rtt=rtt, now=self._clock.monotonic())
             self._repoke.pop(relay, None)
+            self._shift.answered(relay, held=not self._plan.movable)
 
     def answered(self, address: IPv6Address, answer: Answer) -> None:
         """A relay has answered a word."""
         relay = self._by_address.get(address)
-        if relay is not None and self._word.answered(relay, answer):
+        if relay is None:
+            return
+        self._shift.answered(relay, held=True)
+        if answer.news and self._news.get(relay) != answer.news:
+            self._news[relay] = answer.news
+            self.wants.set()
+        if self._word.answered(relay, answer):
             self._said.clear()  # there is something new to say, to everybody
 
     async def _take_over(self, config: ClientConfig) -> None:
         self._new_plan = None
-        before = self._config, self._plan
-        self._config, self._plan = config, plan_of(config)
+        before = self._config, self._plan, self._plans
+        self._config, self._plans = config, (plan_of(config), plan_of(config, moved=True))
         try:
-            await self.start()
+            if self._shift.preparing:
+                await self._shift.give_up()
+            for plan in (self._target(), self._plans[0]):  # all but the keys is taken over at once in either
+                if not await self._moves_to(plan):
+                    self._plan = plan
+                    await self._bring_up()
+                    break
         except AltnetError:
-            self._config, self._plan = before
+            self._config, self._plan, self._plans = before
             self._new_plan = config  # tried again when the host is mended
             raise
         _log.info("following a new configuration", relays=[relay.name for relay in self._plan.relays.values()])
+
+    async def _moves_to(self, plan: Plan) -> bool:
+        """Whether the session of the relay in use has other keys there: then it is not replaced, but moved."""
+        current = self._paths.current
+        if current is None or current not in plan.relays or current not in self._plan.relays:
+            return False
+        return not await self._tunnel.follows(plan, current)
+
+    async def _change_keys(self) -> None:
+        """Move the tunnel to the keys that the configuration wants."""
+        before = self._shift.done
+        plan = await self._shift.step()
+        if plan is not None:
+            self._plan = plan
+            self._listen()
+        elif self._shift.done != before:
+            self.wants.set()
+        elif self._shift.idle and (target := self._target()) != self._plan:
+            if await self._moves_to(target):
+                assert self._paths.current is not None
+                await self._shift.begin(target, self._plan, relay=self._paths.current)
+            else:
+                self._plan = target
+                await self._bring_up()
+
+    def settled_on(self, key: PublicKey) -> bool:
+        """Whether the tunnel goes by this key of ours, and by no other one any more."""
+        return self._shift.idle and self._plan.own == key
 
     async def _spare_the_busy(self) -> None:
         """A relay whose probes get lost under traffic that flows is not dead."""
@@ -179,8 +248,11 @@ class Client:
     async def _move(self, where: str) -> None:
         now = self._clock.monotonic()
         before = self._paths.current
+        if self._shift.preparing:
+            await self._shift.give_up()  # it is begun again with the other relay
         await self._tunnel.move(self._plan, where)
         self._paths.moved(where, now=now)
+        self._shift.moved(where)
         self._word.move(where)
         self._left = before
         self._said.clear()
@@ -271,7 +343,10 @@ class Client:
             name=self._config.name,
             network=self._config.network,
             addresses=tuple(str(address.ip) for address in self._plan.addresses),
-            interface=self._settings.interface,
+            interface=self._tunnel.name,
+            key=self._plan.own.base64 if self._plan.own is not None else "",
+            changing_keys=not self._shift.idle,
+            key_changes=self._shift.done,
             health=self.health,
             relay=self._paths.current,
             attached=self._word.confirmed,

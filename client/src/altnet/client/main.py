@@ -7,6 +7,7 @@ host without WireGuard stop the start.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 from altnet.client.daemon import Client
 from altnet.client.echo import Edge
 from altnet.client.registry import Joined, Registry
+from altnet.client.rekey import Rekey
 from altnet.client.settings import ClientSettings
 from altnet.client.state import DiskState, Membership, not_joined, read_config
 from altnet.client.tunnel import Tunnel
@@ -139,23 +141,38 @@ async def refresh(
     state: DiskState,
     random: Callable[[], float],
 ) -> None:
-    """Ask the registry now and then what we should be, and tell it what we measured, until cancelled."""
+    """Ask the registry what we should be, now and then and when a relay has news, and tell it what we measured, until
+    cancelled."""
     registry = Registry(
         settings.registry_url or membership.registry_url,
         call=https_call(settings.registry_ca),
         timeout=settings.timers.http_timeout,
     )
+    rekey = Rekey(state, registry, membership, settled_on=client.settled_on)
+    failures = 0
     while True:
-        await asyncio.sleep(settings.timers.refresh * (0.8 + 0.4 * random()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(settings.timers.refresh * (0.8 + 0.4 * random())):
+                await client.wants.wait()
+                await asyncio.sleep(settings.timers.hurry * random())  # a relay has news for all its clients at once
+        wanted = client.wants.is_set()
+        client.wants.clear()
         try:
             config = await registry.configuration(membership.client, secret=membership.secret)
+            config = await rekey.step(config)
             client.follow(config)
             if config != state.configuration():
                 await state.save_configuration(config)
             if measured := client.latencies():
                 await registry.report(membership.client, measured, secret=membership.secret)
+            failures = 0
         except AltnetError as error:
             _log.info("the registry has told us nothing new", reason=str(error))
+            if wanted or state.identity().following is not None:  # it has something for us, or has to know something
+                client.wants.set()
+            failures += 1
+        wait = settings.timers.hurry * 2 ** min(failures, 10)
+        await asyncio.sleep(min(settings.timers.refresh, wait))
 
 
 async def _open_host(settings: ClientSettings) -> tuple[WireGuard, HostLinks]:
@@ -172,8 +189,28 @@ async def _open_host(settings: ClientSettings) -> tuple[WireGuard, HostLinks]:
 
 
 def _tunnel(settings: ClientSettings, state: DiskState, wireguard: WireGuard, links: HostLinks) -> Tunnel:
-    key = state.identity().key
-    return Tunnel(wireguard, links, name=settings.interface, key=key, timers=settings.timers)
+    return Tunnel(
+        wireguard,
+        links,
+        name=settings.interface,
+        key=state.identity().key,
+        timers=settings.timers,
+        held=lambda: state.identity().held,
+    )
+
+
+async def ask_for_key(settings: ClientSettings) -> None:
+    """Have this host's key changed: a running altnetd hears of it and does it. Raises the registry's problem."""
+    state = DiskState(Path(settings.state_dir))
+    membership = state.membership()
+    if membership is None:
+        raise not_joined()
+    registry = Registry(
+        settings.registry_url or membership.registry_url,
+        call=https_call(settings.registry_ca),
+        timeout=settings.timers.http_timeout,
+    )
+    await registry.ask_for_key(membership.client, secret=membership.secret)
 
 
 def open_registry(settings: ClientSettings) -> Registry:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-from altnet.common.calls import Call, problem, read_answer, registry_base
+from altnet.common.calls import Answer, Call, problem, read_answer, registry_base
 from altnet.common.contracts.client import ClientConfig
+from altnet.common.contracts.client_keys import Announced
 from altnet.common.errors import Invalid
 from altnet.common.keys import PublicKey
 from altnet.common.settings import Secret
@@ -82,6 +83,26 @@ class Registry:
         if answer.status != 200:
             raise problem(answer)
         return read_answer(answer, ClientConfig)
+
+    async def ask_for_key(self, client: str, *, secret: str) -> None:
+        """Say that we want another key of our own. Raises the registry's problem as an `AltnetError`."""
+        await self._send("POST", f"{client}/key-change", {}, secret=secret)
+
+    async def announce(self, client: str, said: Announced, *, secret: str) -> ClientConfig:
+        """Announce our next key; the configuration with it. Raises the registry's problem as an `AltnetError`."""
+        return read_answer(await self._send("PUT", f"{client}/next-key", said, secret=secret), ClientConfig)
+
+    async def keep_key(self, client: str, key: PublicKey, *, secret: str) -> None:
+        """Say that we go by the announced key. Raises the registry's problem as an `AltnetError`."""
+        await self._send("POST", f"{client}/key-change/keep", {"key": key.base64}, secret=secret)
+
+    async def _send(self, method: str, path: str, body: object, *, secret: str) -> Answer:
+        headers = {**_bearer(secret), "Content-Type": "application/json"}
+        url = f"{self._url}/v1/clients/{path}"
+        answer = await self._call(method, url, msgspec.json.encode(body), headers, self._timeout)
+        if answer.status not in (200, 201):
+            raise problem(answer)
+        return answer
 
     async def report(self, client: str, latencies: Mapping[str, float], *, secret: str) -> None:
         """Tell what we measured, milliseconds by relay. Raises the registry's problem as an `AltnetError`."""

@@ -17,7 +17,7 @@ from altnet.common.settings import Secret
 ENV_PREFIX: Final = "ALTNET_CLIENT"
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
-_INTERFACE: Final = re.compile(r"^[a-z][a-z0-9-]{0,14}$")
+_INTERFACE: Final = re.compile(r"^[a-z][a-z0-9-]{0,13}$")
 _NAME: Final = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 
 
@@ -52,6 +52,11 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     15 s. Doubles with each try."""
     repoke_most: Seconds = 15.0
     """Where the doubling ends: a relay that comes back is noticed within it."""
+    lane_kept: Seconds = 2.0
+    """How long the sessions of before are kept once the relay has answered by the next ones: packets are under way for
+    less than a second."""
+    hurry: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 1.0
+    """Least time between two questions to the registry, when a relay says that there is news or a key has changed."""
     kernel_timeout: Seconds = 10.0
     """Of one exchange with the host's kernel or with wireguard-go."""
     http_timeout: Seconds = 15.0
@@ -103,7 +108,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
                 "bad_setting",
                 f"{self.interface!r} cannot name the interface.",
                 field="/interface",
-                mend="Use a lower-case letter and up to 14 letters, digits or hyphens after it.",
+                mend="Use a lower-case letter and up to 13 letters, digits or hyphens after it.",
             )
         if self.name and not _NAME.match(self.name):
             raise Invalid(

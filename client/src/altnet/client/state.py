@@ -1,6 +1,6 @@
 """What a client keeps between two starts.
 
-    identity.json         the private key, made here on first use: it never leaves
+    identity.json         the private key, made here on first use: it never leaves; and the one that it changes to
     membership.json       the registry's name for us, and the secret by which we ask it about ourselves
     configuration.json    the last configuration: enough to come up without the registry
 
@@ -28,6 +28,10 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Our WireGuard key, base64."""
 
     private_key: str
+    next_key: str = ""
+    """The private key that we are changing to; written before it is announced or used."""
+    next_epoch: int = 0
+    """Of the wish that it answers."""
     version: int = 1
 
     def __repr__(self) -> str:
@@ -36,6 +40,15 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> PrivateKey:
         return PrivateKey.parse(self.private_key)
+
+    @property
+    def following(self) -> PrivateKey | None:
+        return PrivateKey.parse(self.next_key) if self.next_key else None
+
+    @property
+    def held(self) -> tuple[PrivateKey, ...]:
+        """Both, the present one first."""
+        return (self.key,) if self.following is None else (self.key, self.following)
 
 
 class Membership(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,10 +104,13 @@ class DiskState:
             return made
         try:
             identity = msgspec.json.decode(data, type=Identity)
-            _ = identity.key
+            _ = identity.held
         except (msgspec.DecodeError, AltnetError):
             raise _corrupt(path, "it does not hold our key") from None
         return identity
+
+    async def save_identity(self, identity: Identity) -> None:
+        await asyncio.to_thread(files.write_private, self._path / "identity.json", msgspec.json.encode(identity))
 
     def membership(self) -> Membership | None:
         """What joining gave us; None before it. Raises `Invalid` (`state_corrupt`), never quoting the file."""

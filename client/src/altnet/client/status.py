@@ -31,6 +31,12 @@ class ClientView(msgspec.Struct, frozen=True, kw_only=True):
     network: str = ""
     addresses: tuple[str, ...] = ()
     interface: str = ""
+    key: str = ""
+    """Our public key that is in use; empty from a registry that does not tell."""
+    changing_keys: bool = False
+    """Whether sessions of the next keys are being brought up, or those of before are still kept."""
+    key_changes: int = 0
+    """How often keys were changed since the start, ours or those of relays."""
     health: str = "not running"
     """`ok`, or what is wrong in a few words."""
     relay: str | None = None

@@ -1,188 +1,58 @@
-"""The client's one WireGuard interface, over every relay that it may attach to.
+"""The client's WireGuard interface, over every relay that it may attach to.
 
 Each relay is a peer. All of them may send from their attach address, by which they are probed; the one in use has the
 network's routes as allowed IPs too. So changing the relay is one change of one peer, and addresses, routes and
 connections of the host do not see it. A tunnel that is up is adopted as it is: sessions outlive us.
 
-Leaves out when to change (paths.py). Invariant: we touch our own interface and routes of our own protocol number only.
+While a key is being replaced there is a second interface, the other *lane*, with the sessions of the next keys. Both
+have our addresses; the routes say which is used, and they move at once. Two interfaces are two tables of keys, so
+packets under way by either arrive.
+
+Leaves out when to change (paths.py, shift.py). Invariant: we touch our own interfaces and routes of our own protocol
+number only.
 """
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from ipaddress import IPv6Address, IPv6Interface, ip_network
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_network
 
+from altnet.client.plan import Plan, Relay, resolve
 from altnet.client.settings import Timers
 from altnet.common import log
-from altnet.common.contracts.client import AccessPoint, ClientConfig
-from altnet.common.errors import AltnetError, Invalid, NotFound
+from altnet.common.errors import AltnetError, NotFound
 from altnet.common.kernel.links import Links, Route
-from altnet.common.kernel.wireguard import (
-    DeviceConfig,
-    Endpoint,
-    PeerChange,
-    PeerConfig,
-    PeerState,
-    WireGuard,
-    canonical,
-)
+from altnet.common.kernel.wireguard import DeviceConfig, PeerChange, PeerConfig, PeerState, WireGuard, canonical
 from altnet.common.keys import PrivateKey, PublicKey
-from altnet.common.net import AddressPlan, Prefix, check_network_prefix, parse_prefix
+from altnet.common.net import Prefix
 
 _log = log.get(__name__)
 
-SHORTEST: Final = 1
-"""A default route would carry the tunnel into itself; that takes marks on packets, which we do not set."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Relay:
-    """A relay as the tunnel has it."""
-
-    id: str
-    name: str
-    key: PublicKey
-    endpoints: tuple[str, ...]
-    address: IPv6Address
-    """Where it is probed and greeted, through its own tunnel."""
-    overlay: IPv6Address
-    """In the mesh: reached through whatever relay is in use."""
-    guest: IPv6Address
-    """Our own address towards this relay, attached or not (net.AddressPlan.guest_address)."""
-    priority: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a configuration asks for, checked."""
-
-    addresses: tuple[IPv6Interface, ...]
-    """Our own, the first one before all."""
-    routes: tuple[Prefix, ...]
-    relays: Mapping[str, Relay]
-    mtu: int
-    keepalive: int
-    attach_port: int
-    movable: bool
-    refused: tuple[str, ...] = field(default=())
-    """Routes that cannot be had, with the reason."""
-
-    @property
-    def on_interface(self) -> tuple[IPv6Interface, ...]:
-        """All addresses that the interface gets."""
-        guests = (IPv6Interface((relay.guest, 128)) for relay in self.relays.values())
-        return tuple(dict.fromkeys((*self.addresses, *guests)))
-
-
-def plan_of(config: ClientConfig) -> Plan:
-    """Check a configuration. Raises `Invalid`, naming the field: nothing of it has been done then."""
-    network = parse_prefix(config.prefix, field="/prefix")
-    if network.version != 6:
-        raise Invalid("bad_network_prefix", f"{network} is not an IPv6 prefix.", field="/prefix")
-    plan = AddressPlan(check_network_prefix(network, field="/prefix"))
-    addresses = []
-    for number, text in enumerate(config.addresses):
-        address = parse_prefix(text, field=f"/addresses/{number}")
-        if address.version != 6 or address.prefixlen != 128 or not address.subnet_of(plan.prefix):
-            raise Invalid("bad_address", f"{address} is no /128 of {plan.prefix}.", field=f"/addresses/{number}")
-        addresses.append(IPv6Interface(address))
-    own = addresses[0].ip
-    relays = {one.relay: _relay(plan, one, own, f"/relays/{number}") for number, one in enumerate(config.relays)}
-    if len({relay.key for relay in relays.values()}) < len(config.relays):
-        raise Invalid("bad_configuration", "two relays have the same identifier or key.", field="/relays")
-    routes: list[Prefix] = []
-    refused: list[str] = []
-    for number, text in enumerate(config.routes):
-        prefix = parse_prefix(text, field=f"/routes/{number}")
-        reason = _objection(prefix, relays.values())
-        if reason is None:
-            routes.append(prefix)
-        else:
-            refused.append(f"{prefix}: {reason}")
-    return Plan(
-        addresses=tuple(addresses),
-        routes=canonical(routes),
-        relays=relays,
-        mtu=config.mtu,
-        keepalive=config.keepalive,
-        attach_port=config.attach_port,
-        movable=config.movable,
-        refused=tuple(refused),
-    )
-
-
-def _relay(plan: AddressPlan, one: AccessPoint, own: IPv6Address, where: str) -> Relay:
-    key = PublicKey.parse(one.key, field=f"{where}/key")
-    try:
-        address = IPv6Address(one.address)
-        slot = plan.slot_of_client(address)
-        overlay = plan.relay_address(slot)
-    except ValueError:
-        raise Invalid(
-            "bad_address", f"{one.address} is no relay's address in {plan.prefix}.", field=f"{where}/address"
-        ) from None
-    return Relay(
-        id=one.relay,
-        name=one.name,
-        key=key,
-        endpoints=one.endpoints,
-        address=address,
-        overlay=overlay,
-        guest=plan.guest_address(slot, own),
-        priority=one.priority,
-    )
-
-
-def _objection(prefix: Prefix, relays: Iterable[Relay]) -> str | None:
-    if prefix.prefixlen < SHORTEST:
-        return "it would take the host's default route, and the tunnel with it"
-    for relay in relays:
-        for text in relay.endpoints:
-            endpoint = literal(text)
-            if endpoint is not None and endpoint.address.version == prefix.version and endpoint.address in prefix:
-                return f"it covers {text}, where relay {relay.name} is reached"
-    return None
-
-
-def literal(text: str) -> Endpoint | None:
-    """The endpoint if it is written as an address, None for a host name."""
-    try:
-        return Endpoint.parse(text)
-    except Invalid:
-        return None
-
-
-async def resolve(text: str, *, timeout: float) -> Endpoint | None:
-    """The endpoint of `address:port` or `host:port`; None while the name does not resolve."""
-    known = literal(text)
-    if known is not None:
-        return known
-    host, _, port = text.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()):
-        return None
-    try:
-        async with asyncio.timeout(timeout):
-            found = await asyncio.get_running_loop().getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)
-    except (OSError, TimeoutError, OverflowError, UnicodeError):
-        return None
-    for _family, _type, _protocol, _name, address in found:
-        where = str(address[0])
-        return literal(f"[{where}]:{port}" if ":" in where else f"{where}:{port}")
-    return None
+def lanes(interface: str) -> tuple[str, str]:
+    """The interface, and the one that it changes places with."""
+    return interface, f"{interface}n"
 
 
 class Tunnel:
     """The interface `name` on one host."""
 
-    def __init__(self, wireguard: WireGuard, links: Links, *, name: str, key: PrivateKey, timers: Timers) -> None:
+    def __init__(
+        self,
+        wireguard: WireGuard,
+        links: Links,
+        *,
+        name: str,
+        key: PrivateKey,
+        timers: Timers,
+        held: Callable[[], Sequence[PrivateKey]] | None = None,
+    ) -> None:
+        """`held` gives our keys of now, the present one first; without it there is `key` alone."""
         self._wireguard = wireguard
         self._links = links
+        self._lanes = lanes(name)
         self._name = name
-        self._key = key
+        self._held = held or (lambda: (key,))
         self._timers = timers
         self._tried: dict[str, int] = {}
         """How often each relay's peer was made: each time the next endpoint has its turn."""
@@ -190,6 +60,97 @@ class Tunnel:
     @property
     def backend(self) -> str:
         return self._wireguard.backend
+
+    @property
+    def name(self) -> str:
+        """The lane in use."""
+        return self._name
+
+    @property
+    def other(self) -> str:
+        return self._lanes[1] if self._name == self._lanes[0] else self._lanes[0]
+
+    def holds(self, own: PublicKey | None) -> bool:
+        """Whether we have the private half of this key."""
+        return own is None or any(key.public() == own for key in self._held())
+
+    async def adopt(self, plans: Sequence[Plan]) -> Plan | None:
+        """Take over the lane that is up, and say which of the plans it follows: the one that carries our routes first.
+
+        None where none is up, or it follows none of them.
+        """
+        there = [name for name in self._lanes if name in await self._wireguard.list()]
+        carrying = {route.device for route in await self._links.read_routes()} if there else set()
+        for name in sorted(there, key=lambda name: name not in carrying):
+            state = await self._wireguard.read(name)
+            for plan in plans:
+                used = {key for key, peer in state.peers.items() if set(plan.routes) & set(peer.allowed)}
+                known = {relay.key for relay in plan.relays.values()} & (used or state.peers.keys())
+                if known and state.public_key == self._key(plan).public():
+                    self._name = name
+                    return plan
+        if there:
+            self._name = min(there, key=lambda name: name not in carrying)
+        return None
+
+    async def follows(self, plan: Plan, relay: str) -> bool:
+        """Whether the lane in use has this relay's session by the keys of the plan."""
+        state = await self._wireguard.read(self._name)
+        return state.public_key == self._key(plan).public() and plan.relays[relay].key in state.peers
+
+    async def has_other(self) -> bool:
+        """Whether there is a second lane."""
+        return self.other in await self._wireguard.list()
+
+    async def prepare(self, plan: Plan, now: Plan, *, current: str) -> None:
+        """Make the other lane, with the sessions whose keys differ from those of `now`: the same pair of keys on two
+        interfaces would take the session away from the lane in use."""
+        await self.drop_other()
+        await self._wireguard.create(self.other)
+        key = self._key(plan)
+        await self._wireguard.configure(self.other, DeviceConfig(private_key=key, listen_port=0))
+        await self._links.set_link(self.other, mtu=plan.mtu, up=True)
+        await self._put_addresses(plan, self.other)
+        same_own = key.public() == self._key(now).public()
+        changes = []
+        for relay in plan.relays.values():
+            before = now.relays.get(relay.id)
+            if before is None or before.key != relay.key or not same_own:
+                config = await self._config(plan, relay, current=relay.id == current)
+                changes.append(PeerChange.add(config))
+        await self._wireguard.apply(self.other, changes)
+
+    async def shaken(self, plan: Plan, relay: str) -> bool:
+        """Whether this relay's session is up on the other lane: who sees the handshake may send."""
+        peer = (await self._wireguard.read(self.other)).peers.get(plan.relays[relay].key)
+        return peer is not None and peer.last_handshake is not None
+
+    async def hurry_other(self, plan: Plan, relay: str, *, current: bool) -> None:
+        """Start a handshake of the other lane anew, by its next endpoint."""
+        config = await self._config(plan, plan.relays[relay], current=current)
+        await self._wireguard.apply(self.other, [PeerChange.remove(config.key), PeerChange.add(config)])
+
+    async def switch(self, plan: Plan, *, current: str) -> None:
+        """Use the other lane from now on. What comes by the one of before is still taken."""
+        before, self._name = self._name, self.other
+        try:
+            await self._put_routes(plan)
+        except AltnetError:
+            self._name = before
+            raise
+        # The rest follows: sessions whose keys are the same leave the lane of before.
+        state = await self._wireguard.read(self._name)
+        left = (await self._wireguard.read(before)).peers
+        shared = [relay.key for relay in plan.relays.values() if relay.key in left and relay.key not in state.peers]
+        if shared and (await self._wireguard.read(before)).public_key == state.public_key:
+            await self._wireguard.apply(before, [PeerChange.remove(key) for key in shared])
+        await self._put_peers(plan, state.peers, current)
+        await self._put_addresses(plan, self._name)
+
+    async def drop_other(self) -> None:
+        """Remove the lane that is not in use, if it is there."""
+        if await self.has_other():
+            await self._wireguard.remove(self.other)
 
     async def bring_up(self, plan: Plan, *, prefer: str | None = None) -> str | None:
         """Make interface, peers, addresses and routes as planned; returns the relay in use.
@@ -200,15 +161,16 @@ class Tunnel:
         if fresh:
             await self._wireguard.create(self._name)
         state = await self._wireguard.read(self._name)
-        if state.public_key != self._key.public():
-            await self._wireguard.configure(self._name, DeviceConfig(private_key=self._key, listen_port=0))
+        key = self._key(plan)
+        if state.public_key != key.public():
+            await self._wireguard.configure(self._name, DeviceConfig(private_key=key, listen_port=0))
         await self._links.set_link(self._name, mtu=plan.mtu, up=True)
         current = self._in_use(plan, state.peers)
         if current is None and plan.relays:
             first = min(plan.relays.values(), key=lambda relay: (relay.priority, relay.id)).id
             current = prefer if prefer in plan.relays else first
         await self._put_peers(plan, state.peers, current)
-        await self._put_addresses(plan)
+        await self._put_addresses(plan, self._name)
         await self._put_routes(plan)
         return current
 
@@ -228,10 +190,15 @@ class Tunnel:
 
     async def take_down(self) -> bool:
         """Remove the interface and all that hangs on it; False where it was not there."""
-        there = self._name in await self._wireguard.list()
-        await self._wireguard.remove(self._name)
+        there = [name for name in self._lanes if name in await self._wireguard.list()]
+        for name in there or self._lanes[:1]:
+            await self._wireguard.remove(name)
         await self._links.delete_routes(await self._links.read_routes())
-        return there
+        return bool(there)
+
+    def _key(self, plan: Plan) -> PrivateKey:
+        held = self._held()
+        return next((key for key in held if plan.own is not None and key.public() == plan.own), held[0])
 
     def _in_use(self, plan: Plan, peers: Mapping[PublicKey, PeerState]) -> str | None:
         if not plan.routes:
@@ -274,14 +241,14 @@ class Tunnel:
             keepalive=plan.keepalive,
         )
 
-    async def _put_addresses(self, plan: Plan) -> None:
-        have = await self._links.read_addresses(self._name)
+    async def _put_addresses(self, plan: Plan, lane: str) -> None:
+        have = await self._links.read_addresses(lane)
         for address in plan.on_interface:
             if address not in have:
-                await self._links.put_address(self._name, address)
+                await self._links.put_address(lane, address)
         for old in have - set(plan.on_interface):
             if not old.ip.is_link_local:
-                await self._links.delete_address(self._name, old)
+                await self._links.delete_address(lane, old)
 
     async def _put_routes(self, plan: Plan) -> None:
         source = plan.addresses[0].ip

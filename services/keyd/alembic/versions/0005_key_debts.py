@@ -1,13 +1,13 @@
 """Rotations that are owed for revoked keys; the history of hosts' WireGuard keys beside that of their identity keys.
 
 Revision ID: 0005
-Revises: 0003
+Revises: 0004
 """
 
 from alembic import op
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Revocations, keys that stay revoked, and numbers of security events.
 
 Revision ID: 0010
-Revises: 0008
+Revises: 0009
 
 A revoked key is in `revoked_keys` and stays in `keys`, where keys are unique: a trigger keeps it there, as nobody's,
 when its holder lets go of it. So whatever code releases keys, nobody can claim it again.
@@ -11,7 +11,7 @@ from alembic import op
 from altnet.common.db import numbers
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 

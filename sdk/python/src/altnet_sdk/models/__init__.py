@@ -52,9 +52,13 @@ from .join_token_made_labels import JoinTokenMadeLabels
 from .join_token_new import JoinTokenNew
 from .join_token_new_labels import JoinTokenNewLabels
 from .join_token_page import JoinTokenPage
+from .kept_key import KeptKey
+from .key_change import KeyChange
+from .key_kind import KeyKind
 from .key_of_identity import KeyOfIdentity
 from .key_rotation import KeyRotation
 from .key_use import KeyUse
+from .key_wish import KeyWish
 from .keyd_key import KeydKey
 from .keyd_keys import KeydKeys
 from .latencies import Latencies
@@ -92,6 +96,8 @@ from .network_patch import NetworkPatch
 from .network_path import NetworkPath
 from .network_settings import NetworkSettings
 from .network_settings_patch import NetworkSettingsPatch
+from .next_key import NextKey
+from .next_point import NextPoint
 from .on_silence import OnSilence
 from .operator_role import OperatorRole
 from .owner_kind import OwnerKind
@@ -140,6 +146,7 @@ from .revocation_kind import RevocationKind
 from .revocation_new import RevocationNew
 from .revocation_page import RevocationPage
 from .rotation import Rotation
+from .rotation_clients import RotationClients
 from .rotation_page import RotationPage
 from .rotation_phase import RotationPhase
 from .rotation_plan import RotationPlan
@@ -221,11 +228,15 @@ __all__ = (
     "JoinTokenNew",
     "JoinTokenNewLabels",
     "JoinTokenPage",
+    "KeptKey",
+    "KeyChange",
     "KeydKey",
     "KeydKeys",
+    "KeyKind",
     "KeyOfIdentity",
     "KeyRotation",
     "KeyUse",
+    "KeyWish",
     "Latencies",
     "LatenciesLatencies",
     "LearnedRoute",
@@ -261,6 +272,8 @@ __all__ = (
     "NetworkPath",
     "NetworkSettings",
     "NetworkSettingsPatch",
+    "NextKey",
+    "NextPoint",
     "OnSilence",
     "OperatorRole",
     "OwnerKind",
@@ -309,6 +322,7 @@ __all__ = (
     "RevocationNew",
     "RevocationPage",
     "Rotation",
+    "RotationClients",
     "RotationPage",
     "RotationPhase",
     "RotationPlan",

@@ -10,6 +10,8 @@ from ..types import UNSET, Unset
 
 from typing import cast
 
+if TYPE_CHECKING:
+  from ..models.next_point import NextPoint
 
 
 
@@ -35,12 +37,15 @@ class AccessPoint:
     """ Its address inside the tunnel for probes and for attaching. """
     priority: int
     """ 0 is the client's own relay; the next one stands by. """
+    next_: NextPoint | None
+    """ Where its session is to move to without a break: a key is being replaced. """
 
 
 
 
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.next_point import NextPoint # noqa: PLC0415
         relay = self.relay
 
         name = self.name
@@ -55,6 +60,12 @@ class AccessPoint:
 
         priority = self.priority
 
+        next_: dict[str, Any] | None
+        if isinstance(self.next_, NextPoint):
+            next_ = self.next_.to_dict()
+        else:
+            next_ = self.next_
+
 
         field_dict: dict[str, Any] = {}
 
@@ -65,6 +76,7 @@ class AccessPoint:
             "endpoints": endpoints,
             "address": address,
             "priority": priority,
+            "next": next_,
         })
 
         return field_dict
@@ -73,6 +85,7 @@ class AccessPoint:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.next_point import NextPoint # noqa: PLC0415
         d = dict(src_dict)
         relay = d.pop("relay")
 
@@ -87,6 +100,24 @@ class AccessPoint:
 
         priority = d.pop("priority")
 
+        def _parse_next_(data: object) -> NextPoint | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                next_type_0 = NextPoint.from_dict(data)
+
+
+
+                return next_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(NextPoint | None, data)
+
+        next_ = _parse_next_(d.pop("next"))
+
+
         access_point = cls(
             relay=relay,
             name=name,
@@ -94,6 +125,7 @@ class AccessPoint:
             endpoints=endpoints,
             address=address,
             priority=priority,
+            next_=next_,
         )
 
         return access_point

@@ -9,9 +9,11 @@ from attrs import field as _attrs_field
 from ..types import UNSET, Unset
 
 from typing import cast
+import datetime
 
 if TYPE_CHECKING:
   from ..models.access_point import AccessPoint
+  from ..models.key_wish import KeyWish
 
 
 
@@ -54,6 +56,14 @@ class ClientConfiguration:
     attach_port: int
     """ UDP port at that address of a relay, where a client that can move says that it is attached. """
     movable: bool
+    key: str
+    """ The client's present public key. """
+    next_key: str
+    """ The one that it has announced, for which `relays[].next` is; empty: none. """
+    wish: KeyWish | None
+    """ It is to make another key. """
+    renew_by: datetime.datetime | None
+    """ The latest date of the file of before, while keys are being replaced. """
     text: str
     """ All of it as a wg-quick file, with a placeholder for the private key. """
 
@@ -63,6 +73,7 @@ class ClientConfiguration:
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.access_point import AccessPoint # noqa: PLC0415
+        from ..models.key_wish import KeyWish # noqa: PLC0415
         client = self.client
 
         name = self.name
@@ -105,6 +116,22 @@ class ClientConfiguration:
 
         movable = self.movable
 
+        key = self.key
+
+        next_key = self.next_key
+
+        wish: dict[str, Any] | None
+        if isinstance(self.wish, KeyWish):
+            wish = self.wish.to_dict()
+        else:
+            wish = self.wish
+
+        renew_by: None | str
+        if isinstance(self.renew_by, datetime.datetime):
+            renew_by = self.renew_by.isoformat()
+        else:
+            renew_by = self.renew_by
+
         text = self.text
 
 
@@ -127,6 +154,10 @@ class ClientConfiguration:
             "relays": relays,
             "attach_port": attach_port,
             "movable": movable,
+            "key": key,
+            "next_key": next_key,
+            "wish": wish,
+            "renew_by": renew_by,
             "text": text,
         })
 
@@ -137,6 +168,7 @@ class ClientConfiguration:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.access_point import AccessPoint # noqa: PLC0415
+        from ..models.key_wish import KeyWish # noqa: PLC0415
         d = dict(src_dict)
         client = d.pop("client")
 
@@ -186,6 +218,46 @@ class ClientConfiguration:
 
         movable = d.pop("movable")
 
+        key = d.pop("key")
+
+        next_key = d.pop("next_key")
+
+        def _parse_wish(data: object) -> KeyWish | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                wish_type_0 = KeyWish.from_dict(data)
+
+
+
+                return wish_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(KeyWish | None, data)
+
+        wish = _parse_wish(d.pop("wish"))
+
+
+        def _parse_renew_by(data: object) -> datetime.datetime | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                renew_by_type_0 = datetime.datetime.fromisoformat(data)
+
+
+
+                return renew_by_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None, data)
+
+        renew_by = _parse_renew_by(d.pop("renew_by"))
+
+
         text = d.pop("text")
 
         client_configuration = cls(
@@ -205,6 +277,10 @@ class ClientConfiguration:
             relays=relays,
             attach_port=attach_port,
             movable=movable,
+            key=key,
+            next_key=next_key,
+            wish=wish,
+            renew_by=renew_by,
             text=text,
         )
 

@@ -40,6 +40,14 @@ class ClientMade:
     labels: ClientMadeLabels
     movable: bool
     """ Whether the registry may move it to another relay when load or failures ask for it. """
+    next_key: str
+    """ Public key that was announced and is taken beside `key`; empty: none. """
+    key_epoch: int
+    """ How often its key was changed so. """
+    key_wished: bool
+    """ It is to have another key. """
+    key_until: datetime.datetime | None
+    """ The latest date of `key`, while it is to change. """
     expires_at: datetime.datetime | None
     version: int
     created_at: datetime.datetime
@@ -78,6 +86,18 @@ class ClientMade:
 
         movable = self.movable
 
+        next_key = self.next_key
+
+        key_epoch = self.key_epoch
+
+        key_wished = self.key_wished
+
+        key_until: None | str
+        if isinstance(self.key_until, datetime.datetime):
+            key_until = self.key_until.isoformat()
+        else:
+            key_until = self.key_until
+
         expires_at: None | str
         if isinstance(self.expires_at, datetime.datetime):
             expires_at = self.expires_at.isoformat()
@@ -115,6 +135,10 @@ class ClientMade:
             "standby": standby,
             "labels": labels,
             "movable": movable,
+            "next_key": next_key,
+            "key_epoch": key_epoch,
+            "key_wished": key_wished,
+            "key_until": key_until,
             "expires_at": expires_at,
             "version": version,
             "created_at": created_at,
@@ -165,6 +189,30 @@ class ClientMade:
 
 
         movable = d.pop("movable")
+
+        next_key = d.pop("next_key")
+
+        key_epoch = d.pop("key_epoch")
+
+        key_wished = d.pop("key_wished")
+
+        def _parse_key_until(data: object) -> datetime.datetime | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                key_until_type_0 = datetime.datetime.fromisoformat(data)
+
+
+
+                return key_until_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None, data)
+
+        key_until = _parse_key_until(d.pop("key_until"))
+
 
         def _parse_expires_at(data: object) -> datetime.datetime | None:
             if data is None:
@@ -238,6 +286,10 @@ class ClientMade:
             standby=standby,
             labels=labels,
             movable=movable,
+            next_key=next_key,
+            key_epoch=key_epoch,
+            key_wished=key_wished,
+            key_until=key_until,
             expires_at=expires_at,
             version=version,
             created_at=created_at,

@@ -8,12 +8,15 @@ from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
 
+from ..models.key_kind import check_key_kind
+from ..models.key_kind import KeyKind
 from ..models.rotation_phase import check_rotation_phase
 from ..models.rotation_phase import RotationPhase
 from typing import cast
 import datetime
 
 if TYPE_CHECKING:
+  from ..models.rotation_clients import RotationClients
   from ..models.rotation_plan import RotationPlan
   from ..models.rotation_relay import RotationRelay
 
@@ -34,6 +37,12 @@ class Rotation:
     id: str
     network: str
     epoch: int
+    kind: KeyKind
+    """ Which keys rotate. """
+    until: datetime.datetime | None
+    """ Of access keys and of clients' keys: the latest date of the keys of before. """
+    clients: RotationClients
+    """ Of clients' keys: how many clients are how far. """
     reason: str
     phase: RotationPhase
     """ How far a rotation of mesh keys is. """
@@ -61,6 +70,7 @@ class Rotation:
 
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.rotation_clients import RotationClients # noqa: PLC0415
         from ..models.rotation_plan import RotationPlan # noqa: PLC0415
         from ..models.rotation_relay import RotationRelay # noqa: PLC0415
         id = self.id
@@ -68,6 +78,16 @@ class Rotation:
         network = self.network
 
         epoch = self.epoch
+
+        kind: str = self.kind
+
+        until: None | str
+        if isinstance(self.until, datetime.datetime):
+            until = self.until.isoformat()
+        else:
+            until = self.until
+
+        clients = self.clients.to_dict()
 
         reason = self.reason
 
@@ -117,6 +137,9 @@ class Rotation:
             "id": id,
             "network": network,
             "epoch": epoch,
+            "kind": kind,
+            "until": until,
+            "clients": clients,
             "reason": reason,
             "phase": phase,
             "wave": wave,
@@ -140,6 +163,7 @@ class Rotation:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.rotation_clients import RotationClients # noqa: PLC0415
         from ..models.rotation_plan import RotationPlan # noqa: PLC0415
         from ..models.rotation_relay import RotationRelay # noqa: PLC0415
         d = dict(src_dict)
@@ -148,6 +172,34 @@ class Rotation:
         network = d.pop("network")
 
         epoch = d.pop("epoch")
+
+        kind = check_key_kind(d.pop("kind"))
+
+
+
+
+        def _parse_until(data: object) -> datetime.datetime | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                until_type_0 = datetime.datetime.fromisoformat(data)
+
+
+
+                return until_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None, data)
+
+        until = _parse_until(d.pop("until"))
+
+
+        clients = RotationClients.from_dict(d.pop("clients"))
+
+
+
 
         reason = d.pop("reason")
 
@@ -223,6 +275,9 @@ class Rotation:
             id=id,
             network=network,
             epoch=epoch,
+            kind=kind,
+            until=until,
+            clients=clients,
             reason=reason,
             phase=phase,
             wave=wave,

@@ -41,6 +41,9 @@ class RotationPlan:
     """ Between the last change-over and the end of the old keys. """
     return_timeout: float = 600.0
     """ For each relay to come back from the next keys, when the rotation is rolled back. """
+    grace: float = 1209600.0
+    """ Of access keys and of clients' keys: after so long the keys of before are out, also for clients that do not
+    follow by themselves and have not been given their new file. """
 
 
 
@@ -59,6 +62,8 @@ class RotationPlan:
 
         return_timeout = self.return_timeout
 
+        grace = self.grace
+
         silent: str = self.silent
 
 
@@ -71,6 +76,7 @@ class RotationPlan:
             "wave_timeout": wave_timeout,
             "drain": drain,
             "return_timeout": return_timeout,
+            "grace": grace,
             "silent": silent,
         })
 
@@ -93,6 +99,8 @@ class RotationPlan:
 
         return_timeout = d.pop("return_timeout")
 
+        grace = d.pop("grace")
+
         silent = check_on_silence(d.pop("silent"))
 
 
@@ -105,6 +113,7 @@ class RotationPlan:
             wave_timeout=wave_timeout,
             drain=drain,
             return_timeout=return_timeout,
+            grace=grace,
             silent=silent,
         )
 

@@ -40,6 +40,9 @@ class RotationPlanInput:
     """ Between the last change-over and the end of the old keys. """
     return_timeout: float | Unset = 600.0
     """ For each relay to come back from the next keys, when the rotation is rolled back. """
+    grace: float | Unset = 1209600.0
+    """ Of access keys and of clients' keys: after so long the keys of before are out, also for clients that do not
+    follow by themselves and have not been given their new file. """
     silent: OnSilence | Unset = UNSET
     """ What a relay that does not answer in time means for a rotation. """
 
@@ -59,6 +62,8 @@ class RotationPlanInput:
         drain = self.drain
 
         return_timeout = self.return_timeout
+
+        grace = self.grace
 
         silent: str | Unset = UNSET
         if not isinstance(self.silent, Unset):
@@ -82,6 +87,8 @@ class RotationPlanInput:
             field_dict["drain"] = drain
         if return_timeout is not UNSET:
             field_dict["return_timeout"] = return_timeout
+        if grace is not UNSET:
+            field_dict["grace"] = grace
         if silent is not UNSET:
             field_dict["silent"] = silent
 
@@ -104,6 +111,8 @@ class RotationPlanInput:
 
         return_timeout = d.pop("return_timeout", UNSET)
 
+        grace = d.pop("grace", UNSET)
+
         _silent = d.pop("silent", UNSET)
         silent: OnSilence | Unset
         if isinstance(_silent,  Unset):
@@ -121,6 +130,7 @@ class RotationPlanInput:
             wave_timeout=wave_timeout,
             drain=drain,
             return_timeout=return_timeout,
+            grace=grace,
             silent=silent,
         )
 

@@ -8,6 +8,8 @@ from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
 
+from ..models.key_kind import check_key_kind
+from ..models.key_kind import KeyKind
 from typing import cast
 import datetime
 
@@ -33,6 +35,8 @@ class RotationPolicy:
     plan: RotationPlan
     """ How to rotate. Times in seconds. """
     network: str
+    kind: KeyKind
+    """ Which keys rotate. """
     due_at: datetime.datetime | None
     """ When the next rotation starts; null: never, or not computed yet. """
     updated_by: str
@@ -55,6 +59,8 @@ class RotationPolicy:
 
         network = self.network
 
+        kind: str = self.kind
+
         due_at: None | str
         if isinstance(self.due_at, datetime.datetime):
             due_at = self.due_at.isoformat()
@@ -73,6 +79,7 @@ class RotationPolicy:
             "jitter": jitter,
             "plan": plan,
             "network": network,
+            "kind": kind,
             "due_at": due_at,
             "updated_by": updated_by,
             "updated_at": updated_at,
@@ -102,6 +109,11 @@ class RotationPolicy:
 
 
         network = d.pop("network")
+
+        kind = check_key_kind(d.pop("kind"))
+
+
+
 
         def _parse_due_at(data: object) -> datetime.datetime | None:
             if data is None:
@@ -133,6 +145,7 @@ class RotationPolicy:
             jitter=jitter,
             plan=plan,
             network=network,
+            kind=kind,
             due_at=due_at,
             updated_by=updated_by,
             updated_at=updated_at,

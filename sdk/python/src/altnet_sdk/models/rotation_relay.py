@@ -35,9 +35,11 @@ class RotationRelay:
     """ Why it keeps its key: `identity_not_active`, `no_key_in_time`, `no_report_in_time`, `revoked`; else empty.
     """
     switched: int
-    """ Of its links, those that go by the next keys, as it reported last. """
+    """ Of its links, or of its clients, those that go by the next keys, as it reported last. """
     waiting: list[str]
-    """ Neighbours with whom it waits for a handshake. """
+    """ Neighbours with whom it waits for a handshake; of access keys, clients that are to follow by themselves. """
+    behind: int
+    """ Of access keys: clients that have until the latest date. """
     reported_at: datetime.datetime | None
 
 
@@ -61,6 +63,8 @@ class RotationRelay:
 
 
 
+        behind = self.behind
+
         reported_at: None | str
         if isinstance(self.reported_at, datetime.datetime):
             reported_at = self.reported_at.isoformat()
@@ -78,6 +82,7 @@ class RotationRelay:
             "left": left,
             "switched": switched,
             "waiting": waiting,
+            "behind": behind,
             "reported_at": reported_at,
         })
 
@@ -102,6 +107,8 @@ class RotationRelay:
 
         waiting = cast(list[str], d.pop("waiting"))
 
+
+        behind = d.pop("behind")
 
         def _parse_reported_at(data: object) -> datetime.datetime | None:
             if data is None:
@@ -129,6 +136,7 @@ class RotationRelay:
             left=left,
             switched=switched,
             waiting=waiting,
+            behind=behind,
             reported_at=reported_at,
         )
 

@@ -8,6 +8,8 @@ from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
 
+from ..models.key_kind import check_key_kind
+from ..models.key_kind import KeyKind
 from ..types import UNSET, Unset
 from typing import cast
 
@@ -30,6 +32,8 @@ class RotationStart:
 
     network: None | str | Unset = UNSET
     """ Identifier; null: the only network that there is. """
+    kind: KeyKind | Unset = UNSET
+    """ Which keys rotate. """
     reason: str | Unset = 'on demand'
     plan: None | RotationPlanInput | Unset = UNSET
     """ Null: that of the network's policy, or the usual one. """
@@ -45,6 +49,11 @@ class RotationStart:
             network = UNSET
         else:
             network = self.network
+
+        kind: str | Unset = UNSET
+        if not isinstance(self.kind, Unset):
+            kind = self.kind
+
 
         reason = self.reason
 
@@ -63,6 +72,8 @@ class RotationStart:
         })
         if network is not UNSET:
             field_dict["network"] = network
+        if kind is not UNSET:
+            field_dict["kind"] = kind
         if reason is not UNSET:
             field_dict["reason"] = reason
         if plan is not UNSET:
@@ -84,6 +95,16 @@ class RotationStart:
             return cast(None | str | Unset, data)
 
         network = _parse_network(d.pop("network", UNSET))
+
+
+        _kind = d.pop("kind", UNSET)
+        kind: KeyKind | Unset
+        if isinstance(_kind,  Unset):
+            kind = UNSET
+        else:
+            kind = check_key_kind(_kind)
+
+
 
 
         reason = d.pop("reason", UNSET)
@@ -110,6 +131,7 @@ class RotationStart:
 
         rotation_start = cls(
             network=network,
+            kind=kind,
             reason=reason,
             plan=plan,
         )

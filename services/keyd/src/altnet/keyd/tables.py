@@ -101,6 +101,9 @@ class RotationRow(Row, table=True):
     id: str = _text(primary_key=True)
     network: str = _text()
     epoch: int = Field(sa_type=Integer)
+    of: str = _text(default="mesh")
+    until: datetime | None = _time(default=None)
+    progress: dict[str, int] = Field(default_factory=dict, sa_type=JSONB)
     plan: dict[str, Any] = Field(sa_type=JSONB)
     reason: str = _text()
     phase: str = _text()
@@ -132,15 +135,18 @@ class RotationRelayRow(Row, table=True):
     generation: int = Field(default=0, sa_type=BigInteger)
     switched: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
     waiting: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
+    behind: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
+    ordered: int = Field(default=0, sa_type=BigInteger)
     reported_at: datetime | None = _time(default=None)
 
 
 class RotationPolicyRow(Row, table=True):
-    """When a network's mesh keys are rotated by themselves, and how."""
+    """When a network's keys of one kind are rotated by themselves, and how."""
 
     __tablename__ = "rotation_policies"
 
     network: str = _text(primary_key=True)
+    of: str = _text(primary_key=True, default="mesh")
     max_age: float | None = Field(default=None, sa_type=Float)
     jitter: float = Field(default=0.1, sa_type=Float)
     plan: dict[str, Any] = Field(sa_type=JSONB)

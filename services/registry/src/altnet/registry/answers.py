@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import secrets
 
 import msgspec
 from altnet.common.bus import nkey, rights, rpc
@@ -21,7 +22,17 @@ from altnet.common.contracts.identity_keys import (
     IdentityKeysTaken,
 )
 from altnet.common.contracts.keyd import FIRST_CONTACT, FirstContact, FirstContactQuery
-from altnet.common.contracts.mesh_keys import MESH_KEYS, PURPOSE, MeshKeysOrder, MeshKeysTaken, SignedOrder
+from altnet.common.contracts.mesh_keys import (
+    CLIENT_KEYS,
+    CLIENTS_PURPOSE,
+    MESH_KEYS,
+    PURPOSE,
+    ClientKeysOrder,
+    ClientKeysTaken,
+    MeshKeysOrder,
+    MeshKeysTaken,
+    SignedOrder,
+)
 from altnet.common.contracts.registry import API_TOKEN_VERB, ApiTokenQuery, KnownApiToken
 from altnet.common.db.engine import Database
 from altnet.common.errors import Forbidden, Invalid, NotFound, Unauthenticated
@@ -30,6 +41,7 @@ from altnet.common.ids import ApiTokenId
 from altnet.common.keys import PublicKey
 from altnet.common.noise import first_contact
 from altnet.common.seal import seal
+from altnet.registry.handlers.client_keys import order_client_keys
 from altnet.registry.handlers.identity_keys import order_identity_keys
 from altnet.registry.handlers.mesh_keys import order_mesh_keys
 from altnet.registry.store import relays, tokens
@@ -69,7 +81,12 @@ async def serve_answers(bus: Bus, db: Database, identity: BusIdentity | None, lo
     async def identity_keys(query: SignedOrder, _: RpcContext) -> IdentityKeysTaken:
         return await answer_identity_keys(db, query, keyd=keyd)
 
+    async def client_keys(query: SignedOrder, _: RpcContext) -> ClientKeysTaken:
+        return await answer_client_keys(db, query, keyd=keyd)
+
     await rpc.serve(bus, rights.REGISTRY, IDENTITY_KEYS, SignedOrder, identity_keys, largest=LARGEST_ORDER)
+
+    await rpc.serve(bus, rights.REGISTRY, CLIENT_KEYS, SignedOrder, client_keys)
     await rpc.serve(bus, rights.REGISTRY, FIRST_CONTACT, FirstContactQuery, contact)
     await rpc.serve(bus, rights.REGISTRY, MESH_KEYS, SignedOrder, mesh_keys)
 
@@ -119,6 +136,18 @@ async def answer_identity_keys(db: Database, query: SignedOrder, *, keyd: str) -
         raise Invalid("bad_identity_order", f"{error}.", mend="keyd speaks another version.") from None
     async with db.transaction(actor=rights.KEYD) as uow:
         return IdentityKeysTaken(changed=await order_identity_keys(uow, order))
+
+
+async def answer_client_keys(db: Database, query: SignedOrder, *, keyd: str) -> ClientKeysTaken:
+    """Ask clients for other keys, as keyd ordered. Raises `Unauthenticated` (`bad_signature`), `Invalid`."""
+    if not _signed(keyd, CLIENTS_PURPOSE + query.order.encode(), query.signature):
+        raise Unauthenticated("bad_signature", "keyd did not sign this order.", mend="Only keyd orders clients' keys.")
+    try:
+        order = msgspec.json.decode(query.order, type=ClientKeysOrder)
+    except msgspec.DecodeError as error:
+        raise Invalid("bad_key_order", f"{error}.", mend="keyd speaks another version.") from None
+    async with db.transaction(actor=rights.KEYD) as uow:
+        return await order_client_keys(uow, order, randomness=secrets.token_bytes)
 
 
 def _signed(public: str, content: bytes, signature: str) -> bool:

@@ -142,6 +142,12 @@ class AllocationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A released address is not given again for that long: caches and logs that name it must not lie."""
 
 
+class ClientKeySettings(msgspec.Struct, frozen=True, kw_only=True):
+    overlap: float = 14 * 86_400.0
+    """A client's key of before is taken for so long beside the announced one, unless the client says sooner that it has
+    changed over: a laptop that was on a shelf for a week still gets in."""
+
+
 class HousekeepingSettings(msgspec.Struct, frozen=True, kw_only=True):
     every: float = 30.0
     """Between two looks for expired clients and old receipts: how late an expiry may take effect."""
@@ -170,5 +176,6 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     learning: LearningSettings = LearningSettings()
     paths: PathSettings = PathSettings()
     allocation: AllocationSettings = AllocationSettings()
+    client_keys: ClientKeySettings = ClientKeySettings()
     housekeeping: HousekeepingSettings = HousekeepingSettings()
     api: ApiSettings = ApiSettings()

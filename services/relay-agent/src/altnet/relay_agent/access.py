@@ -18,6 +18,7 @@ from collections.abc import Callable
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
+import msgspec
 from altnet.common import log
 from altnet.common.clock import Clock
 from altnet.common.contracts.attach import SIZE, Hello, pack, unpack
@@ -51,8 +52,11 @@ class Access:
         document: Callable[[], RelayDocument | None],
         clock: Clock,
         tick: float,
+        heard_by: Callable[[str, str, Hello], None] = lambda _client, _device, _hello: None,
+        news: Callable[[str], int] = lambda _client: 0,
     ) -> None:
-        """`slot` is the relay's own; every `tick` seconds the silent ones are let go."""
+        """`slot` is the relay's own; every `tick` seconds the silent ones are let go. `heard_by(client, device, hello)`
+        is told of each word, `news(client)` says whether the client should ask for its configuration."""
         self._port = port
         self._attachments = attachments
         self._names = names
@@ -62,6 +66,8 @@ class Access:
         self._document = document
         self._clock = clock
         self._tick = tick
+        self._heard_by = heard_by
+        self._news = news
         self._known: RelayDocument | None = None
         self._clients: dict[IPv6Address, str] = {}
         self._answered: dict[str, int] = {}
@@ -124,9 +130,10 @@ class Access:
         if client is None or where is None or not self._may_answer(client):
             return
         device, target = where
-        if device == self._names.access:
+        if self._names.access_number(device) is not None:
+            self._heard_by(client, device, hello)
             answer = self._attachments.hear(client, hello, now=self._clock.monotonic())
-            self._send(pack(answer), source, port, control)
+            self._send(pack(msgspec.structs.replace(answer, news=self._news(client))), source, port, control)
         elif self._names.is_link(device) and target == self._overlay and not hello.attached:
             self._attachments.hear(client, hello, now=self._clock.monotonic())
 

@@ -22,7 +22,7 @@ from altnet.common.bus import rpc, subjects
 from altnet.common.bus.connect import Bus
 from altnet.common.clock import Clock
 from altnet.common.contracts.agent import Applied, Failure, HostStatus, Versions
-from altnet.common.contracts.desired import KeyStage, RelayEntry
+from altnet.common.contracts.desired import DOORS, KeyStage, RelayDocument, RelayEntry, access_device
 from altnet.common.contracts.routing import LEARNED, ROUTES, Engine, Peering, RouteQuery
 from altnet.common.errors import AltnetError
 from altnet.common.kernel.wireguard import Endpoint, PeerState, PresharedKey
@@ -30,12 +30,15 @@ from altnet.common.keys import PrivateKey, PublicKey
 from altnet.common.lock.certificates import WgUse
 from altnet.common.net import AddressPlan
 from altnet.relay_agent.access import Access
+from altnet.relay_agent.access_rotation import Access as AccessSeen
+from altnet.relay_agent.access_rotation import AccessRotation, news_of
 from altnet.relay_agent.attachments import Attachments
 from altnet.relay_agent.bird.answers import Routing
 from altnet.relay_agent.bird.daemon import STATIC, Daemon, Found, Times
 from altnet.relay_agent.bird.kernel import BirdRoutes
 from altnet.relay_agent.bird.neighbours import open_password
 from altnet.relay_agent.bird.watch import Watch
+from altnet.relay_agent.carriers import Carriers
 from altnet.relay_agent.desired import Decode, Desired
 from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.epochs import pair, roles
@@ -67,7 +70,7 @@ from altnet.relay_agent.security import SecurityLog
 from altnet.relay_agent.settings import AgentSettings
 from altnet.relay_agent.state import Identity, State
 from altnet.relay_agent.status import AgentStatus
-from altnet.relay_agent.view import PEERS, Key, Names, Piece, is_neighbour, known_key
+from altnet.relay_agent.view import HOST, PEERS, Key, Names, Piece, is_neighbour, known_key
 from altnet.relay_agent.wanted import Self, Wanted
 
 _log = log.get(__name__)
@@ -176,6 +179,23 @@ class Agent:
             random=random,
             timers=timers,
         )
+        self.access_rotation = AccessRotation(
+            self.rotation,
+            self.desired,
+            seen=self._access_seen,
+            notice=lambda: self.reconciler.notice(),
+            tell=self.keyd.tell if bus is not None else None,
+            clock=clock,
+            timers=timers,
+        )
+        self.carriers = Carriers(
+            host.wireguard,
+            names=self.names,
+            ways=self.access_rotation.several,
+            clock=clock,
+            timers=timers,
+            changed=self._carried,
+        )
         self.wanted = Wanted(
             self.desired,
             me,
@@ -184,11 +204,13 @@ class Agent:
             switched=self.rotation.switched,
             keys=self.rotation.keys,
             preshared=self.preshared.secrets,
+            access=self.access_rotation.keys,
+            carried=self.carriers.carried,
         )
         self.remembered = Remembered(
             state,
             wireguard=host.wireguard,
-            device=self.names.access,
+            devices=tuple(self.names.access_of(number) for number in range(4)),
             document=lambda: self.desired.document,
             attached=self.attachments.dump,
             clock=clock,
@@ -204,10 +226,14 @@ class Agent:
                 document=lambda: self.desired.document,
                 clock=clock,
                 tick=timers.attachment_lifetime / 10,
+                heard_by=self.carriers.heard,
+                news=self._news_for,
             )
             if listen
             else None
         )
+        self._told_of: RelayDocument | None = None
+        self._news: dict[str, int] = {}
         self._wireguard = host.wireguard
         self._found = found
         password = partial(open_password, relay=enrolment.relay.id, key=identity.sealed_for)
@@ -282,6 +308,7 @@ class Agent:
             attachments=self.attachments,
             session_of=self._session_of,
             preshared_age=self.preshared.age,
+            access=lambda: self.wanted.context.access if self.wanted.context is not None else None,
         )
 
     async def start(self) -> None:
@@ -296,6 +323,8 @@ class Agent:
             await hear_first(self._bus, within=within, fetch=self.feed.fetch, ask=self._ask_in_person)
         with contextlib.suppress(AltnetError):  # said by its task, which tries again
             await self.rotation.step()  # before anything is changed: links that go by the next keys stay there
+            await self.access_rotation.step()
+            await self.carriers.look()
         await self.reconciler.step()
         if self._bus is not None:
             self._bus.on_connect(self.reporter.on_connect)
@@ -314,6 +343,8 @@ class Agent:
             group.create_task(self.rotation.run(), name="rotate keys")
             group.create_task(self.lock.run(), name="network lock")
             group.create_task(self.preshared.run(), name="agree on keys")
+            group.create_task(self.access_rotation.run(), name="rotate the access key")
+            group.create_task(self.carriers.run(), name="follow clients")
             group.create_task(self.poker.run(), name="poke")
             group.create_task(self.prober.run(), name="probe")
             group.create_task(self.watch.run(), name="watch BIRD")
@@ -364,7 +395,9 @@ class Agent:
             first = applied.failed[0]
             return f"{applied.failed_count} not applied, first {first.plane} {first.object}: {first.reason}"[:500]
         own = self.desired.entries.get(self.desired.relay)
-        if not roles(self.rotation.keys(), own).known:
+        document = self.desired.document
+        access = document.access if document is not None else None
+        if not (roles(self.rotation.keys(), own).known and roles(self.access_rotation.keys(), access).known):
             return "the registry knows another key of this relay; enrol again"
         return self.routing.problem or "ok"
 
@@ -412,9 +445,9 @@ class Agent:
             links=links,
             clients=clients,
             routing=await self.routing.status(),
-            rotation=self.rotation.words(),
             lock=self.lock.words(),
             preshared=self.preshared.words(),
+            rotation="; ".join(filter(None, (self.rotation.words(), self.access_rotation.words()))),
             **self.keyd.status(),
         )
 
@@ -433,17 +466,48 @@ class Agent:
         self.reporter.acknowledge()
         self.rotation.wake()
         self.preshared.wake()
+        self.access_rotation.wake()
 
     def _heard(self) -> None:
         self.reconciler.notice()
         self.rotation.wake()
         self.lock.wake()
         self.preshared.wake()
+        self.access_rotation.wake()
+        self.carriers.wake()
 
     def _unlocked(self) -> None:
         self.reconciler.notice()
         self.rotation.wake()
         self.preshared.wake()
+        self.access_rotation.wake()
+        self.carriers.wake()
+
+    def _carried(self) -> None:
+        self.reconciler.notice()
+        self.access_rotation.wake()
+
+    def _access_seen(self) -> AccessSeen:
+        context = self.wanted.context
+        return AccessSeen(
+            generation=self.reconciler.applied().document_generation,
+            roles=context.access if context is not None else None,
+            carried=self.carriers.carried(),
+            attached=self.attachments.attached,
+            port=context.access_port if context is not None else self._settings.access_port,
+            pending=any(task.owner == HOST for task in self.reconciler.tasks.values()),
+        )
+
+    def _news_for(self, client: str) -> int:
+        document = self.desired.document
+        if document is not self._told_of:
+            self._told_of, self._news = document, {}
+        if document is None:
+            return 0
+        if client not in self._news:
+            found = next((one for one in document.clients if one.id == client), None)
+            self._news[client] = news_of(document.access, found) if found is not None else 0
+        return self._news[client]
 
     def _mesh_ports(self) -> tuple[int, int]:
         context = self.wanted.context
@@ -484,7 +548,8 @@ class Agent:
         """
         try:
             async with asyncio.timeout(self._settings.timers.kernel_timeout):
-                return self.names.access in await self._wireguard.list()
+                there = await self._wireguard.list()
+                return any(self.names.access_number(name) is not None for name in there)
         except (AltnetError, TimeoutError):
             return True
 
@@ -592,7 +657,8 @@ def make_planes(
         return {
             names.mesh_of(held.mesh_device): held.mesh,
             names.mesh_of(1 - held.mesh_device): held.next_mesh,
-            names.access: held.access,
+            **{names.access_of(access_device(held.access_device, door)): held.access for door in range(DOORS)},
+            **{names.access_of(access_device(1 - held.access_device, door)): held.next_access for door in range(DOORS)},
         }.get(name)
 
     return [

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
-from altnet.common.contracts.desired import KeyStage, RelayEntry
+from altnet.common.contracts.desired import AccessKeys, KeyStage, RelayEntry
 from altnet.common.keys import PublicKey
 from altnet.relay_agent.state import Identity
 
@@ -35,6 +35,17 @@ class KeySet:
     device: int = 0
     next_key: PublicKey | None = None
     next_epoch: int = 0
+
+    @classmethod
+    def of_access(cls, identity: Identity) -> KeySet:
+        """The same of the keys that clients know this host by."""
+        following = identity.next_access
+        return cls(
+            key=identity.access.public(),
+            device=identity.access_device,
+            next_key=following.public() if following is not None else None,
+            next_epoch=identity.next_access_epoch,
+        )
 
     @classmethod
     def of(cls, identity: Identity) -> KeySet:
@@ -67,7 +78,7 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
     """False where the registry knows another key of this relay than those that are here."""
 
 
-def roles(keys: KeySet, own: RelayEntry | None) -> Roles:
+def roles(keys: KeySet, own: RelayEntry | AccessKeys | None) -> Roles:
     """The entry decides which key is the present one; the host may be behind it or have been away."""
     present = Roles(device=keys.device, key=keys.key)
     if own is None:

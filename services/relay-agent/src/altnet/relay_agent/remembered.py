@@ -30,14 +30,14 @@ MOST_ENDPOINTS: Final = 4096
 
 
 class Remembered:
-    """The memory over a `State`. `device` is the access interface."""
+    """The memory over a `State`. `devices` are the access devices."""
 
     def __init__(
         self,
         state: State,
         *,
         wireguard: WireGuard,
-        device: str,
+        devices: tuple[str, ...],
         document: Callable[[], RelayDocument | None],
         attached: Callable[[], dict[str, Attachment]],
         clock: Clock,
@@ -45,7 +45,7 @@ class Remembered:
     ) -> None:
         self._state = state
         self._wireguard = wireguard
-        self._device = device
+        self._devices = devices
         self._document = document
         self._attached = attached
         self._clock = clock
@@ -100,16 +100,27 @@ class Remembered:
         except AltnetError as error:
             _log.warning("the clients are not remembered", reason=str(error))
 
+    async def _peers(self) -> dict[PublicKey, PeerState]:
+        """Each key's newest session. Raises what reading does where there is no device at all."""
+        there = await self._wireguard.list()
+        found: dict[PublicKey, PeerState] = {}
+        for device in [name for name in self._devices if name in there] or self._devices[:1]:
+            for key, peer in (await self._wireguard.read(device)).peers.items():
+                if _newer(peer, found.get(key)):
+                    found[key] = peer
+        return found
+
     async def _look(self) -> dict[str, str]:
         document = self._document()
         if document is None or document.revoked:
             return {}
         try:
             async with asyncio.timeout(self._timers.kernel_timeout):
-                peers = (await self._wireguard.read(self._device)).peers
+                peers = await self._peers()
         except (AltnetError, TimeoutError):
             return self._saved.endpoints  # somebody else says so
-        staying = [key for it in document.clients if not it.movable and (key := known_key(it.key)) is not None]
+        held = [text for it in document.clients if not it.movable for text in (it.key, it.next_key) if text]
+        staying = [key for text in held if (key := known_key(text)) is not None]
         heard = [peer for key in staying if (peer := peers.get(key)) is not None and peer.last_handshake is not None]
         heard.sort(key=lambda peer: -(peer.last_handshake or 0.0))
         found = {peer.key.base64: str(peer.endpoint) for peer in heard[:MOST_ENDPOINTS] if peer.endpoint is not None}
@@ -119,6 +130,10 @@ class Remembered:
             if text in silent and len(found) < MOST_ENDPOINTS:
                 found[text] = endpoint
         return found
+
+
+def _newer(one: PeerState, other: PeerState | None) -> bool:
+    return other is None or (one.last_handshake or 0.0) > (other.last_handshake or 0.0)
 
 
 def _silent(peer: PeerState | None) -> bool:

@@ -28,14 +28,16 @@ from altnet.common.contracts.agent import (
     LinkStatus,
     Versions,
 )
-from altnet.common.contracts.desired import AccessClient, Encapsulation, RelayEntry
+from altnet.common.contracts.desired import AccessClient, Encapsulation, RelayDocument, RelayEntry
 from altnet.common.contracts.routing import Engine, RoutingStatus
 from altnet.common.errors import AltnetError
 from altnet.common.kernel.wireguard import PeerState, WireGuard
 from altnet.common.keys import PublicKey
 from altnet.relay_agent import VERSION
+from altnet.relay_agent.access_epochs import Way, ways
 from altnet.relay_agent.attachments import Attachments
 from altnet.relay_agent.desired import Wish
+from altnet.relay_agent.epochs import Roles
 from altnet.relay_agent.probe import Prober
 from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.view import Names, is_neighbour, known_key
@@ -76,8 +78,10 @@ class Reporter:
         attachments: Attachments | None = None,
         session_of: Callable[[RelayEntry], tuple[str, PublicKey | None]] | None = None,
         preshared_age: Callable[[str], float | None] = lambda _relay: None,
+        access: Callable[[], Roles | None] = lambda: None,
     ) -> None:
-        """`session_of` tells the device and the peer that carry the link to a relay, `preshared_age` its key's age.
+        """`session_of` tells the device and the peer that carry the link to a relay, `preshared_age` the age of its
+        pre-shared key, `access` the keys for clients.
 
         `device_lost` is called when a device that should be there cannot be read: somebody killed what made it."""
         self._desired = desired
@@ -98,6 +102,7 @@ class Reporter:
         self._attachments = attachments
         self._session_of = session_of or (lambda entry: (names.mesh, known_key(entry.key)))
         self._preshared_age = preshared_age
+        self._access = access
         self._news = asyncio.Event()
         self._beat = asyncio.Event()
         self._number = 0
@@ -162,7 +167,7 @@ class Reporter:
         document = self._desired.document
         if document is None or document.revoked:
             return (), ()
-        access = await self._peers(self._names.access)
+        access = await self._clients_peers(document)
         linked = None if document.links is None else frozenset(document.links)
         used = {
             entry.id: self._session_of(entry)
@@ -182,9 +187,25 @@ class Reporter:
                 rtt=self._attachments.rtt(client.id) if self._attachments is not None else None,
             )
             for client in document.clients
-            if (peer := access.get(known_key(client.key))) is not None and peer.last_handshake is not None
+            if (peer := access.get(client.id)) is not None and peer.last_handshake is not None
         )
         return links, clients
+
+    async def _clients_peers(self, document: RelayDocument) -> dict[str, PeerState]:
+        """Each client's newest session, by whichever way."""
+        access = self._access()
+        several = {
+            client.id: ways(access, client) if access is not None else (Way(0, client.key),)
+            for client in document.clients
+        }
+        devices = {access.device if access is not None else 0, *(way.device for it in several.values() for way in it)}
+        peers = {device: await self._peers(self._names.access_of(device)) for device in devices}
+        newest: dict[str, PeerState] = {}
+        for client, found in several.items():
+            shown = [peer for way in found if (peer := peers[way.device].get(known_key(way.key))) is not None]
+            if shown:
+                newest[client] = max(shown, key=lambda peer: peer.last_handshake or 0.0)
+        return newest
 
     def _is_attached(self, client: AccessClient) -> bool:
         if not client.movable:

@@ -102,6 +102,7 @@ class Rotation:
         self._keys = KeySet.of(self._identity)
         self._switched: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
+        self._saving = asyncio.Lock()
         self._told: KeyReport | None = None
         self._tell_due = 0.0
         self._failures = 0
@@ -117,6 +118,16 @@ class Rotation:
     def switched(self) -> frozenset[str]:
         """The relays with whom the session of the next keys is seen to work."""
         return self._switched
+
+    async def amend(self, change: Callable[[Identity], Identity]) -> bool:
+        """Change other keys of this host, on the disk before anywhere else; True if something changed."""
+        async with self._saving:
+            after = change(self._identity)
+            if after == self._identity:
+                return False
+            await self._state.save_identity(after)
+            self._identity = after
+            return True
 
     def wake(self) -> None:
         """The mesh, or the host, is another by now."""
@@ -140,10 +151,8 @@ class Rotation:
     async def step(self) -> bool:
         """Follow the mesh once; True while handshakes are waited for. Raises `AltnetError`."""
         own = self._desired.entries.get(self._desired.relay)
-        after = followed(self._identity, own, self._make_key)
-        if after != self._identity:
-            await self._state.save_identity(after)
-            self._identity, self._keys, self._switched = after, KeySet.of(after), frozenset()
+        if await self.amend(lambda identity: followed(identity, own, self._make_key)):
+            self._keys, self._switched = KeySet.of(self._identity), frozenset()
             self._told = None
             self._notice()
         return await self._look(own)

@@ -24,6 +24,8 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
 _PREFIX: Final = re.compile(r"^[a-z][a-z0-9-]{0,9}$")
 _NAME: Final = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 _TABLE: Final = re.compile(r"^[a-z][a-z0-9_]{0,30}$")
+ACCESS_PORTS: Final = 4
+LAST_PORT: Final = 65535
 
 
 class Timers(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +158,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     second_mesh_port: Port = 51821
     """UDP port of the second mesh device: each rotation of keys leads from one of the two to the other. Open both."""
     access_port: Port = 51830
+    """UDP port of the first access device. The three after it are taken while clients change over to another key of the
+    relay or of their own, and by clients that have: open all four."""
     link_port: Port = 51899
     """UDP port of the links inside the mesh; the same on every relay of a network."""
     probe_port: Port = 51898
@@ -217,11 +221,12 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
                 field="/name",
                 mend="Use 1 to 63 lower-case letters, digits or hyphens, no hyphen at either end.",
             )
-        ports = (self.mesh_port, self.second_mesh_port, self.access_port, self.link_port)
-        if len(set(ports)) < len(ports):
+        access = tuple(self.access_port + number for number in range(ACCESS_PORTS))
+        ports = (self.mesh_port, self.second_mesh_port, *access, self.link_port)
+        if len(set(ports)) < len(ports) or access[-1] > LAST_PORT:
             raise Invalid(
                 "bad_setting",
-                "two of mesh_port, second_mesh_port, access_port and link_port are the same.",
+                "two of mesh_port, second_mesh_port, access_port with the three after it, and link_port are the same.",
                 field="/mesh_port",
                 mend="Give each its own UDP port.",
             )

@@ -61,6 +61,10 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     next_mesh_key: str = ""
     """While keys rotate, the one that `mesh_key` gives way to."""
     next_mesh_epoch: int = 0
+    access_device: int = 0
+    """The same of the access key."""
+    next_access_key: str = ""
+    next_access_epoch: int = 0
     version: int = 1
 
     def __repr__(self) -> str:
@@ -77,6 +81,10 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def access(self) -> PrivateKey:
         return PrivateKey.parse(self.access_key)
+
+    @property
+    def next_access(self) -> PrivateKey | None:
+        return PrivateKey.parse(self.next_access_key) if self.next_access_key else None
 
     @property
     def sealed_for(self) -> PrivateKey:
@@ -278,7 +286,8 @@ class DiskState:
                 as_wanted = False
             if not as_wanted:
                 self._write_identity(identity)
-            _ = identity.mesh, identity.next_mesh, identity.access, identity.sealed_for, identity.signing
+            _ = identity.mesh, identity.next_mesh, identity.access, identity.next_access
+            _ = identity.sealed_for, identity.signing
         except Unavailable:  # of the disk, or of what seals
             raise
         except (msgspec.DecodeError, AltnetError):  # the reason could quote a key

@@ -28,6 +28,7 @@ from altnet.common.contracts.desired import (
     MeshSettings,
     RelayDocument,
     RelayEntry,
+    access_device,
 )
 from altnet.common.contracts.routing import Engine, Peering, PrefixRule
 from altnet.common.errors import Invalid
@@ -45,6 +46,7 @@ from altnet.common.kernel.links import (
 from altnet.common.kernel.wireguard import Endpoint, PresharedKey, canonical
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan, Prefix, link_local, link_mac, link_number, parse_prefix
+from altnet.relay_agent.access_epochs import Way, used_by, ways
 from altnet.relay_agent.bird.pieces import HOST_KEY, LearnedRule, RoutingHost, RoutingRelay, peering_key, relay_key
 from altnet.relay_agent.epochs import Roles, Session, pair
 
@@ -98,12 +100,21 @@ class Names:
 
     @property
     def access(self) -> str:
-        return f"{self.prefix}a0"
+        """The first access device: of the key that a relay enrols with."""
+        return self.access_of(0)
+
+    def access_of(self, number: int) -> str:
+        """One of the access devices (contracts.desired.access_device)."""
+        return f"{self.prefix}a{number}"
+
+    def access_number(self, name: str) -> int | None:
+        """Which access device this is; None: another one."""
+        return next((number for number in range(4) if name == self.access_of(number)), None)
 
     @property
     def devices(self) -> tuple[str, ...]:
         """Every WireGuard device that may be the agent's."""
-        return tuple(f"{self.prefix}{kind}{epoch}" for kind in "ma" for epoch in "01")
+        return (*(self.mesh_of(number) for number in range(2)), *(self.access_of(number) for number in range(4)))
 
     @property
     def link_start(self) -> str:
@@ -248,9 +259,13 @@ class Context:
     names: Names
     mesh_ports: tuple[int, int]
     """Of the two mesh devices."""
-    access_key: PublicKey
+    access: Roles
+    """Of the keys that clients know this relay by."""
     access_port: int
+    """Of the first access device; each other one has the next free one by its number."""
     link_port: int
+    doors: tuple[int, ...] = (0,)
+    """Those that clients need."""
     engine: Engine = Engine.STATIC
     """What decides this relay's paths, as far as the others know it too: a session has two ends."""
     bird: bool = False
@@ -260,28 +275,26 @@ class Context:
 
 def host_pieces(context: Context, ruleset: Ruleset | None, own: Originated | None = None) -> list[Piece]:
     """What the host itself needs, with no neighbour and no client. `own`: what its routing engine is to announce."""
-    names, here = context.names, place(context.plan, context.slot)
+    here = place(context.plan, context.slot)
     pieces = [_sysctl("net/ipv6/conf/all/forwarding", "1")]
     if context.ipv4_site:
         pieces.append(_sysctl("net/ipv4/ip_forward", "1"))
     if ruleset is not None:
         pieces.append(Piece(FIREWALL, "ruleset", ruleset))
-    access = Device(
-        name=names.access,
-        public_key=context.access_key,
-        listen_port=context.access_port,
-        mtu=context.settings.access_mtu,
-    )
+    access = _access_devices(context)
     meshes = [_mesh_device(context, context.keys.device, context.keys.key)]
     if (following := context.keys.next) is not None:
         meshes.append(_mesh_device(context, following.device, following.key))
-    pieces += [Piece(DEVICES, device.name, device) for device in (*meshes, access)]
+    pieces += [Piece(DEVICES, device.name, device) for device in (*meshes, *access)]
     pieces += [
         _address(LOOPBACK, here.locator),
         _address(LOOPBACK, here.address),
-        _address(names.access, here.access_address),
-        _address(names.access, here.attach_address),
-        _route(Route(prefix=here.client_prefix, device=names.access, source=here.access_address)),
+        *(
+            _address(device.name, address)
+            for device in access
+            for address in (here.access_address, here.attach_address)
+        ),
+        _route(Route(prefix=here.client_prefix, device=_first_access(context), source=here.access_address)),
         _route(Route(prefix=context.plan.prefix, kind=RouteKind.UNREACHABLE, metric=LAST_METRIC)),
     ]
     return pieces if own is None else [*pieces, *_routing_pieces(context, own)]
@@ -294,6 +307,27 @@ def _mesh_device(context: Context, device: int, key: PublicKey) -> Device:
         listen_port=context.mesh_ports[device],
         mtu=context.settings.mtu,
     )
+
+
+def _access_devices(context: Context) -> list[Device]:
+    """One for each access key and door: the first of the present key first, where clients are by default."""
+    keys = {context.access.device: context.access.key}
+    if context.access.next is not None:
+        keys[context.access.next.device] = context.access.next.key
+    numbers = [(access_device(device, door), device) for device in keys for door in context.doors]
+    return [
+        Device(
+            name=context.names.access_of(number),
+            public_key=keys[device],
+            listen_port=context.access_port + number,
+            mtu=context.settings.access_mtu,
+        )
+        for number, device in numbers
+    ]
+
+
+def _first_access(context: Context) -> str:
+    return context.names.access_of(access_device(context.access.device, 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -439,16 +473,22 @@ def _mesh_peer(context: Context, entry: RelayEntry, session: Session, there: Pla
 
 
 def client_pieces(
-    context: Context, client: AccessClient, *, attached: bool = False, fresh: bool = False
+    context: Context, client: AccessClient, *, attached: bool = False, fresh: bool = False, carried: int | None = None
 ) -> list[Piece]:
-    """What one client needs: a peer always, routes where it is here. Raises `Invalid`.
+    """What one client needs: a peer for each way always, routes where it is here. Raises `Invalid`.
+
+    `carried` is the number of the access device that it uses, as far as that is known. By another one than the first
+    it needs routes of its own, and one to its guest address too.
 
     One that can move is here if it is `attached`; else it is at its own relay, whatever it says. Our /64 covers a
     client of our own; but while one that has come home is `fresh`, longer routes may lead to where it was, so that it
     has one here too.
     """
     where = f"/clients/{client.id}"
-    key = PublicKey.parse(client.key, field=f"{where}/key")
+    PublicKey.parse(client.key, field=f"{where}/key")
+    several = ways(context.access, client)
+    device = context.names.access_of(used_by(several, carried).device)
+    aside = device != _first_access(context)
     home = context.plan.client_prefix(context.slot)
     allowed: list[Prefix] = []
     pieces = []
@@ -461,20 +501,30 @@ def client_pieces(
             raise Invalid("bad_client_address", reason, field=f"{where}/addresses")
         allowed.append(prefix)
         if present and (not prefix.subnet_of(home) or (fresh and client.movable)):
-            pieces += origin_pieces(context, prefix, announced=client.movable)
+            pieces += origin_pieces(context, prefix, announced=client.movable, device=device)
+        elif present and aside:
+            pieces += origin_pieces(context, prefix, announced=False, device=device)
         if client.movable and prefix.subnet_of(reserved.clients):
-            allowed.append(IPv6Network(context.plan.guest_address(context.slot, prefix.network_address)))
-    peer = Peer(device=context.names.access, key=key, allowed=canonical(allowed))
-    return [Piece(PEERS, (peer.device, key), peer), *pieces]
+            guest = IPv6Network(context.plan.guest_address(context.slot, prefix.network_address))
+            allowed.append(guest)
+            if aside:
+                pieces += origin_pieces(context, guest, announced=False, device=device)
+    return [*(_client_peer(context, way, where, allowed) for way in several), *pieces]
 
 
-def origin_pieces(context: Context, prefix: Prefix, *, announced: bool) -> list[Piece]:
-    """What makes a client's prefix from elsewhere ours to deliver.
+def _client_peer(context: Context, way: Way, where: str, allowed: list[Prefix]) -> Piece:
+    key = PublicKey.parse(way.key, field=f"{where}/key")
+    peer = Peer(device=context.names.access_of(way.device), key=key, allowed=canonical(allowed))
+    return Piece(PEERS, (peer.device, key), peer)
+
+
+def origin_pieces(context: Context, prefix: Prefix, *, announced: bool, device: str) -> list[Piece]:
+    """What makes a client's prefix ours to deliver, by the access device that it uses.
 
     `announced`: by the client's own presence; otherwise it is among the origins of this relay's entry, or of nobody's.
     """
     source = place(context.plan, context.slot).access_address
-    pieces = [_route(Route(prefix=prefix, device=context.names.access, source=source))]
+    pieces = [_route(Route(prefix=prefix, device=device, source=source))]
     if announced and context.bird:
         pieces.append(_route(Route(prefix=prefix, kind=RouteKind.BLACKHOLE, table=context.origin_table)))
     return pieces

@@ -31,6 +31,7 @@ from altnet.common.errors import AltnetError, Invalid
 from altnet.common.kernel.wireguard import PresharedKey
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan, Prefix
+from altnet.relay_agent.access_epochs import doors
 from altnet.relay_agent.desired import Wish
 from altnet.relay_agent.diff import Operation, changed
 from altnet.relay_agent.epochs import KeySet, roles
@@ -60,6 +61,8 @@ class Ledger(Enum):
     MESH = "mesh"
     DOCUMENT = "document"
 
+
+_NOBODY: Mapping[str, int] = {}
 
 Item = tuple[Ledger, int]
 """A number of altnet.common.contracts.digest."""
@@ -118,6 +121,9 @@ class _Basis:
     """The relays whose links the next keys carry."""
     preshared: Secrets = NO_SECRETS
     held: KeySet | None = None
+    access: KeySet | None = None
+    carried: Mapping[str, int] = field(default_factory=dict)
+    """The access devices that clients with several ways use."""
 
     @property
     def revoked(self) -> bool:
@@ -137,10 +143,13 @@ class Wanted:
         switched: Callable[[], frozenset[str]] = lambda: frozenset(),
         keys: Callable[[], KeySet] | None = None,
         preshared: Callable[[], Secrets] = lambda: NO_SECRETS,
+        access: Callable[[], KeySet] | None = None,
+        carried: Callable[[], Mapping[str, int]] = lambda: _NOBODY,
     ) -> None:
         """`attached` gives the clients that say that they are here, `fresh` those of them that have come lately,
-        `switched` those with whom the session of the next keys is seen to work, `keys` the mesh keys that are here,
-        `preshared` the pairs' pre-shared keys."""
+        `switched` those with whom the session of the next keys is seen to work, `keys` and `access`
+        the keys that are here, `preshared` the pairs' pre-shared keys, `carried` the access devices that clients use,
+        where they have a choice."""
         self._desired = desired
         self._me = me
         self._engine = me.engine
@@ -149,6 +158,8 @@ class Wanted:
         self._switched = switched
         self._keys = keys or (lambda: KeySet(key=me.mesh_key))
         self._preshared = preshared
+        self._access = access or (lambda: KeySet(key=me.access_key))
+        self._carried = carried
         self._plan = AddressPlan(desired.prefix)
         self._basis: _Basis | None = None
         self._outside: Counter[Prefix] = Counter()
@@ -175,6 +186,8 @@ class Wanted:
         if basis.switched != self._switched() or basis.held != self._keys():
             return True
         if basis.preshared is not self._preshared():
+            return True
+        if basis.access != self._access() or basis.carried is not self._carried():
             return True
         return basis.context.bird != (self._engine is Engine.BIRD)
 
@@ -278,7 +291,7 @@ class Wanted:
             for client in {**old.clients, **new.clients}:
                 self._client_change(found, client, old, new)
         else:
-            for client in ((old.attached ^ new.attached) | (old.fresh ^ new.fresh)) & new.clients.keys():
+            for client in _moved(old, new) & new.clients.keys():
                 self._client_change(found, client, old, new)
         return found
 
@@ -322,7 +335,8 @@ class Wanted:
 
     def _client_change(self, found: list[Change], client: str, old: _Basis, new: _Basis) -> None:
         was, now = old.clients.get(client), new.clients.get(client)
-        moved = client in (old.attached ^ new.attached) | (old.fresh ^ new.fresh)
+        moved = client in old.attached ^ new.attached or client in old.fresh ^ new.fresh
+        moved = moved or old.carried.get(client) != new.carried.get(client)
         if was == now and old.context == new.context and old.revoked == new.revoked and not moved:
             return
         had = self._client(old, was)[0] if was is not None else []
@@ -376,7 +390,8 @@ class Wanted:
             return [], None
         try:
             attached, fresh = client.id in basis.attached, client.id in basis.fresh
-            return client_pieces(basis.context, client, attached=attached, fresh=fresh), None
+            carried = basis.carried.get(client.id)
+            return client_pieces(basis.context, client, attached=attached, fresh=fresh, carried=carried), None
         except Invalid as error:
             return [], error
 
@@ -400,7 +415,7 @@ class Wanted:
         desired, me, old = self._desired, self._me, self._basis
         document = desired.document
         assert document is not None, "complete"
-        same_document, held = old is not None and old.document is document, self._keys()
+        same_document, held, access = old is not None and old.document is document, self._keys(), self._access()
         own = desired.entries.get(desired.relay)
         context = Context(
             plan=self._plan,
@@ -413,8 +428,9 @@ class Wanted:
             settings=desired.settings,
             names=me.names,
             mesh_ports=(document.mesh_port, me.second_mesh_port),
-            access_key=me.access_key,
+            access=roles(access, document.access),
             access_port=document.access_port,
+            doors=old.context.doors if old is not None and same_document else doors(document.clients),
             link_port=me.link_port,
             engine=self._engine if own is not None and own.routing is Engine.BIRD else Engine.STATIC,
             bird=self._engine is Engine.BIRD,
@@ -437,6 +453,8 @@ class Wanted:
             switched=self._switched(),
             preshared=self._preshared(),
             held=held,
+            access=access,
+            carried=self._carried(),
         )
 
     def _vxlan_pairs(
@@ -489,6 +507,14 @@ class Wanted:
 def _preshared(basis: _Basis, relay: str) -> PresharedKey | None:
     required = basis.context.settings.preshared_keys is PresharedPolicy.REQUIRED
     return basis.preshared.of(relay, required=required)
+
+
+def _moved(old: _Basis, new: _Basis) -> set[str]:
+    """The clients that are here, or not, or use another way, than before."""
+    found = set((old.attached ^ new.attached) | (old.fresh ^ new.fresh))
+    if old.carried is not new.carried:
+        found |= {client for client, _ in old.carried.items() ^ new.carried.items()}
+    return found
 
 
 def _links(document: RelayDocument) -> frozenset[str] | None:

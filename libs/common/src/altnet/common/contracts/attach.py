@@ -20,7 +20,7 @@ ATTACH_PORT: Final = 51897
 """UDP, at relays, on the access interface only."""
 
 _PACKET: Final = struct.Struct(">4sBBxxQQI4x")
-"""Mark, kind, flags, number, counter, round-trip time in microseconds; 32 bytes."""
+"""Mark, kind, flags, number, counter, round-trip time in microseconds (of an answer: its news); 32 bytes."""
 SIZE: Final = _PACKET.size
 _MARK: Final = b"alta"
 _HELLO, _ANSWER = 1, 2
@@ -50,18 +50,23 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     counter: Number
     """The highest it knows of this client: a client whose own is lower has to go beyond it."""
     attached: bool
+    news: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
+    """Another number than before: the client's configuration has changed, so it is to ask for it. 0 says nothing."""
 
 
 def pack(message: Hello | Answer) -> bytes:
     """32 bytes."""
-    rtt = message.rtt if isinstance(message, Hello) else None
+    if isinstance(message, Hello):
+        number = 0 if message.rtt is None else max(1, min(_LONGEST_RTT, round(message.rtt * 1e6)))
+    else:
+        number = message.news
     return _PACKET.pack(
         _MARK,
         _HELLO if isinstance(message, Hello) else _ANSWER,
         _ATTACHED if message.attached else 0,
         message.number,
         message.counter,
-        0 if rtt is None else max(1, min(_LONGEST_RTT, round(rtt * 1e6))),
+        number,
     )
 
 
@@ -69,12 +74,12 @@ def unpack(data: bytes) -> Hello | Answer | None:
     """What a datagram says; None for what is neither."""
     if len(data) != SIZE:
         return None
-    mark, kind, flags, number, counter, rtt = _PACKET.unpack(data)
+    mark, kind, flags, number, counter, last = _PACKET.unpack(data)
     if mark != _MARK or flags & ~_ATTACHED:
         return None
     attached = bool(flags & _ATTACHED)
     if kind == _HELLO:
-        return Hello(number=number, counter=counter, attached=attached, rtt=rtt / 1e6 if rtt else None)
+        return Hello(number=number, counter=counter, attached=attached, rtt=last / 1e6 if last else None)
     if kind == _ANSWER:
-        return Answer(number=number, counter=counter, attached=attached)
+        return Answer(number=number, counter=counter, attached=attached, news=last)
     return None

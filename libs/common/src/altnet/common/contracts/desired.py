@@ -114,6 +114,17 @@ class IdentityKeys(msgspec.Struct, frozen=True, kw_only=True):
     """Ed25519: what the host says to other relays is signed by it."""
 
 
+class AccessKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of a relay's access interface, which its clients know it by."""
+
+    key: str
+    """Base64."""
+    epoch: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Of this key: the number of the rotation that brought it; 0 for the one that the relay enrolled with."""
+    next: NextKey | None = None
+    """During a rotation of it. Clients that ask are told of it from `open` on."""
+
+
 class RelayEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What every relay of the network may know of one relay."""
 
@@ -158,6 +169,12 @@ class AccessClient(msgspec.Struct, frozen=True, kw_only=True):
     """This relay is its second one: it may attach here, and only then is it announced from here."""
     movable: bool = False
     """It says itself where it is attached (contracts.attach); else it is where the registry put it."""
+    door: Annotated[int, msgspec.Meta(ge=0, le=1)] = 0
+    """Which of the two ports of each access key its key comes by; a change of its key takes the other one."""
+    next_key: str = ""
+    """The key that it is changing to: taken beside the present one, at the other door."""
+    wished: bool = False
+    """It is to make another key: the relay tells it that there is news, and it asks the registry which."""
 
 
 class MeshSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +212,9 @@ class RelayDocument(msgspec.Struct, frozen=True, kw_only=True):
     so that a join writes one document, not as many as there are relays."""
     mesh_port: Port = 51820
     access_port: Port = 51830
+    """Of the first access device; the others follow it (`access_ports`)."""
+    access: AccessKeys | None = None
+    """None in a document of before access keys could rotate: the key is the one that the relay enrolled with."""
     clients: tuple[AccessClient, ...] = ()
     """Sorted by id."""
     peerings: tuple[Peering, ...] = ()
@@ -219,6 +239,16 @@ def unpack_delta(data: bytes) -> MeshDelta:
 def unpack_relay_document(data: bytes) -> RelayDocument:
     """Read a relay document. Raises `Broken`."""
     return _unpack(data, RelayDocument)
+
+
+DOORS: Final = 2
+"""Ports of each access key: a client's present key comes by one of them, the key that it is changing to by the other,
+so that two keys can own one address for a while."""
+
+
+def access_device(key_device: int, door: int) -> int:
+    """The number of the access device of a relay's key (0 or 1) and a door; its port is the first one's and this."""
+    return key_device + 2 * door
 
 
 def link_encapsulation(one: RelayEntry, other: RelayEntry) -> Encapsulation | None:

@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 from altnet.common.contracts.envelope import event
 from altnet.common.contracts.lock import LockReport
+from altnet.common.contracts.mesh_keys import KeyKind
 from altnet.common.contracts.security import SecurityEvent as SecurityEvent
 from altnet.common.lock.certificates import Certificate
 from altnet.common.noise.pins import MOST_KEYS, KeyUse, ServiceKey
@@ -147,11 +148,11 @@ class Look(msgspec.Struct, frozen=True, kw_only=True, tag="look"):
 
 
 class KeyReport(msgspec.Struct, frozen=True, kw_only=True, tag="keys"):
-    """How far a relay is in a rotation of mesh keys: the channel proves who says so."""
+    """How far a relay is in a rotation of mesh keys, or of its access key: the channel proves who says so."""
 
     epoch: Annotated[int, msgspec.Meta(ge=1)]
     key: Key
-    """Its next mesh key. The private half is on its disk."""
+    """Its next key. The private half is on its disk."""
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     generation: Annotated[int, msgspec.Meta(ge=0)]
     """Of the mesh that it has applied, and that the rest speaks of."""
@@ -161,6 +162,10 @@ class KeyReport(msgspec.Struct, frozen=True, kw_only=True, tag="keys"):
     """Neighbours that may, and with whom no handshake is seen yet."""
     certificate: Certificate | None = None
     """Of the key, by the host's identity key: with the network lock on, neighbours take no other."""
+    behind: Annotated[tuple[Key, ...], msgspec.Meta(max_length=4096)] = ()
+    """Of access keys: clients that cannot follow by themselves, or are away; these are waited for until a date."""
+    of: KeyKind = KeyKind.MESH
+    """Of access keys `switched` and `waiting` are clients, and `generation` is the private document's."""
 
 
 class HostReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -347,7 +352,7 @@ class PresharedKeyFailed(SecurityEvent, frozen=True, kw_only=True):
 
 
 class RotationEvent(SecurityEvent, frozen=True, kw_only=True):
-    """Base: something happened to a rotation of mesh keys."""
+    """Base: something happened to a rotation of keys."""
 
     rotation: str
     network: str
@@ -360,11 +365,12 @@ class RotationEvent(SecurityEvent, frozen=True, kw_only=True):
 
 @event
 class RotationStarted(RotationEvent, frozen=True, kw_only=True):
-    """A network's mesh keys are being replaced."""
+    """A network's keys of a kind are being replaced."""
 
     kind: ClassVar[str] = "keyd.rotation.started"
     reason: str
     relays: int
+    of: KeyKind = KeyKind.MESH
 
 
 @event

@@ -1,4 +1,4 @@
-"""keyd to the registry: which mesh keys a network's relays have, and are changing to.
+"""keyd to the registry: which mesh keys, or access keys, a network's relays have, and are changing to.
 
 The order is absolute for each relay that it names and may be repeated. keyd's nkey signs it: who may publish requests
 to the registry cannot thereby put a key into the mesh.
@@ -6,6 +6,7 @@ to the registry cannot thereby put a key into the mesh.
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
@@ -22,6 +23,17 @@ PURPOSE: Final = b"altnet-mesh-keys-v1\n"
 
 Epoch = Annotated[int, msgspec.Meta(ge=1)]
 Id = Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class KeyKind(StrEnum):
+    """Which keys rotate."""
+
+    MESH = "mesh"
+    """Of relays, between relays."""
+    ACCESS = "access"
+    """Of relays, towards their clients."""
+    CLIENT = "client"
+    """Of clients."""
 
 
 class Settle(StrEnum):
@@ -48,6 +60,10 @@ class MeshKeysOrder(msgspec.Struct, frozen=True, kw_only=True):
     network: Id
     rotation: Id
     relays: Annotated[tuple[KeyOrder, ...], msgspec.Meta(max_length=MOST_RELAYS)]
+    of: KeyKind = KeyKind.MESH
+    until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """Of access keys: the latest date at which clients that do not follow by themselves still get in by the present
+    one."""
 
 
 class SignedOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,21 +73,67 @@ class SignedOrder(msgspec.Struct, frozen=True, kw_only=True):
     signature: Annotated[str, msgspec.Meta(max_length=128)]
 
 
+CLIENT_KEYS: Final = "client_keys"
+"""Verb of the registry: `SignedOrder` of a `ClientKeysOrder` → `ClientKeysTaken`."""
+CLIENTS_PURPOSE: Final = b"altnet-client-keys-v1\n"
+"""Before what is signed."""
+
+
+class ClientKeysOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Clients of a network whose keys are older than `since` are to have others, by `until`; some at each call."""
+
+    network: Id
+    rotation: Id
+    since: Annotated[datetime, msgspec.Meta(tz=True)]
+    until: Annotated[datetime, msgspec.Meta(tz=True)]
+    drop: bool = False
+    """Instead: nobody is asked any more. Who has announced a key goes on."""
+
+
+class ClientKeysTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """How many clients are how far."""
+
+    done: Annotated[int, msgspec.Meta(ge=0)]
+    announced: Annotated[int, msgspec.Meta(ge=0)]
+    """They have another key beside the present one."""
+    asked: Annotated[int, msgspec.Meta(ge=0)]
+    """They have not answered."""
+    waiting: Annotated[int, msgspec.Meta(ge=0)]
+    """They are not asked yet."""
+
+
 class MeshKeysTaken(msgspec.Struct, frozen=True, kw_only=True):
-    """The number of the newest change of mesh keys among the order's relays: a mesh of that generation has it."""
+    """The number of the newest change of such keys among the order's relays: a mesh of that generation has it."""
 
     change: Annotated[int, msgspec.Meta(ge=0)]
 
 
 @event
+class ClientKeysWished(Event, frozen=True, kw_only=True):
+    """Clients of a network were asked for other keys, or are not any more."""
+
+    kind: ClassVar[str] = "registry.client_keys.wished"
+    network: str
+    rotation: str
+    clients: tuple[str, ...]
+    dropped: bool
+    change: int
+
+    @property
+    def subject_id(self) -> str:
+        return self.network
+
+
+@event
 class MeshKeysChanged(Event, frozen=True, kw_only=True):
-    """Relays of a network have other mesh keys, or are on the way to them. Public parts only."""
+    """Relays of a network have other mesh or access keys, or are on the way to them. Public parts only."""
 
     kind: ClassVar[str] = "registry.mesh_keys.changed"
     network: str
     rotation: str
     relays: tuple[KeyOrder, ...]
     change: int
+    of: KeyKind = KeyKind.MESH
 
     @property
     def subject_id(self) -> str:

@@ -81,6 +81,12 @@ class ClientSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The relay that it goes to when its own is away."""
     movable: bool = False
     """It can follow to another relay by itself."""
+    next_key: str = ""
+    """Announced, and taken beside `key`."""
+    key_epoch: int = 0
+    """How often its key was changed with overlap."""
+    key_wished: bool = False
+    """It is to have another key."""
 
 
 class ServiceSnapshot(msgspec.Struct, frozen=True, kw_only=True):

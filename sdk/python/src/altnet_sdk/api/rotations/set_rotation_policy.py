@@ -8,9 +8,12 @@ from ...client import AuthenticatedClient, Client
 from ...types import Response, UNSET
 from ... import errors
 
+from ...models.key_kind import check_key_kind
+from ...models.key_kind import KeyKind
 from ...models.policy_wish import PolicyWish
 from ...models.problem import Problem
 from ...models.rotation_policy import RotationPolicy
+from ...types import UNSET, Unset
 from typing import cast
 
 
@@ -19,6 +22,7 @@ def _get_kwargs(
     network: str,
     *,
     body: PolicyWish,
+    kind: KeyKind | Unset = UNSET,
 
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
@@ -26,11 +30,22 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    json_kind: str | Unset = UNSET
+    if not isinstance(kind, Unset):
+        json_kind = kind
+
+    params["kind"] = json_kind
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "put",
         "url": "/v1/rotation-policies/{network}".format(network=quote(str(network), safe=""),),
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -119,14 +134,16 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: PolicyWish,
+    kind: KeyKind | Unset = UNSET,
 
 ) -> Response[Problem | RotationPolicy]:
     """ Set Rotation Policy
 
-     Set when and how a network's mesh keys rotate by themselves.
+     Set when and how a network's keys of one kind rotate by themselves.
 
     Args:
         network (str): The network's identifier.
+        kind (KeyKind | Unset): Which keys rotate.
         body (PolicyWish): When and how a network's mesh keys rotate by themselves.
 
     Raises:
@@ -141,6 +158,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         network=network,
 body=body,
+kind=kind,
 
     )
 
@@ -155,14 +173,16 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: PolicyWish,
+    kind: KeyKind | Unset = UNSET,
 
 ) -> Problem | RotationPolicy | None:
     """ Set Rotation Policy
 
-     Set when and how a network's mesh keys rotate by themselves.
+     Set when and how a network's keys of one kind rotate by themselves.
 
     Args:
         network (str): The network's identifier.
+        kind (KeyKind | Unset): Which keys rotate.
         body (PolicyWish): When and how a network's mesh keys rotate by themselves.
 
     Raises:
@@ -178,6 +198,7 @@ def sync(
         network=network,
 client=client,
 body=body,
+kind=kind,
 
     ).parsed
 
@@ -186,14 +207,16 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: PolicyWish,
+    kind: KeyKind | Unset = UNSET,
 
 ) -> Response[Problem | RotationPolicy]:
     """ Set Rotation Policy
 
-     Set when and how a network's mesh keys rotate by themselves.
+     Set when and how a network's keys of one kind rotate by themselves.
 
     Args:
         network (str): The network's identifier.
+        kind (KeyKind | Unset): Which keys rotate.
         body (PolicyWish): When and how a network's mesh keys rotate by themselves.
 
     Raises:
@@ -208,6 +231,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         network=network,
 body=body,
+kind=kind,
 
     )
 
@@ -222,14 +246,16 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: PolicyWish,
+    kind: KeyKind | Unset = UNSET,
 
 ) -> Problem | RotationPolicy | None:
     """ Set Rotation Policy
 
-     Set when and how a network's mesh keys rotate by themselves.
+     Set when and how a network's keys of one kind rotate by themselves.
 
     Args:
         network (str): The network's identifier.
+        kind (KeyKind | Unset): Which keys rotate.
         body (PolicyWish): When and how a network's mesh keys rotate by themselves.
 
     Raises:
@@ -245,5 +271,6 @@ async def asyncio(
         network=network,
 client=client,
 body=body,
+kind=kind,
 
     )).parsed

@@ -134,7 +134,9 @@ def sync_detailed(
 ) -> Response[Problem | Rotation]:
     """ Start Rotation
 
-     Replace the mesh keys of a network: all relays, wave by wave, without losing a packet.
+     Replace a network's keys of one kind without losing a packet: those of the mesh or those that
+    clients know relays
+    by, relay by relay in waves, or those of clients.
 
     Args:
         idempotency_key (str | Unset):
@@ -170,7 +172,9 @@ def sync(
 ) -> Problem | Rotation | None:
     """ Start Rotation
 
-     Replace the mesh keys of a network: all relays, wave by wave, without losing a packet.
+     Replace a network's keys of one kind without losing a packet: those of the mesh or those that
+    clients know relays
+    by, relay by relay in waves, or those of clients.
 
     Args:
         idempotency_key (str | Unset):
@@ -201,7 +205,9 @@ async def asyncio_detailed(
 ) -> Response[Problem | Rotation]:
     """ Start Rotation
 
-     Replace the mesh keys of a network: all relays, wave by wave, without losing a packet.
+     Replace a network's keys of one kind without losing a packet: those of the mesh or those that
+    clients know relays
+    by, relay by relay in waves, or those of clients.
 
     Args:
         idempotency_key (str | Unset):
@@ -237,7 +243,9 @@ async def asyncio(
 ) -> Problem | Rotation | None:
     """ Start Rotation
 
-     Replace the mesh keys of a network: all relays, wave by wave, without losing a packet.
+     Replace a network's keys of one kind without losing a packet: those of the mesh or those that
+    clients know relays
+    by, relay by relay in waves, or those of clients.
 
     Args:
         idempotency_key (str | Unset):

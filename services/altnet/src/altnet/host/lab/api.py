@@ -109,10 +109,10 @@ class Api:
         with self._open() as api:
             return len(list(api.each(list_identities.sync_detailed, state="active")))
 
-    def rotate(self, **plan: float | str) -> Rotation:
-        """Start a rotation of every mesh key."""
+    def rotate(self, *, kind: str = "mesh", **plan: float | str) -> Rotation:
+        """Start a rotation of every key of a kind."""
         with self._open() as api:
-            body = RotationStart.from_dict({"reason": "lab", "plan": plan})
+            body = RotationStart.from_dict({"reason": "lab", "kind": kind, "plan": plan})
             found: Rotation = api.ask(start_rotation.sync_detailed, body=body)
             return found
 

@@ -1,4 +1,4 @@
-"""`altnet rotations`: replace every mesh key of a network, watch it, and stop it."""
+"""`altnet rotations`: replace a network's keys of one kind, watch it, and stop it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from altnet_sdk.api.rotations import (
 from altnet_sdk.models.rotation import Rotation
 from altnet_sdk.models.rotation_start import RotationStart
 
-rotations = group("Rotations: every mesh key of a network is replaced, without losing a packet.")
+rotations = group("Rotations: a network's keys of one kind are replaced, without losing a packet.")
 
 COLUMNS = (
     ("ID", "id"),
+    ("KIND", "kind"),
     ("EPOCH", "epoch"),
     ("PHASE", "phase"),
     ("REASON", "reason"),
@@ -44,7 +45,14 @@ Id = Annotated[str, typer.Argument(help="As `altnet rotations list` shows it")]
 def start(
     context: typer.Context,
     network: Network = None,
+    kind: Annotated[
+        str,
+        typer.Option(help="mesh: of relays among themselves; access: of relays, towards clients; client: of clients"),
+    ] = "mesh",
     reason: Annotated[str, typer.Option(help="For the record")] = "on demand",
+    grace: Annotated[
+        float | None, typer.Option(min=1, help="Seconds for clients that do not follow by themselves")
+    ] = None,
     canary: Annotated[int | None, typer.Option(min=1, help="Relays that go first, alone")] = None,
     wave: Annotated[int | None, typer.Option(min=1, help="Relays that follow at a time")] = None,
     silent: Annotated[str | None, typer.Option(help="leave or roll_back, where a relay does not answer")] = None,
@@ -52,9 +60,9 @@ def start(
     json_output: Json = False,
 ) -> None:
     """Start one. Without options it goes by the network's policy."""
-    given = {"canary": canary, "wave": wave, "silent": silent}
+    given = {"canary": canary, "wave": wave, "silent": silent, "grace": grace}
     plan = {name: value for name, value in given.items() if value is not None}
-    body: dict[str, Any] = {"reason": reason, "network": network, **({"plan": plan} if plan else {})}
+    body: dict[str, Any] = {"kind": kind, "reason": reason, "network": network, **({"plan": plan} if plan else {})}
     started = api_of(context).ask(start_rotation.sync_detailed, body=RotationStart.from_dict(body))
     if watch:
         _follow(context, started.id, as_json=json_output)
@@ -126,11 +134,17 @@ def _looks(api: Api, rotation: str) -> Iterator[Rotation]:
 
 
 def _words(found: Rotation) -> str:
+    if found.kind == "client":
+        counts = ", ".join(f"{name} {count}" for name, count in sorted(found.clients.to_dict().items()))
+        return f"{found.phase}{' (paused)' if found.paused else ''}: {counts or 'nobody asked yet'}; {found.problem}"
     names = {part.relay: part.name for part in found.relays}
     taking = [part for part in found.relays if not part.left]
     text = f"{found.phase}{' (paused)' if found.paused else ''}, wave {found.wave}"
     text += f": {sum(part.stage == 'open' for part in taking)} of {len(taking)} relays changing over"
     text += f", {sum(part.switched for part in taking)} links by the next keys" if found.ended_at is None else ""
+    waited = sum(part.behind for part in taking)
+    if waited and found.ended_at is None:
+        text += f", {waited} clients have until {found.until:%Y-%m-%d %H:%M}" if found.until else ""
     for part in found.relays:
         if part.left:
             text += f"; {part.name} is left behind: {part.left}"

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 from altnet.common.contracts.keyd import OnSilence, RotationPhase
+from altnet.common.contracts.mesh_keys import KeyKind
 from altnet.common.http.schema import Model
 from altnet.keyd.domain.rotations import Plan
 from altnet.keyd.tables import RotationPolicyRow, RotationRelayRow, RotationRow
@@ -32,6 +33,9 @@ class RotationPlan(Model):
     """Between the last change-over and the end of the old keys."""
     return_timeout: Seconds = 600.0
     """For each relay to come back from the next keys, when the rotation is rolled back."""
+    grace: Annotated[float, Field(ge=1, le=366 * 86_400)] = 14 * 86_400.0
+    """Of access keys and of clients' keys: after so long the keys of before are out, also for clients that do not
+    follow by themselves and have not been given their new file."""
     silent: OnSilence = OnSilence.LEAVE
     """What to do about a relay that does not answer: go on without it, or roll back."""
 
@@ -44,6 +48,8 @@ class RotationStart(Model):
 
     network: Annotated[str, Field(max_length=64)] | None = None
     """Identifier; null: the only network that there is."""
+    kind: KeyKind = KeyKind.MESH
+    """Which keys."""
     reason: Annotated[str, Field(min_length=1, max_length=200)] = "on demand"
     plan: RotationPlan | None = None
     """Null: that of the network's policy, or the usual one."""
@@ -63,9 +69,11 @@ class RotationRelay(Model):
     left: str
     """Why it keeps its key: `identity_not_active`, `no_key_in_time`, `no_report_in_time`, `revoked`; else empty."""
     switched: int
-    """Of its links, those that go by the next keys, as it reported last."""
+    """Of its links, or of its clients, those that go by the next keys, as it reported last."""
     waiting: list[str]
-    """Neighbours with whom it waits for a handshake."""
+    """Neighbours with whom it waits for a handshake; of access keys, clients that are to follow by themselves."""
+    behind: int
+    """Of access keys: clients that have until the latest date."""
     reported_at: Time | None
 
 
@@ -75,6 +83,11 @@ class Rotation(Model):
     id: str
     network: str
     epoch: int
+    kind: KeyKind
+    until: Time | None
+    """Of access keys and of clients' keys: the latest date of the keys of before."""
+    clients: dict[str, int]
+    """Of clients' keys: how many clients are how far."""
     reason: str
     phase: RotationPhase
     wave: int
@@ -100,6 +113,9 @@ class Rotation(Model):
             id=row.id,
             network=row.network,
             epoch=row.epoch,
+            kind=KeyKind(row.of),
+            until=row.until,
+            clients=dict(row.progress),
             reason=row.reason,
             phase=RotationPhase(row.phase),
             wave=row.wave,
@@ -118,6 +134,7 @@ class Rotation(Model):
                     left=part.left_why,
                     switched=len(part.switched),
                     waiting=list(part.waiting),
+                    behind=len(part.behind),
                     reported_at=part.reported_at,
                 )
                 for part in parts
@@ -144,6 +161,7 @@ class RotationPolicy(PolicyWish):
     """A network's policy."""
 
     network: str
+    kind: KeyKind
     due_at: Time | None
     """When the next rotation starts; null: never, or not computed yet."""
     updated_by: str
@@ -153,6 +171,7 @@ class RotationPolicy(PolicyWish):
     def of(cls, row: RotationPolicyRow) -> RotationPolicy:
         return cls(
             network=row.network,
+            kind=KeyKind(row.of),
             max_age=row.max_age,
             jitter=row.jitter,
             plan=RotationPlan.model_validate(row.plan),

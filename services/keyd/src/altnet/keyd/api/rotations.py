@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
+from altnet.common.contracts.mesh_keys import KeyKind
 from altnet.common.http import sse
 from altnet.common.http.auth import RequireAdmin, RequireAuditor
 from altnet.common.http.etag import etag_of
@@ -33,10 +34,16 @@ LOOK_AGAIN = 0.2
 
 @router.post("/v1/rotations", status_code=201, responses=responses(401, 403, 404, 409, 422, 503))
 async def start_rotation(keyd: Keyd, who: RequireAdmin, response: Response, body: RotationStart) -> Rotation:
-    """Replace the mesh keys of a network: all relays, wave by wave, without losing a packet."""
+    """Replace a network's keys of one kind without losing a packet: those of the mesh or those that clients know relays
+    by, relay by relay in waves, or those of clients."""
     async with keyd.work(who) as uow:
         row = await handlers.start_rotation(
-            uow, body.network, reason=body.reason, plan=body.plan_wanted(), randomness=keyd.randomness
+            uow,
+            body.network,
+            of=body.kind,
+            reason=body.reason,
+            plan=body.plan_wanted(),
+            randomness=keyd.randomness,
         )
         shown = await _shown(uow.session, row)
     keyd.driver.wake()
@@ -115,11 +122,17 @@ async def list_rotation_policies(keyd: Keyd, _: RequireAuditor) -> list[Rotation
 
 
 @router.put("/v1/rotation-policies/{network}", responses=responses(401, 403, 404, 422, 503))
-async def set_rotation_policy(keyd: Keyd, who: RequireAdmin, network: NetworkId, body: PolicyWish) -> RotationPolicy:
-    """Set when and how a network's mesh keys rotate by themselves."""
+async def set_rotation_policy(
+    keyd: Keyd,
+    who: RequireAdmin,
+    network: NetworkId,
+    body: PolicyWish,
+    kind: Annotated[KeyKind, Query(description="Which keys.")] = KeyKind.MESH,
+) -> RotationPolicy:
+    """Set when and how a network's keys of one kind rotate by themselves."""
     async with keyd.work(who) as uow:
         row = await handlers.set_policy(
-            uow, network, max_age=body.max_age, jitter=body.jitter, plan=body.plan.to_plan()
+            uow, network, of=kind, max_age=body.max_age, jitter=body.jitter, plan=body.plan.to_plan()
         )
         shown = RotationPolicy.of(row)
     keyd.driver.wake()

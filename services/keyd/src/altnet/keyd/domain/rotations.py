@@ -1,4 +1,4 @@
-"""A rotation of a network's mesh keys, as a state machine. Pure.
+"""A rotation of a network's mesh keys, or of its relays' access keys, as a state machine. Pure.
 
     prepare   each relay is asked for a key, and told everybody's once it has given its own
     connect   wave by wave, the first one the canary: a pair may change over when one of its ends is open
@@ -11,6 +11,9 @@
 `advance` is asked again and again and says which orders to give; they are absolute and may be repeated, so whoever
 asks may die between giving and noting them. Nothing is taken for done but what relays themselves have reported of a
 mesh that has the last orders in it.
+
+Access keys go the same way, with clients in the place of neighbours. A client that is here and follows by itself is
+waited for as a neighbour is; one that cannot, or is away, until the plan's latest date.
 
 Invariant: keys are kept only when every relay that takes part has switched every pair; each relay that does not take
 part is named with the reason.
@@ -26,7 +29,7 @@ from enum import StrEnum
 import msgspec
 from altnet.common.contracts.desired import KeyStage
 from altnet.common.contracts.keyd import OnSilence, RotationPhase
-from altnet.common.contracts.mesh_keys import KeyOrder, Settle
+from altnet.common.contracts.mesh_keys import KeyKind, KeyOrder, Settle
 
 OVER = frozenset({RotationPhase.DONE, RotationPhase.ROLLED_BACK})
 
@@ -64,6 +67,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     return_timeout: float = 600.0
     """Of a roll-back: for so long the next keys' devices stay for a relay that sends by them and does not answer."""
     silent: OnSilence = OnSilence.LEAVE
+    grace: float = 14 * 86_400.0
+    """Of access keys, and of clients': the latest date, for those that do not follow by themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +82,12 @@ class Part:
     key: str = ""
     port: int = 0
     generation: int = 0
+    ordered: int = 0
+    """The change with the last order to it."""
     switched: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+    """Clients that are waited for until the latest date."""
 
     @property
     def takes_part(self) -> bool:
@@ -95,6 +104,9 @@ class Rotation:
     phase: RotationPhase = RotationPhase.PREPARE
     wave: int = 0
     deadline: datetime
+    of: KeyKind = KeyKind.MESH
+    until: datetime | None = None
+    """The latest date."""
     generation: int = 0
     paused: bool = False
     stop: bool = False
@@ -108,6 +120,16 @@ class Rotation:
     @property
     def over(self) -> bool:
         return self.phase in OVER
+
+    @property
+    def least(self) -> int:
+        """Relays without which there is nothing to rotate: a mesh key needs another end."""
+        return 2 if self.of is KeyKind.MESH else 1
+
+    def stale(self, part: Part) -> bool:
+        """Whether a relay has not reported of a document with the last orders in it. The mesh is everybody's, an access
+        key is in its relay's own document."""
+        return part.generation < (self.generation if self.of is KeyKind.MESH else part.ordered)
 
     @property
     def taking_part(self) -> list[Part]:
@@ -179,9 +201,9 @@ def _prepare(rotation: Rotation, now: datetime) -> Step:
         if rotation.plan.silent is OnSilence.ROLL_BACK:
             return _back(rotation, Ended.SILENT, tuple(silent), now)
         return _leave(rotation, silent, Left.NO_KEY, now)
-    if len(ready) < min(2, len(rotation.parts)):
+    if len(ready) < min(rotation.least, len(rotation.parts)):
         return _back(rotation, Ended.NOBODY, (), now)
-    if not late and any(part.generation < rotation.generation for part in ready):
+    if not late and any(rotation.stale(part) for part in ready):
         return Step(rotation=rotation)  # responders first: everybody knows everybody's key before anybody speaks
     begun = replace(rotation, phase=RotationPhase.CONNECT, wave=0, deadline=_in(now, rotation.plan.wave_timeout))
     return _connect(begun, now)
@@ -216,9 +238,15 @@ def _drain(rotation: Rotation, now: datetime) -> Step:
         return Step(
             rotation=replace(rotation, phase=RotationPhase.CONNECT, deadline=_in(now, rotation.plan.wave_timeout))
         )
-    if now < rotation.deadline:
+    if now < rotation.deadline or _awaited(rotation, now):
         return Step(rotation=rotation)
     return Step(rotation=replace(rotation, phase=RotationPhase.KEEP))
+
+
+def _awaited(rotation: Rotation, now: datetime) -> bool:
+    """Whether there are clients that have until the latest date."""
+    late = rotation.until is not None and now >= rotation.until
+    return not late and any(part.behind for part in rotation.taking_part)
 
 
 def _keep(rotation: Rotation) -> Step:
@@ -230,7 +258,7 @@ def _keep(rotation: Rotation) -> Step:
 
 def _return(rotation: Rotation, now: datetime) -> Step:
     back = [part for part in rotation.parts.values() if part.stage is KeyStage.BACK and part.takes_part]
-    gone = all(part.generation >= rotation.generation and not part.switched for part in back)
+    gone = not any(rotation.stale(part) or part.switched for part in back)
     if not gone and now < rotation.deadline:
         return Step(rotation=rotation)
     # Of all of them: one may have been asked by a keyd that died before it noted that.
@@ -246,11 +274,14 @@ def _unfinished(rotation: Rotation) -> tuple[list[str], list[str]]:
     Of a pair one end waits or both; the one that is waited for is as much to blame.
     """
     taking = {part.relay for part in rotation.taking_part}
-    stale = [part.relay for part in rotation.taking_part if part.generation < rotation.generation]
+    stale = [part.relay for part in rotation.taking_part if rotation.stale(part)]
     waiting: set[str] = set()
     for part in rotation.taking_part:
         if part.relay not in stale:
-            waiting |= set(part.waiting) & taking
+            # Of clients the relay is named: whoever reads that knows where to look.
+            waiting |= (
+                set(part.waiting) & taking if rotation.of is KeyKind.MESH else {part.relay} if part.waiting else set()
+            )
     return stale, sorted(waiting)
 
 
@@ -271,7 +302,7 @@ def _leave(rotation: Rotation, relays: list[str], why: Left, now: datetime) -> S
     orders = tuple(KeyOrder(relay=relay, epoch=rotation.epoch, settle=Settle.DROP) for relay in relays)
     deadline = _in(now, rotation.plan.wave_timeout)
     left = replace(rotation, parts=parts, deadline=deadline)
-    if len(left.taking_part) < min(2, len(parts)):
+    if len(left.taking_part) < min(rotation.least, len(parts)):
         return _back(rotation, Ended.NOBODY, tuple(relays), now)
     return Step(rotation=left, orders=orders)
 

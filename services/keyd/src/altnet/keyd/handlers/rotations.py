@@ -13,6 +13,7 @@ from altnet.common.contracts.keyd import (
     RotationPhase,
     RotationStarted,
 )
+from altnet.common.contracts.mesh_keys import KeyKind
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Conflict, Forbidden, Invalid, NotFound
 from altnet.common.ids import ROTATION, Randomness, new_id
@@ -29,9 +30,15 @@ AT_LEAST: Final = 2
 
 
 async def start_rotation(
-    uow: UnitOfWork, network: str | None, *, reason: str, plan: rules.Plan | None, randomness: Randomness
+    uow: UnitOfWork,
+    network: str | None,
+    *,
+    reason: str,
+    plan: rules.Plan | None,
+    randomness: Randomness,
+    of: KeyKind = KeyKind.MESH,
 ) -> RotationRow:
-    """Open a rotation of a network's mesh keys, by the given plan or else that of its policy.
+    """Open a rotation of a network's keys of a kind, by the given plan or else that of its policy.
 
     Raises `NotFound` (`no_such_network`), `Invalid` (`network_needed`), `Conflict` (`rotation_open`,
     `nobody_to_rotate`).
@@ -41,16 +48,17 @@ async def start_rotation(
     hosts = await rotations.identities_of(uow.session, network)
     if not hosts:
         raise NotFound("no_such_network", "keyd knows no relay of this network.", field="/network")
-    if await rotations.open_of(uow.session, network) is not None:
+    if await rotations.open_of(uow.session, network, of) is not None:
         raise rotations.CONFLICTS["rotations_open"]()
     if plan is None:
-        policy = await rotations.policy(uow.session, network)
+        policy = await rotations.policy(uow.session, network, of)
         plan = msgspec.convert(policy.plan, rules.Plan) if policy is not None else rules.Plan()
     active = [host.id for host in hosts if host.state == IdentityState.ACTIVE]
-    if len(active) < AT_LEAST:
+    least = AT_LEAST if of is KeyKind.MESH else 1
+    if len(active) < least:
         raise Conflict(
             "nobody_to_rotate",
-            f"{len(active)} relays of this network have a proven identity; a rotation needs {AT_LEAST}.",
+            f"{len(active)} relays of this network have a proven identity; a rotation needs {least}.",
             mend="See GET /v1/identities for what they wait for.",
         )
     wave = rules.waves(active, plan)
@@ -58,10 +66,12 @@ async def start_rotation(
         id=new_id(ROTATION, uow.now, randomness),
         network=network,
         epoch=await rotations.newest_epoch(uow.session, network) + 1,
+        of=str(of),
+        until=uow.now + timedelta(seconds=plan.grace) if of is not KeyKind.MESH else None,
         plan=msgspec.to_builtins(plan),
         reason=reason,
         phase=str(RotationPhase.PREPARE),
-        deadline=uow.now + timedelta(seconds=plan.prepare_timeout),
+        deadline=uow.now + timedelta(seconds=plan.prepare_timeout if of is not KeyKind.CLIENT else 0),
         created_by=uow.actor,
         created_at=uow.now,
         updated_at=uow.now,
@@ -75,7 +85,7 @@ async def start_rotation(
             wave=wave.get(host.id, 0),
             left_why="" if host.id in wave else str(rules.Left.UNPROVEN),
         )
-        for host in hosts
+        for host in (hosts if of is not KeyKind.CLIENT else ())
     )
     await uow.session.flush()
     number = await next_numbers(uow)
@@ -88,6 +98,7 @@ async def start_rotation(
             epoch=row.epoch,
             reason=reason,
             relays=len(active),
+            of=of,
         )
     )
     return row
@@ -131,6 +142,8 @@ async def steer(uow: UnitOfWork, id: str, *, paused: bool | None = None, stop: b
         row.paused = paused
         plan = msgspec.convert(row.plan, rules.Plan)
         seconds = plan.prepare_timeout if row.phase == RotationPhase.PREPARE else plan.wave_timeout
+        if row.of == KeyKind.CLIENT:
+            seconds = 0.0  # the deadline is when to look again
         row.deadline = uow.now + timedelta(seconds=seconds)  # the pause is not held against anybody
         row.updated_at, row.version = uow.now, row.version + 1
         number = await next_numbers(uow)
@@ -152,15 +165,27 @@ async def steer(uow: UnitOfWork, id: str, *, paused: bool | None = None, stop: b
 
 
 async def set_policy(
-    uow: UnitOfWork, network: str, *, max_age: float | None, jitter: float, plan: rules.Plan
+    uow: UnitOfWork,
+    network: str,
+    *,
+    max_age: float | None,
+    jitter: float,
+    plan: rules.Plan,
+    of: KeyKind = KeyKind.MESH,
 ) -> RotationPolicyRow:
-    """When and how a network's keys rotate by themselves. Raises `NotFound` (`no_such_network`)."""
+    """When and how a network's keys of a kind rotate by themselves. Raises `NotFound` (`no_such_network`)."""
     if not await rotations.identities_of(uow.session, network):
         raise NotFound("no_such_network", "keyd knows no relay of this network.", field="/network")
-    row = await rotations.policy(uow.session, network)
+    row = await rotations.policy(uow.session, network, of)
     if row is None:
         row = RotationPolicyRow(
-            network=network, plan={}, jitter=jitter, updated_by=uow.actor, updated_at=uow.now, max_age=max_age
+            network=network,
+            of=str(of),
+            plan={},
+            jitter=jitter,
+            updated_by=uow.actor,
+            updated_at=uow.now,
+            max_age=max_age,
         )
         uow.session.add(row)
     row.max_age, row.jitter, row.plan = max_age, jitter, msgspec.to_builtins(plan)

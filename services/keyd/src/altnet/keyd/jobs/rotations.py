@@ -33,6 +33,7 @@ from altnet.common.contracts.mesh_keys import (
     MESH_KEYS,
     MOST_RELAYS,
     PURPOSE,
+    KeyKind,
     KeyOrder,
     MeshKeysOrder,
     MeshKeysTaken,
@@ -46,6 +47,7 @@ from altnet.common.ids import Randomness
 from altnet.keyd.domain import rotations as rules
 from altnet.keyd.handlers.revoked_keys import pay, settle
 from altnet.keyd.handlers.rotations import start_rotation
+from altnet.keyd.jobs import client_rotations
 from altnet.keyd.settings import RotationSettings
 from altnet.keyd.store import rotations
 from altnet.keyd.store.events import EMITTER, next_numbers
@@ -120,6 +122,12 @@ class Driver:
         """One step of a rotation; True if there may be another at once. Raises what the registry says."""
         async with self._db.transaction(actor=DRIVER) as uow:
             row = await rotations.get(uow.session, id, lock=True)
+            if row.of == KeyKind.CLIENT:
+                timeout = self._settings.order_timeout
+                await client_rotations.step(uow, row, bus=self._bus, seed=self._seed, timeout=timeout)
+                if row.ended_at is not None:
+                    self._ended(row.phase)
+                return False
             told = await rotations.parts(uow.session, id)
             states = await rotations.states(uow.session, [one.relay for one in told])
             before = _without_revoked(rotations.state_of(row, told), states)
@@ -151,7 +159,11 @@ class Driver:
         if not step.orders:
             return step.rotation
         change = await self._order(row, step.orders)
-        return replace(step.rotation, generation=max(step.rotation.generation, change))
+        ordered = {
+            one.relay: replace(step.rotation.parts[one.relay], ordered=change) for one in step.orders if one.stage
+        }
+        newest = max(step.rotation.generation, change)
+        return replace(step.rotation, generation=newest, parts={**step.rotation.parts, **ordered})
 
     async def _order(self, row: RotationRow, orders: Sequence[KeyOrder]) -> int:
         if self._seed is None:
@@ -159,7 +171,9 @@ class Driver:
         newest = 0
         for start in range(0, len(orders), MOST_RELAYS):
             some = orders[start : start + MOST_RELAYS]
-            order = MeshKeysOrder(network=row.network, rotation=row.id, relays=tuple(some))
+            order = MeshKeysOrder(
+                network=row.network, rotation=row.id, relays=tuple(some), of=KeyKind(row.of), until=row.until
+            )
             text = msgspec.json.encode(order).decode()
             signature = base64.b64encode(nkey.sign(self._seed, PURPOSE + text.encode())).decode()
             taken = await rpc.call(
@@ -186,16 +200,19 @@ class Driver:
         if policy.max_age is None:
             return
         async with self._db.transaction(actor=DRIVER) as uow:
-            row = await rotations.policy(uow.session, policy.network)
+            of = KeyKind(policy.of)
+            row = await rotations.policy(uow.session, policy.network, of)
             if row is None or row.max_age is None:
                 return
             if row.due_at is None:
                 spread = 1 + row.jitter * (2 * self._random() - 1)
                 row.due_at = uow.now + timedelta(seconds=row.max_age * spread)
-            elif row.due_at <= uow.now and await rotations.open_of(uow.session, row.network) is None:
+            elif row.due_at <= uow.now and await rotations.open_of(uow.session, row.network, of) is None:
                 row.due_at = None
                 with contextlib.suppress(Conflict):  # too few relays: it is due again an age later
-                    await start_rotation(uow, row.network, reason=MAX_AGE, plan=None, randomness=self._randomness)
+                    await start_rotation(
+                        uow, row.network, of=of, reason=MAX_AGE, plan=None, randomness=self._randomness
+                    )
 
 
 def _without_revoked(rotation: rules.Rotation, states: dict[str, str]) -> rules.Rotation:

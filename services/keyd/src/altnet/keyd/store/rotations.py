@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 from altnet.common.contracts.desired import KeyStage
 from altnet.common.contracts.keyd import KeyReport, RotationPhase
+from altnet.common.contracts.mesh_keys import KeyKind
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Conflict, NotFound
 from altnet.keyd.domain.rotations import OVER, Part, Plan, Rotation
@@ -36,9 +37,9 @@ async def get(session: AsyncSession, id: str, *, lock: bool = False) -> Rotation
     return row
 
 
-async def open_of(session: AsyncSession, network: str) -> RotationRow | None:
+async def open_of(session: AsyncSession, network: str, of: KeyKind = KeyKind.MESH) -> RotationRow | None:
     query = select(RotationRow).where(col(RotationRow.network) == network, col(RotationRow.ended_at).is_(None))
-    return (await session.execute(query)).scalars().first()
+    return (await session.execute(query.where(col(RotationRow.of) == str(of)))).scalars().first()
 
 
 async def open_ids(session: AsyncSession) -> Sequence[str]:
@@ -84,12 +85,20 @@ async def newest_epoch(session: AsyncSession, network: str) -> int:
     return int(found.scalar() or 0)
 
 
-async def policy(session: AsyncSession, network: str) -> RotationPolicyRow | None:
-    return await session.get(RotationPolicyRow, network)
+async def policy(session: AsyncSession, network: str, of: KeyKind = KeyKind.MESH) -> RotationPolicyRow | None:
+    return await session.get(RotationPolicyRow, (network, str(of)))
 
 
 async def policies(session: AsyncSession) -> Sequence[RotationPolicyRow]:
-    return (await session.execute(select(RotationPolicyRow).order_by(col(RotationPolicyRow.network)))).scalars().all()
+    return (
+        (
+            await session.execute(
+                select(RotationPolicyRow).order_by(col(RotationPolicyRow.network), col(RotationPolicyRow.of))
+            )
+        )
+        .scalars()
+        .all()
+    )
 
 
 def state_of(row: RotationRow, told: Sequence[RotationRelayRow]) -> Rotation:
@@ -100,6 +109,8 @@ def state_of(row: RotationRow, told: Sequence[RotationRelayRow]) -> Rotation:
         phase=RotationPhase(row.phase),
         wave=row.wave,
         deadline=row.deadline,
+        of=KeyKind(row.of),
+        until=row.until,
         generation=row.generation,
         paused=row.paused,
         stop=row.stop,
@@ -114,8 +125,10 @@ def state_of(row: RotationRow, told: Sequence[RotationRelayRow]) -> Rotation:
                 key=one.key,
                 port=one.port,
                 generation=one.generation,
+                ordered=one.ordered,
                 switched=tuple(one.switched),
                 waiting=tuple(one.waiting),
+                behind=tuple(one.behind),
             )
             for one in told
         },
@@ -132,12 +145,12 @@ def keep(uow: UnitOfWork, row: RotationRow, told: Sequence[RotationRelayRow], af
     row.version += 1
     for one in told:
         part = after.parts[one.relay]
-        one.stage, one.left_why = str(part.stage or ""), part.left
+        one.stage, one.left_why, one.ordered = str(part.stage or ""), part.left, part.ordered
 
 
 async def report(uow: UnitOfWork, relay: str, network: str, said: KeyReport) -> bool:
     """Note a relay's report on the open rotation; False where there is none that it is of."""
-    row = await open_of(uow.session, network)
+    row = await open_of(uow.session, network, said.of)
     if row is None or row.epoch != said.epoch:
         return False
     part = await uow.session.get(RotationRelayRow, (row.id, relay), with_for_update=True)
@@ -152,6 +165,6 @@ async def report(uow: UnitOfWork, relay: str, network: str, said: KeyReport) -> 
             mend="Was its state brought back from a backup? The rotation leaves it behind, or is rolled back.",
         )
     part.key, part.port, part.generation = said.key, said.port, said.generation
-    part.switched, part.waiting = list(said.switched), list(said.waiting)
+    part.switched, part.waiting, part.behind = list(said.switched), list(said.waiting), list(said.behind)
     part.reported_at = uow.now
     return True

@@ -9,6 +9,7 @@ def routers() -> list[APIRouter]:
     """Every router of the registry, in the order of the API document."""
     from altnet.registry.api import (
         changes,
+        client_keys,
         clients,
         enrolment,
         join,
@@ -31,6 +32,7 @@ def routers() -> list[APIRouter]:
         relays.router,
         links.router,
         clients.router,
+        client_keys.router,
         services.router,
         sites.router,
         peerings.router,

@@ -268,6 +268,7 @@ def _head(world: World, relay: Relay) -> RelayDocument:
         links=world.links.of(relay),
         mesh_port=relay.mesh_port,
         access_port=relay.access_port,
+        access=relay.access,
         peerings=world.sessions(relay.id),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv6Address, IPv6Network
 
 from altnet.common.contracts.routing import PrefixRule
@@ -32,6 +33,8 @@ class Tunnel:
     mtu: int
     keepalive: int
     routes: Sequence[str]
+    renew_by: datetime | None = None
+    """Until then a file of before works too: keys are being replaced."""
 
 
 def access_endpoint(mesh_endpoints: Sequence[str], access_port: int) -> str | None:
@@ -53,6 +56,8 @@ def render(tunnel: Tunnel, private_key: PrivateKey | None = None) -> str:
         lines.append(
             "# Put the private key that belongs to this client in the line below; the server has never seen it."
         )
+    if tunnel.renew_by is not None:
+        lines.append(f"# Keys are being replaced: install this file by {tunnel.renew_by:%Y-%m-%d %H:%M} UTC.")
     lines += ["[Interface]", f"PrivateKey = {key}"]
     lines += [f"Address = {', '.join(f'{address}/128' for address in tunnel.addresses)}"]
     if tunnel.dns is not None:

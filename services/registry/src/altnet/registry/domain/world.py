@@ -16,7 +16,15 @@ from ipaddress import IPv6Address, IPv6Network
 from socket import AF_INET6, inet_ntop
 
 from altnet.common.contracts import routing
-from altnet.common.contracts.desired import AccessClient, Encapsulation, IdentityKeys, MeshSettings, NextKey, RelayState
+from altnet.common.contracts.desired import (
+    AccessClient,
+    AccessKeys,
+    Encapsulation,
+    IdentityKeys,
+    MeshSettings,
+    NextKey,
+    RelayState,
+)
 from altnet.common.contracts.routing import Engine, PrefixRule
 from altnet.common.net import AddressPlan
 from altnet.registry.domain.linkindex import Link, LinkIndex, links_as
@@ -49,6 +57,7 @@ class Relay:
     routing: Engine = Engine.STATIC
     mesh_port: int = 51820
     access_port: int = 51830
+    access: AccessKeys | None = None
     revoked: bool = False
     identity: IdentityKeys | None = None
 
@@ -64,6 +73,10 @@ class Client:
     """The relay that it may attach to when its own is away."""
     movable: bool = False
     """It says itself where it is attached; else it is at `relay`."""
+    door: int = 0
+    next_key: str = ""
+    """Taken beside `key`, at the other door."""
+    wished: bool = False
 
     @property
     def at(self) -> tuple[str, ...]:
@@ -245,6 +258,9 @@ class World:
                     addresses=tuple(map(_host, addresses)),
                     standby=standby,
                     movable=client.movable,
+                    door=client.door,
+                    next_key=client.next_key,
+                    wished=client.wished,
                 )
                 self._access[identifier, standby] = access
             found[identifier] = access

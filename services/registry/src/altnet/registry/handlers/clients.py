@@ -13,7 +13,7 @@ from altnet.common.ids import CLIENT, Randomness, new_id
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan
 from altnet.registry.domain.names import check_labels, check_name
-from altnet.registry.handlers import admission, placement, snapshots
+from altnet.registry.handlers import admission, client_keys, placement, snapshots
 from altnet.registry.store import allocations, changes, clients, named, networks, relays, services
 from altnet.registry.store.conflicts import CONFLICTS
 from altnet.registry.tables import ClientRow, JoinTokenRow
@@ -122,7 +122,8 @@ async def change_client(uow: UnitOfWork, row: ClientRow, patch: Mapping[str, obj
     if "key" in patch and patch["key"] != row.key:
         key = PublicKey.parse(str(patch["key"]), field="/key").base64
         await named.claim_keys(uow, owner=row.id, keys={"client": (key, "/key")})
-        row.key = key
+        row.key, row.key_changed_at = key, uow.now
+        await client_keys.forget(uow, row)
     if "labels" in patch:
         row.labels = check_labels(patch["labels"])  # type: ignore[arg-type]  # the schema has made it a mapping of texts
     if "expires_at" in patch:

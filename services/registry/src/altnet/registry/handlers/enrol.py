@@ -102,7 +102,9 @@ async def renew_credentials(uow: UnitOfWork, relay: str, request: CredentialsReq
         raise NotFound("no_such_relay", "no relay of this identifier has this key.", mend="Enrol again.")
     _refuse_revoked(row)
     network = await networks.find(uow.session, row.network_id)
-    said: dict[str, object] = {"access_key": request.access_key}
+    said: dict[str, object] = {}
+    if row.access_epoch == 0 and row.access_next_epoch is None:
+        said["access_key"] = request.access_key  # the same holds for it as for the mesh key
     if row.key_epoch == 0 and row.next_epoch is None:
         said["key"] = request.key  # else keyd alone says which keys the mesh has: this one may be of before a rotation
     if request.identity_key:
@@ -133,8 +135,13 @@ def _said(known: RelayRow, request: EnrolRequest) -> dict[str, object]:
 
 def _as_new(known: RelayRow, request: EnrolRequest) -> dict[str, object]:
     """A host that enrols again begins anew: a rotation that it was in goes on without it."""
+    none: dict[str, object] = {"key_port": 0}
     fresh: dict[str, object] = {"key_port": 0, "next_epoch": None, "next_stage": None, "next_key": "", "next_port": 0}
-    return fresh if request.key != known.key or known.next_epoch is not None else {"key_port": 0}
+    again = fresh if request.key != known.key or known.next_epoch is not None else none
+    if request.access_key == known.access_key:
+        return again
+    access = {"access_next_epoch": None, "access_next_stage": None, "access_next_key": "", "access_until": None}
+    return {**again, **access, "access_device": 0}
 
 
 async def _update(uow: UnitOfWork, row: RelayRow, network: NetworkRow, said: dict[str, object]) -> int | None:
@@ -152,6 +159,8 @@ async def _update(uow: UnitOfWork, row: RelayRow, network: NetworkRow, said: dic
         await named.claim_keys(uow, owner=row.id, keys=keys)
     if "next_key" in different:
         await named.drop_key(uow, owner=row.id, use="mesh_next")
+    if "access_next_key" in different:
+        await named.drop_key(uow, owner=row.id, use="access_next")
     for name, value in different.items():
         setattr(row, name, value)
     row.version += 1

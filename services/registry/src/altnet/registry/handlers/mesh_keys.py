@@ -1,4 +1,4 @@
-"""keyd orders mesh keys: taken over for all relays that are named, as one numbered change.
+"""keyd orders mesh keys, or access keys: taken over for all relays that are named, as one numbered change.
 
 The private halves never come here; each stays on the host that made it.
 """
@@ -6,9 +6,10 @@ The private halves never come here; each stays on the host that made it.
 from __future__ import annotations
 
 from altnet.common.contracts.desired import KeyStage, NextKey
-from altnet.common.contracts.mesh_keys import KeyOrder, MeshKeysChanged, MeshKeysOrder
+from altnet.common.contracts.mesh_keys import KeyKind, KeyOrder, MeshKeysChanged, MeshKeysOrder
 from altnet.common.db.uow import UnitOfWork
 from altnet.registry.domain.mesh_keys import MeshKeys, ordered
+from altnet.registry.handlers.access_keys import order_access_key
 from altnet.registry.store import changes, named, relays
 from altnet.registry.store.conflicts import CONFLICTS
 from altnet.registry.tables import RelayRow
@@ -17,7 +18,7 @@ NEXT = "mesh_next"
 
 
 async def order_mesh_keys(uow: UnitOfWork, order: MeshKeysOrder) -> int:
-    """Do as ordered; the number of the newest change of mesh keys among these relays. Repeating changes nothing.
+    """Do as ordered; the number of the newest change of such keys among these relays. Repeating changes nothing.
 
     A relay that is gone, revoked or of another network is left out. Raises `Invalid`, `Conflict` (`key_taken`,
     `stale_epoch`, `no_next_key`): then nothing is done.
@@ -27,22 +28,33 @@ async def order_mesh_keys(uow: UnitOfWork, order: MeshKeysOrder) -> int:
     done: list[tuple[RelayRow, KeyOrder]] = []
     newest = 0
     for row in await relays.locked(uow, sorted(wanted)):
-        newest = max(newest, row.keys_change)
-        if row.revoked_at is None and row.network_id == order.network and await _order(uow, row, wanted[row.id]):
-            done.append((row, wanted[row.id]))
+        newest = max(newest, row.access_change if order.of is KeyKind.ACCESS else row.keys_change)
+        if row.revoked_at is not None or row.network_id != order.network:
+            continue
+        one = wanted[row.id]
+        access = order.of is KeyKind.ACCESS
+        if await (order_access_key(uow, row, one, until=order.until) if access else _order(uow, row, one)):
+            done.append((row, one))
     if not done:
         return newest
     number = await changes.record(
         uow,
         lambda change: MeshKeysChanged(
-            network=order.network, rotation=order.rotation, relays=tuple(one for _, one in done), change=change
+            network=order.network,
+            rotation=order.rotation,
+            relays=tuple(one for _, one in done),
+            change=change,
+            of=order.of,
         ),
         touched=[("relay", row.id) for row, _ in done],
-        summary=f"mesh keys of {len(done)} relays, rotation {order.rotation}",
+        summary=f"{order.of} keys of {len(done)} relays, rotation {order.rotation}",
         network=order.network,
     )
     for row, _ in done:
-        row.keys_change = number
+        if order.of is KeyKind.ACCESS:
+            row.access_change = number
+        else:
+            row.keys_change = number
     return number
 
 

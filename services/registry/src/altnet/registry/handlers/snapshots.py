@@ -72,6 +72,9 @@ def of_client(row: ClientRow) -> ClientSnapshot:
         version=row.version,
         standby=row.standby_id,
         movable=row.movable,
+        next_key=row.next_key,
+        key_epoch=row.key_epoch,
+        key_wished=row.wish_epoch is not None,
     )
 
 

@@ -3,14 +3,16 @@ relays."""
 
 from __future__ import annotations
 
-from altnet.common.contracts.client import AccessPoint, ClientConfig
+from altnet.common.contracts.client import AccessPoint, ClientConfig, NextPoint
 from altnet.common.errors import Conflict
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan
-from altnet.registry.domain.wgquick import Tunnel, access_endpoint, access_endpoints, routes_of
+from altnet.registry.domain.wgquick import Tunnel, routes_of
+from altnet.registry.handlers.access_keys import next_point, present_point
+from altnet.registry.handlers.client_keys import wish_of
 from altnet.registry.store import networks, peerings, relays, services, sites
 from altnet.registry.store.networks import settings_of
-from altnet.registry.tables import ClientRow, NetworkRow
+from altnet.registry.tables import ClientRow, NetworkRow, RelayRow
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
@@ -20,8 +22,8 @@ async def tunnel_of(session: AsyncSession, row: ClientRow, *, domain: str) -> Tu
         raise Conflict("client_without_relay", "the client has no relay now.", mend="Move it to one with PATCH.")
     relay = await relays.find(session, row.relay_id)
     network = await networks.find(session, row.network_id)
-    endpoint = access_endpoint(relay.endpoints, relay.access_port)
-    if endpoint is None:
+    point = next_point(relay, row)
+    if not point.endpoints:
         raise Conflict(
             "relay_unreachable",
             "the client's relay has no endpoint that clients could reach.",
@@ -33,13 +35,14 @@ async def tunnel_of(session: AsyncSession, row: ClientRow, *, domain: str) -> Tu
         name=row.name,
         addresses=[row.address, *own],
         relay_name=relay.name,
-        relay_key=PublicKey.parse(relay.access_key),
-        endpoint=endpoint,
+        relay_key=PublicKey.parse(point.key),
+        endpoint=point.endpoints[0],
         dns=AddressPlan(network.prefix).access_address(relay.slot),
         search=domain,
         mtu=settings.access_mtu,
         keepalive=settings.keepalive,
         routes=await _routes(session, network),
+        renew_by=min((it for it in (relay.access_until, row.key_until) if it is not None), default=None),
     )
 
 
@@ -59,19 +62,27 @@ async def config_of(session: AsyncSession, row: ClientRow) -> ClientConfig:
         mtu=settings.access_mtu,
         keepalive=settings.keepalive,
         relays=tuple(
-            AccessPoint(
-                relay=relay.id,
-                name=relay.name,
-                key=relay.access_key,
-                endpoints=endpoints,
-                address=str(plan.attach_address(relay.slot)),
-                priority=priority,
-            )
+            _access_point(relay, row, address=str(plan.attach_address(relay.slot)), priority=priority)
             for priority, identifier in enumerate(_relays(row))
-            if (relay := known.get(identifier or "")) is not None
-            and (endpoints := access_endpoints(relay.endpoints, relay.access_port))
+            if (relay := known.get(identifier or "")) is not None and relay.endpoints
         ),
+        key=row.key,
+        next_key=row.next_key,
+        wish=wish_of(row),
         movable=row.movable,
+    )
+
+
+def _access_point(relay: RelayRow, row: ClientRow, *, address: str, priority: int) -> AccessPoint:
+    here, there = present_point(relay, row), next_point(relay, row)
+    return AccessPoint(
+        relay=relay.id,
+        name=relay.name,
+        key=here.key,
+        endpoints=here.endpoints,
+        address=address,
+        priority=priority,
+        next=NextPoint(key=there.key, endpoints=there.endpoints) if there != here else None,
     )
 
 

@@ -19,7 +19,7 @@ from altnet.common.db.advisory import leader
 from altnet.common.db.engine import Database
 from altnet.common.errors import AltnetError, Forbidden, Unavailable
 from altnet.common.ids import Randomness
-from altnet.registry.handlers import clients, networks
+from altnet.registry.handlers import client_keys, clients, networks
 from altnet.registry.jobs.balancing import Balancing
 from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.learning import Learning
@@ -232,6 +232,7 @@ class Director:
         await progress.forget_receipts(self._db, before=now - timedelta(seconds=self._settings.tracking.receipts_kept))
         async with self._db.transaction(actor=ACTOR) as uow:
             await clients.remove_expired(uow)
+            await client_keys.keep_due(uow)
 
     async def _push_revocations(self) -> None:
         """Have the bus refuse and drop the relays that were revoked, after their last document is out."""

@@ -9,7 +9,7 @@ from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import NotFound
 from altnet.registry.domain.balancing import Guest
 from altnet.registry.tables import ClientRow, ClientSecretRow
-from sqlalchemy import select, text
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -80,6 +80,46 @@ async def standing_by(session: AsyncSession, relay: str) -> Sequence[ClientRow]:
     """Those whose second relay this is: locked, by identifier."""
     query = select(ClientRow).where(col(ClientRow.standby_id) == relay).order_by(col(ClientRow.id)).with_for_update()
     return (await session.execute(query)).scalars().all()
+
+
+async def keys_before(session: AsyncSession, network: str, since: datetime, *, limit: int) -> Sequence[ClientRow]:
+    """Those whose key is older and that nobody has asked for another one: locked, by identifier."""
+    query = select(ClientRow).where(
+        col(ClientRow.network_id) == network, col(ClientRow.wish_epoch).is_(None), _key_age() < since
+    )
+    return (await session.execute(query.order_by(col(ClientRow.id)).limit(limit).with_for_update())).scalars().all()
+
+
+async def keys_asked(session: AsyncSession, network: str) -> Sequence[ClientRow]:
+    """Those that have not answered: locked, by identifier."""
+    query = select(ClientRow).where(col(ClientRow.network_id) == network, col(ClientRow.wish_secret) != "")
+    return (await session.execute(query.order_by(col(ClientRow.id)).with_for_update())).scalars().all()
+
+
+async def count_keys(session: AsyncSession, network: str, since: datetime) -> tuple[int, int, int, int]:
+    """Clients with a younger key, and of the others those that have announced one, were asked, and were not."""
+    older = _key_age() < since
+    announced, asked = col(ClientRow.next_key) != "", col(ClientRow.wish_secret) != ""
+    found = await session.execute(
+        select(
+            func.count().filter(~older),
+            func.count().filter(older, announced),
+            func.count().filter(older, ~announced, asked),
+            func.count().filter(older, ~announced, ~asked),
+        ).where(col(ClientRow.network_id) == network)
+    )
+    row = found.one()
+    return int(row[0]), int(row[1]), int(row[2]), int(row[3])
+
+
+def _key_age() -> ColumnElement[datetime]:
+    return func.coalesce(col(ClientRow.key_changed_at), col(ClientRow.created_at))
+
+
+async def keys_due(session: AsyncSession, now: datetime, *, limit: int) -> Sequence[ClientRow]:
+    """Those whose change of keys is at its latest date. Locked; what somebody else has locked is left for later."""
+    query = select(ClientRow).where(col(ClientRow.key_until) <= now).order_by(col(ClientRow.key_until)).limit(limit)
+    return (await session.execute(query.with_for_update(skip_locked=True))).scalars().all()
 
 
 async def expired(session: AsyncSession, now: datetime, *, limit: int) -> Sequence[ClientRow]:

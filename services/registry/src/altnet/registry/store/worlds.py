@@ -13,7 +13,15 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from altnet.common.contracts.desired import Encapsulation, IdentityKeys, KeyStage, MeshSettings, NextKey, RelayState
+from altnet.common.contracts.desired import (
+    AccessKeys,
+    Encapsulation,
+    IdentityKeys,
+    KeyStage,
+    MeshSettings,
+    NextKey,
+    RelayState,
+)
 from altnet.common.contracts.routing import Engine
 from altnet.common.db.engine import Database, RawConnection
 from altnet.common.db.uow import UnitOfWork
@@ -58,9 +66,13 @@ _NETWORKS = "SELECT id, prefix, settings FROM registry.networks"
 _RELAYS = """
 SELECT id, network_id, name, slot, key, key_epoch, key_port, next_epoch, next_stage, next_key, next_port,
        endpoints, state, region, encapsulations, routing, mesh_port, access_port, proven_static, proven_signing,
+       access_key, access_epoch, access_next_epoch, access_next_stage, access_next_key,
        revoked_at IS NOT NULL AS revoked FROM registry.relays
 """
-_CLIENTS = "SELECT id, network_id, relay_id, standby_id, movable, key, address FROM registry.clients"
+_CLIENTS = """
+SELECT id, network_id, relay_id, standby_id, movable, key, address, door, next_key, wish_epoch IS NOT NULL AS wished
+FROM registry.clients
+"""
 _SERVICES = "SELECT id, network_id, owner_kind, owner_id, address FROM registry.services"
 _SITES = """
 SELECT id, network_id,
@@ -139,6 +151,7 @@ def _relay(row: Any) -> Relay:
         routing=Engine(row["routing"]),
         mesh_port=row["mesh_port"],
         access_port=row["access_port"],
+        access=_access(row),
         revoked=row["revoked"],
         identity=_identity(row),
     )
@@ -157,6 +170,14 @@ def _next_key(row: Any) -> NextKey | None:
     return NextKey(epoch=row["next_epoch"], stage=stage, key=row["next_key"], port=row["next_port"])
 
 
+def _access(row: Any) -> AccessKeys:
+    following = None
+    if row["access_next_epoch"] is not None:
+        stage, key = KeyStage(row["access_next_stage"]), row["access_next_key"]
+        following = NextKey(epoch=row["access_next_epoch"], stage=stage, key=key)
+    return AccessKeys(key=row["access_key"], epoch=row["access_epoch"], next=following)
+
+
 def _client(row: Any) -> Client:
     return Client(
         id=row["id"],
@@ -166,6 +187,9 @@ def _client(row: Any) -> Client:
         address=row["address"],
         standby=row["standby_id"],
         movable=row["movable"],
+        door=row["door"],
+        next_key=row["next_key"],
+        wished=row["wished"],
     )
 
 

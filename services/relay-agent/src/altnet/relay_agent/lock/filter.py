@@ -71,19 +71,24 @@ def judge_own(book: Book, came: RelayEntry) -> JudgedRelay:
 
 
 def judge_client(book: Book, came: AccessClient, *, at: str, before: AccessClient | None = None) -> JudgedClient:
-    """A client that is to attach to the relay `at`."""
+    """A client that is to attach to the relay `at`. One that changes its key has both once an authority says so."""
     said = book.client(came.id)
     if said is None:
         return JudgedClient(client=None, refusals=(_no(came.id, IDENTITY, "no authority vouches for this client"),))
     if said.relays and at not in said.relays:
         why = f"the authority lets it attach to {', '.join(said.relays)} only"
         return JudgedClient(client=None, refusals=(_no(came.id, PLACE, why),))
-    if came.key != said.key:
+    moving = bool(came.next_key) and came.next_key == said.key and before is not None and before.key == came.key
+    if came.key != said.key and not moving:
         why = f"the authority vouches for key {said.key}, not {came.key}"
         if before is None or before.key != said.key:
             return JudgedClient(client=None, refusals=(_no(came.id, KEY, why),))
         kept = judge_client(book, before, at=at)
         return JudgedClient(client=kept.client, refusals=(_no(came.id, KEY, why), *kept.refusals), held=True)
+    if came.next_key and not moving:
+        why = f"no authority vouches for its next key {came.next_key}"
+        bare = judge_client(book, msgspec.structs.replace(came, next_key=""), at=at, before=before)
+        return JudgedClient(client=bare.client, refusals=(_no(came.id, NEXT_KEY, why), *bare.refusals))
     good = tuple(one for one in came.addresses if covers(said.addresses, one))
     bad = [one for one in came.addresses if one not in good]
     if not bad:

@@ -59,7 +59,7 @@ def render(
     here = place(plan, context.slot)
     own_locator = here.locator
     mesh = f'{{ "{start}m0", "{start}m1" }}'
-    access = f'{{ "{start}a0", "{start}a1" }}'
+    access = "{ " + ", ".join(f'"{context.names.access_of(number)}"' for number in range(4)) + " }"
     links = f'"{start}l*"'
     bgp = (
         f"""{_peering_rules(peerings)}

@@ -163,7 +163,7 @@ class PeersPlane:
 
         A client hears nothing of our power loss and would wait out WireGuard's 15 s (whitepaper §6.5).
         """
-        if device != self._names.access or not any(self._last_endpoint(change.key) for change in changes):
+        if self._names.access_number(device) is None or not any(self._last_endpoint(change.key) for change in changes):
             return changes, []
         there = (await self._wireguard.read(device)).peers
         greeted: list[PublicKey] = []

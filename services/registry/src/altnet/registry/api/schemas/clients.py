@@ -75,6 +75,14 @@ class NetworkClient(Model):
     labels: dict[str, str]
     movable: bool
     """Whether the registry may move it to another relay when load or failures ask for it."""
+    next_key: str
+    """Public key that was announced and is taken beside `key`; empty: none."""
+    key_epoch: int
+    """How often its key was changed so."""
+    key_wished: bool
+    """It is to have another key."""
+    key_until: Time | None
+    """The latest date of `key`, while it is to change."""
     expires_at: Time | None
     version: int
     created_at: Time
@@ -103,6 +111,13 @@ class ClientMade(NetworkClient):
         return cls(**_fields(row), change=change, private_key=private_key, config=config, config_svg=config_svg)
 
 
+class NextPoint(Model):
+    """A relay's other access device."""
+
+    key: str
+    endpoints: list[str]
+
+
 class AccessPoint(Model):
     """A relay, as its client sees it."""
 
@@ -116,6 +131,8 @@ class AccessPoint(Model):
     """Its address inside the tunnel for probes and for attaching."""
     priority: int
     """0 is the client's own relay; the next one stands by."""
+    next: NextPoint | None = None
+    """Where its session is to move to without a break: a key is being replaced."""
 
 
 class Latencies(Model):
@@ -169,6 +186,10 @@ def _fields(row: ClientRow) -> dict[str, object]:
         "relay": row.relay_id,
         "standby": row.standby_id,
         "movable": row.movable,
+        "next_key": row.next_key,
+        "key_epoch": row.key_epoch,
+        "key_wished": row.wish_epoch is not None,
+        "key_until": row.key_until,
         "labels": row.labels,
         "expires_at": row.expires_at,
         "version": row.version,

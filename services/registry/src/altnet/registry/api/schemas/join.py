@@ -7,7 +7,7 @@ from typing import Annotated
 from altnet.common.contracts.client import ClientConfig
 from altnet.common.http.schema import Model
 from altnet.registry.api.schemas.clients import AccessPoint, MeasuredLatencies, NetworkClient
-from altnet.registry.api.schemas.common import Key, Labels, Name, Region
+from altnet.registry.api.schemas.common import Key, Labels, Name, Region, Time
 from altnet.registry.domain.wgquick import Tunnel, render
 from msgspec import to_builtins
 from pydantic import Field
@@ -29,6 +29,14 @@ class Join(Model):
     """It runs altnetd, which follows to another relay by itself; so it gets a standby relay too."""
     latencies: MeasuredLatencies = Field(default_factory=dict)
     """Milliseconds by relay, if it has measured any; the choice of its relay uses them."""
+
+
+class KeyWish(Model):
+    """A client is to make itself another key and to announce it."""
+
+    epoch: int
+    challenge: str
+    """Public key to which the announcement proves that both keys are held."""
 
 
 class ClientConfiguration(Model):
@@ -61,6 +69,14 @@ class ClientConfiguration(Model):
     attach_port: int
     """UDP port at that address of a relay, where a client that can move says that it is attached."""
     movable: bool
+    key: str
+    """The client's present public key."""
+    next_key: str
+    """The one that it has announced, for which `relays[].next` is; empty: none."""
+    wish: KeyWish | None
+    """It is to make another key."""
+    renew_by: Time | None
+    """The latest date of the file of before, while keys are being replaced."""
     text: str
     """All of it as a wg-quick file, with a placeholder for the private key."""
 
@@ -74,6 +90,10 @@ class ClientConfiguration(Model):
             relays=[AccessPoint.model_validate(to_builtins(one)) for one in config.relays],
             attach_port=config.attach_port,
             movable=config.movable,
+            key=config.key,
+            next_key=config.next_key,
+            wish=None if config.wish is None else KeyWish.model_validate(to_builtins(config.wish)),
+            renew_by=tunnel.renew_by,
             addresses=[f"{address}/128" for address in tunnel.addresses],
             dns=None if tunnel.dns is None else str(tunnel.dns),
             search=tunnel.search,

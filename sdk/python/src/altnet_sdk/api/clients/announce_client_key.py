@@ -1,0 +1,256 @@
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import quote
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...types import Response, UNSET
+from ... import errors
+
+from ...models.client_configuration import ClientConfiguration
+from ...models.next_key import NextKey
+from ...models.problem import Problem
+from typing import cast
+
+
+
+def _get_kwargs(
+    client_path: str,
+    *,
+    body: NextKey,
+
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+
+    
+
+    
+
+    _kwargs: dict[str, Any] = {
+        "method": "put",
+        "url": "/v1/clients/{client_path}/next-key".format(client_path=quote(str(client_path), safe=""),),
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> ClientConfiguration | Problem | None:
+    if response.status_code == 200:
+        response_200 = ClientConfiguration.from_dict(response.json())
+
+
+
+        return response_200
+
+    if response.status_code == 401:
+        response_401 = Problem.from_dict(response.json())
+
+
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Problem.from_dict(response.json())
+
+
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Problem.from_dict(response.json())
+
+
+
+        return response_404
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+
+
+        return response_409
+
+    if response.status_code == 413:
+        response_413 = Problem.from_dict(response.json())
+
+
+
+        return response_413
+
+    if response.status_code == 422:
+        response_422 = Problem.from_dict(response.json())
+
+
+
+        return response_422
+
+    if response.status_code == 500:
+        response_500 = Problem.from_dict(response.json())
+
+
+
+        return response_500
+
+    if response.status_code == 503:
+        response_503 = Problem.from_dict(response.json())
+
+
+
+        return response_503
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[ClientConfiguration | Problem]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    client_path: str,
+    *,
+    client: AuthenticatedClient,
+    body: NextKey,
+
+) -> Response[ClientConfiguration | Problem]:
+    """ Announce Client Key
+
+     Announce the key that the client made. Relays take it beside the present one; the answer says where.
+
+    Args:
+        client_path (str):
+        body (NextKey): A client announces the key that it made.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ClientConfiguration | Problem]
+     """
+
+
+    kwargs = _get_kwargs(
+        client_path=client_path,
+body=body,
+
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+def sync(
+    client_path: str,
+    *,
+    client: AuthenticatedClient,
+    body: NextKey,
+
+) -> ClientConfiguration | Problem | None:
+    """ Announce Client Key
+
+     Announce the key that the client made. Relays take it beside the present one; the answer says where.
+
+    Args:
+        client_path (str):
+        body (NextKey): A client announces the key that it made.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ClientConfiguration | Problem
+     """
+
+
+    return sync_detailed(
+        client_path=client_path,
+client=client,
+body=body,
+
+    ).parsed
+
+async def asyncio_detailed(
+    client_path: str,
+    *,
+    client: AuthenticatedClient,
+    body: NextKey,
+
+) -> Response[ClientConfiguration | Problem]:
+    """ Announce Client Key
+
+     Announce the key that the client made. Relays take it beside the present one; the answer says where.
+
+    Args:
+        client_path (str):
+        body (NextKey): A client announces the key that it made.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ClientConfiguration | Problem]
+     """
+
+
+    kwargs = _get_kwargs(
+        client_path=client_path,
+body=body,
+
+    )
+
+    response = await client.get_async_httpx_client().request(
+        **kwargs
+    )
+
+    return _build_response(client=client, response=response)
+
+async def asyncio(
+    client_path: str,
+    *,
+    client: AuthenticatedClient,
+    body: NextKey,
+
+) -> ClientConfiguration | Problem | None:
+    """ Announce Client Key
+
+     Announce the key that the client made. Relays take it beside the present one; the answer says where.
+
+    Args:
+        client_path (str):
+        body (NextKey): A client announces the key that it made.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ClientConfiguration | Problem
+     """
+
+
+    return (await asyncio_detailed(
+        client_path=client_path,
+client=client,
+body=body,
+
+    )).parsed

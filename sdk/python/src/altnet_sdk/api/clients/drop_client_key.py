@@ -1,0 +1,229 @@
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import quote
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...types import Response, UNSET
+from ... import errors
+
+from ...models.network_client import NetworkClient
+from ...models.problem import Problem
+from typing import cast
+
+
+
+def _get_kwargs(
+    client_path: str,
+
+) -> dict[str, Any]:
+    
+
+    
+
+    
+
+    _kwargs: dict[str, Any] = {
+        "method": "delete",
+        "url": "/v1/clients/{client_path}/key-change".format(client_path=quote(str(client_path), safe=""),),
+    }
+
+
+    return _kwargs
+
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> NetworkClient | Problem | None:
+    if response.status_code == 200:
+        response_200 = NetworkClient.from_dict(response.json())
+
+
+
+        return response_200
+
+    if response.status_code == 401:
+        response_401 = Problem.from_dict(response.json())
+
+
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Problem.from_dict(response.json())
+
+
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Problem.from_dict(response.json())
+
+
+
+        return response_404
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+
+
+        return response_409
+
+    if response.status_code == 422:
+        response_422 = Problem.from_dict(response.json())
+
+
+
+        return response_422
+
+    if response.status_code == 500:
+        response_500 = Problem.from_dict(response.json())
+
+
+
+        return response_500
+
+    if response.status_code == 503:
+        response_503 = Problem.from_dict(response.json())
+
+
+
+        return response_503
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[NetworkClient | Problem]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    client_path: str,
+    *,
+    client: AuthenticatedClient,
+
+) -> Response[NetworkClient | Problem]:
+    """ Drop Client Key
+
+     The client keeps the key that it has; an announced one is forgotten.
+
+    Args:
+        client_path (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[NetworkClient | Problem]
+     """
+
+
+    kwargs = _get_kwargs(
+        client_path=client_path,
+
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+def sync(
+    client_path: str,
+    *,
+    client: AuthenticatedClient,
+
+) -> NetworkClient | Problem | None:
+    """ Drop Client Key
+
+     The client keeps the key that it has; an announced one is forgotten.
+
+    Args:
+        client_path (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        NetworkClient | Problem
+     """
+
+
+    return sync_detailed(
+        client_path=client_path,
+client=client,
+
+    ).parsed
+
+async def asyncio_detailed(
+    client_path: str,
+    *,
+    client: AuthenticatedClient,
+
+) -> Response[NetworkClient | Problem]:
+    """ Drop Client Key
+
+     The client keeps the key that it has; an announced one is forgotten.
+
+    Args:
+        client_path (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[NetworkClient | Problem]
+     """
+
+
+    kwargs = _get_kwargs(
+        client_path=client_path,
+
+    )
+
+    response = await client.get_async_httpx_client().request(
+        **kwargs
+    )
+
+    return _build_response(client=client, response=response)
+
+async def asyncio(
+    client_path: str,
+    *,
+    client: AuthenticatedClient,
+
+) -> NetworkClient | Problem | None:
+    """ Drop Client Key
+
+     The client keeps the key that it has; an announced one is forgotten.
+
+    Args:
+        client_path (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        NetworkClient | Problem
+     """
+
+
+    return (await asyncio_detailed(
+        client_path=client_path,
+client=client,
+
+    )).parsed

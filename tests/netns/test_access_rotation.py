@@ -1,0 +1,185 @@
+"""Keys between relays and clients are replaced in a whole lab, under traffic: relays' access keys and clients' own.
+
+One client runs altnetd and follows by itself; the others have wg-quick files, and change when they are given new ones.
+What this leaves to others: keys between relays (test_key_rotation.py), and each part alone (the agent's and the
+client's own tests).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+from altnet.common.contracts.client import ClientConfig
+from altnet.common.files import write_private
+from altnet.common.keys import PrivateKey
+from altnet.host.lab import enrol, launcher, members, tunnel
+from altnet.host.lab.api import Api
+from altnet.host.lab.prober import Prober
+from altnet.host.lab.topology import Spec
+from altnet_sdk.models.network_client import NetworkClient
+from altnet_sdk.models.rotation import Rotation
+from support.roaming import NAME, Roamer, roamer
+from support.routing import Mesh, heal, mesh
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.timeout(420),
+    pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: rotation of clients' keys in a whole lab needs root"),
+]
+
+SPEC = Spec(prefix=f"laba{os.getpid() % 100_000}", relays=3, clients=2, roaming=1)
+PLAIN = "client2"
+RATE = 1000.0
+"""Packets a second, each way."""
+QUICK: dict[str, float | str] = {"prepare_timeout": 20, "wave_timeout": 30, "drain": 1}
+
+
+@dataclass
+class Place:
+    lab: Mesh
+    client: Roamer
+
+    @property
+    def api(self) -> Api:
+        return enrol.open_api(self.lab.lab.await_control())
+
+    @property
+    def other(self) -> str:
+        """A relay that the client with altnetd is not at."""
+        return self.client.others[0]
+
+    def rotate(self, kind: str, **plan: float | str) -> str:
+        return str(self.api.rotate(kind=kind, **{**QUICK, **plan}).id)
+
+    def ended(self, id: str, phase: str) -> Rotation:
+        """The rotation, once it is over, as it should end."""
+        found: list[Rotation] = []
+
+        def over() -> bool:
+            found[:] = [self.api.rotation(id)]
+            return found[0].ended_at is not None
+
+        self.lab.until(over, f"rotation {id} is over")
+        assert found[0].phase == phase, found[0].to_dict()
+        return found[0]
+
+    def behind(self, id: str) -> int:
+        return sum(part.behind for part in self.api.rotation(id).relays)
+
+    def until_phase(self, id: str, phase: str) -> None:
+        found: list[Rotation] = []
+
+        def there() -> bool:
+            found[:] = [self.api.rotation(id)]
+            return found[0].phase == phase or found[0].ended_at is not None
+
+        try:
+            self.lab.until(there, f"rotation {id} comes to {phase}")
+            assert found[0].phase == phase
+        except AssertionError as error:
+            words = launcher.last_words(launcher.log_file(self.lab.lab.files, NAME, members.ALTNETD), 20)
+            raise AssertionError(f"{found[0].to_dict()} {self.client.view()} {words} {error}") from None
+
+    def access_keys(self) -> dict[str, str]:
+        """Each relay's present access key, as the host has it: the private half is compared, and never shown."""
+        return {relay: str(self._identity(relay)["access_key"]) for relay in self.lab.relays}
+
+    def _identity(self, relay: str) -> dict[str, object]:
+        file: Path = next(self.lab.lab.files.host(relay).rglob("identity.json"))
+        found: dict[str, object] = json.loads(file.read_text())
+        return found
+
+    def devices(self, host: str, start: str) -> list[str]:
+        return [
+            link["ifname"]
+            for link in json.loads(self.lab.run(host, "ip", "-j", "link"))
+            if link["ifname"].startswith(start)
+        ]
+
+    def until_settled(self) -> None:
+        """One access device at each relay, one interface at the client, and everybody in sync."""
+        self.lab.until(
+            lambda: all(len(self.devices(relay, "alta")) == 1 for relay in self.lab.relays),
+            f"one access device each, now { {relay: self.devices(relay, 'alta') for relay in self.lab.relays} }",
+        )
+        self.until_client_settled()
+        self.lab.until_in_sync()
+
+    def until_client_settled(self) -> None:
+        def settled() -> bool:
+            view = self.client.view()
+            return view is not None and not view.changing_keys and len(self.devices(NAME, "altnet0")) == 1
+
+        self.lab.until(settled, f"the client goes by one pair of keys, now {self.client.view()}")
+
+    def config(self) -> ClientConfig:
+        file = members.altnetd_dir(self.lab.lab.files, NAME) / "configuration.json"
+        return msgspec.json.decode(file.read_bytes(), type=ClientConfig)
+
+    def plain(self) -> NetworkClient:
+        found = self.api.client(PLAIN)
+        assert found is not None
+        return found
+
+    def new_file(self, key: PrivateKey | None = None) -> None:
+        """Install what the registry has for the plain client now, as its owner would: with the private key put in."""
+        files = self.lab.lab.files
+        path, kept = files.host(PLAIN) / "alt0.conf", files.host(PLAIN) / "private-key"
+        if key is not None:
+            write_private(kept, base64.b64encode(key.reveal()))
+        text = enrol.with_private_key(self.api.client_config(self.plain().id), PrivateKey.parse(kept.read_text()))
+        write_private(path, text.encode())
+        host = self.lab.lab.topology().host(PLAIN)
+        tunnel.bring_up(host, path, files=files, lock=-1, env={})
+
+
+@pytest.fixture(scope="module")
+def whole() -> Iterator[Mesh]:
+    with mesh(SPEC) as made:
+        made.until(lambda: enrol.open_api(made.lab.await_control()).proven() == SPEC.relays, "every identity is proven")
+        yield made
+
+
+@pytest.fixture
+def place(whole: Mesh) -> Iterator[Place]:
+    """At rest, and left so."""
+    made = Place(whole, roamer(whole))
+    made.until_client_settled()
+    yield made
+    heal(whole)
+
+
+def during(place: Place, what: Callable[[Prober], None]) -> None:
+    """Do something under traffic between a relay and the client with altnetd, and assert that no packet is lost."""
+    with place.lab.stream(NAME, place.other, rate=RATE) as packets:
+        since = packets.now()
+        what(packets)
+        assert place.client.loss(packets, since, "keys change").lost == 0
+
+
+def test_relays_change_their_access_keys_and_a_client_with_altnetd_loses_no_packet(place: Place) -> None:
+    before = place.access_keys()
+
+    def rotate(_: Prober) -> None:
+        id = place.rotate("access")
+        place.until_phase(id, "drain")  # all that follow by themselves have followed
+        place.lab.until(lambda: place.behind(id) == 1, "the plain client alone is waited for")
+        assert place.access_keys() == before
+        place.new_file()
+        place.ended(id, "done")
+        place.until_settled()
+
+    for _ in range(2):  # there and back: each rotation takes the other devices
+        during(place, rotate)
+        after = place.access_keys()
+        assert set(after.values()).isdisjoint(before.values())
+        before = after
