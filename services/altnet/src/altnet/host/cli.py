@@ -30,6 +30,7 @@ from altnet.host.admin.cli import app as admin
 from altnet.host.lab.cli import app as lab
 from altnet.host.operator.clients import clients
 from altnet.host.operator.identities import identities
+from altnet.host.operator.lock import lock
 from altnet.host.operator.options import remember
 from altnet.host.operator.peerings import peerings
 from altnet.host.operator.relays import networks, relays
@@ -67,6 +68,7 @@ for name, group in (
     ("peers", peers),
     ("identities", identities),
     ("rotations", rotations),
+    ("lock", lock),
     ("join-tokens", join_tokens),
     ("tokens", tokens),
     ("changes", changes),
