@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import msgspec
@@ -190,6 +191,9 @@ async def test_what_a_relay_refuses_and_another_log_are_security_events_once(
     (host,) = (await keyd.api.get("/v1/lock/hosts")).json()["items"]
     assert (host["name"], host["refused_count"], host["alarm"]) == ("alpha", 1, "")
     assert (await keyd.api.get("/v1/lock")).json()["refusing"] == 1
+    metrics = (await keyd.api.get("/metrics")).text
+    assert re.search(r'lock_refusals_total\{[^}]*what="identity"[^}]*\} 2', metrics)
+    assert re.search(r'lock_alarms_total\{[^}]*why="lock_forked"[^}]*\} 1', metrics)
 
 
 async def test_a_certificate_is_taken_from_the_identity_key_alone(registry: RunningRegistry, keyd: RunningKeyd) -> None:
