@@ -16,7 +16,7 @@ from altnet.common.bus import rights
 from altnet.common.bus.nkey import public_of
 from altnet.common.bus.publish import OutgoingEvent, publish_events
 from altnet.common.contracts.keyd import SERVICE
-from altnet.common.contracts.lock import ALARMS, WHATS
+from altnet.common.contracts.lock import ALARMS, REFUSABLE
 from altnet.common.db import inbox
 from altnet.common.db.engine import Database
 from altnet.common.db.outbox import OutboxRelay
@@ -88,7 +88,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
 
     def lock_heard(heard: Heard) -> None:
         for what in heard.refused:
-            lock_refused.labels(what if what in WHATS else "other").inc()
+            lock_refused.labels(what if what in REFUSABLE else "other").inc()
         if heard.alarm:
             lock_alarms.labels(heard.alarm if heard.alarm in ALARMS else "other").inc()
         if heard.certified:

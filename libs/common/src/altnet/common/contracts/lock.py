@@ -27,7 +27,7 @@ MOST_REFUSED: Final = 50
 LARGEST_DOCUMENT: Final = 8 * 2**20
 """Bytes of a page after decompression."""
 
-WHATS: Final = ("identity", "slot", "key", "next_key", "prefix", "outside", "address", "place", "peering")
+REFUSABLE: Final = ("identity", "slot", "key", "next_key", "prefix", "outside", "address", "place", "peering")
 """Of what kind a refusal may be."""
 ALARMS: Final = (
     "lock_forked",
@@ -81,7 +81,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     object: Id
     """The relay's or client's identifier."""
     what: Annotated[str, msgspec.Meta(max_length=32)]
-    """One of `WHATS`."""
+    """One of `REFUSABLE`."""
     reason: Reason
 
 
