@@ -342,6 +342,8 @@ def _post(client: httpx.AsyncClient) -> Callable[[str, bytes, Mapping[str, str],
 
 
 LAG = []
+
+
 async def _lag():
     while True:
         t = time.monotonic()

@@ -154,7 +154,10 @@ async def heard_of_lock(uow: UnitOfWork, identity: IdentityRow, said: LockReport
 
     Raises `Invalid` (`bad_certificate`).
     """
-    certified = await certify(uow, identity, said.certificates)
+    told = said.certificates
+    if identity.state != IdentityState.ACTIVE:  # its keys wait for an owner; what it says of the lock does not
+        told = tuple(one for one in told if _is_own(identity, one))
+    certified = await certify(uow, identity, told)
     row = await _host(uow, identity)
     end = await lock.last(uow.session, identity.network)
     alarm, text = await _alarm(uow, identity.network, said, end)
@@ -189,7 +192,7 @@ async def heard_of_lock(uow: UnitOfWork, identity: IdentityRow, said: LockReport
 async def certify(uow: UnitOfWork, identity: IdentityRow, told: Sequence[Certificate]) -> bool:
     """Keep what a host's identity key has signed; True if that is news. Raises `Invalid` (`bad_certificate`)."""
     for one in told:
-        if not is_certified(one, network=identity.network, relay=identity.id, identity=identity.signing_key):
+        if not _is_own(identity, one):
             raise Invalid("bad_certificate", "the identity key has not signed this for this relay.")
     known = lock.certificates_of(await lock.host(uow.session, identity.id))
     if set(told) <= set(known):
@@ -200,6 +203,10 @@ async def certify(uow: UnitOfWork, identity: IdentityRow, told: Sequence[Certifi
     row.version = version
     await uow.session.flush()
     return True
+
+
+def _is_own(identity: IdentityRow, one: Certificate) -> bool:
+    return is_certified(one, network=identity.network, relay=identity.id, identity=identity.signing_key)
 
 
 async def needs_certificate(uow: UnitOfWork, network: str) -> bool:

@@ -142,6 +142,7 @@ class LockKeeper:
         self._say_refused(refused)
         if refused != self._asked_for:  # what is new may be known to keyd already
             self._asked_for, self._asks, self._ask_due = refused, 0, now
+        due = []
         if self._bus is not None and self._bus.connected:
             if now >= self._fetch_due:
                 await self._fetch()
@@ -150,14 +151,16 @@ class LockKeeper:
                 self._ask_due = now + self._backoff(self._asks)
                 await self._catch_up()
             await self._report()
-        due = [self._fetch_due, self._tell_due]
+            due += [self._fetch_due, self._tell_due]
+            if refused or self._missed:
+                due.append(self._ask_due)
         if self._unsaved and self._clock.monotonic() >= self._save_due:
             self._save_due = self._clock.monotonic() + self._timers.lock_kept
             await self._save()
         elif self._unsaved:
             due.append(self._save_due)
-        if refused or self._missed:
-            due.append(self._ask_due)
+        if not due:  # a connection wakes us
+            return float(self._timers.resync)
         return max(0.05, min(due) - self._clock.monotonic())
 
     # -- hearing ----------------------------------------------------------------------------------------------------
