@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import msgspec
 import pytest
 from altnet.common.bus import desired, rpc, subjects
+from altnet.common.bus.connect import BusSettings
+from altnet.common.bus.identity import BusIdentity
 from altnet.common.contracts.keyd import SERVICE
 from altnet.common.contracts.lock import LOCK, LockPage, LockQuery, LockReport, Refusal, unpack
-from altnet.common.errors import AltnetError
+from altnet.common.db.engine import DatabaseSettings
+from altnet.common.errors import AltnetError, TooMany
 from altnet.common.keys import PrivateKey
 from altnet.common.lock.log import LockChange
 from altnet.common.signing import SigningKey
-from integration.keyd.running import Agent, RunningKeyd, enrol_agent, meet
+from integration.keyd.running import FAST, Agent, RunningKeyd, enrol_agent, meet, running_keyd
 from integration.registry.running import RunningRegistry, eventually
 from support.locksmith import Locksmith, entry_body, statements_body
 
@@ -150,6 +154,19 @@ async def test_relays_hear_of_a_change_and_get_what_they_missed_page_by_page(
     await eventually(told)
 
 
+async def test_a_relay_that_asks_without_end_is_put_off(
+    registry: RunningRegistry, keyd_database: DatabaseSettings, bus_settings: BusSettings, bus_identity: BusIdentity
+) -> None:
+    env = {**FAST, "ALTNET_KEYD_LOCK__ASKS__BURST": "3", "ALTNET_KEYD_LOCK__ASKS__PER_SECOND": "0.001"}
+    async with running_keyd(keyd_database, bus_settings, bus_identity, env=env) as keyd:
+        _, (alpha, beta) = await hosts_of(registry, keyd, "alpha", "beta")
+        for _ in range(3):
+            await ask(alpha)
+        with pytest.raises(TooMany):
+            await ask(alpha)
+        await ask(beta)  # others are not put off by it
+
+
 async def test_a_page_that_the_bus_lost_is_put_again(registry: RunningRegistry, keyd: RunningKeyd) -> None:
     smith, agents = await hosts_of(registry, keyd, "alpha")
     await lock_on(keyd, smith, agents)
@@ -190,6 +207,9 @@ async def test_what_a_relay_refuses_and_another_log_are_security_events_once(
     (host,) = (await keyd.api.get("/v1/lock/hosts")).json()["items"]
     assert (host["name"], host["refused_count"], host["alarm"]) == ("alpha", 1, "")
     assert (await keyd.api.get("/v1/lock")).json()["refusing"] == 1
+    metrics = (await keyd.api.get("/metrics")).text
+    assert re.search(r'lock_refusals_total\{[^}]*what="identity"[^}]*\} 2', metrics)
+    assert re.search(r'lock_alarms_total\{[^}]*why="lock_forked"[^}]*\} 1', metrics)
 
 
 async def test_a_certificate_is_taken_from_the_identity_key_alone(registry: RunningRegistry, keyd: RunningKeyd) -> None:

@@ -31,6 +31,7 @@ from altnet.host.lab.cli import app as lab
 from altnet.host.operator.clients import clients
 from altnet.host.operator.identities import identities
 from altnet.host.operator.keys import keys
+from altnet.host.operator.lock import lock
 from altnet.host.operator.options import remember
 from altnet.host.operator.peerings import peerings
 from altnet.host.operator.relays import networks, relays
@@ -71,6 +72,7 @@ for name, group in (
     ("keys", keys),
     ("revocations", revocations),
     ("rotations", rotations),
+    ("lock", lock),
     ("join-tokens", join_tokens),
     ("tokens", tokens),
     ("changes", changes),

@@ -50,7 +50,7 @@ from altnet.common.seal import unseal
 from altnet.keyd.domain import identities as rules
 from altnet.keyd.handlers.contact import register_signing_key
 from altnet.keyd.handlers.hosts import hear_host
-from altnet.keyd.handlers.lock import certify, heard_of_lock
+from altnet.keyd.handlers.lock import Heard, certify, heard_of_lock
 from altnet.keyd.handlers.pairs import heard_of_troubles
 from altnet.keyd.handlers.rotations import heard_of_keys
 from altnet.keyd.keyring import Keyring
@@ -113,13 +113,13 @@ class ChannelServer:
         first_contacts: FirstContacts | None,
         settings: ChannelSettings,
         rotating: Callable[[], None] = lambda: None,
-        locking: Callable[[], None] = lambda: None,
+        lock_heard: Callable[[Heard], None] = lambda _heard: None,
         pair_troubles: Counter | None = None,
     ) -> None:
-        """`rotating` is called when a relay reported something new of a rotation, `locking` when of its keys;
-        `pair_troubles` has a label `why`."""
+        """`rotating` is called when a relay reported something new of a rotation, `lock_heard` with what is new of
+        the network lock; `pair_troubles` has a label `why`."""
         self._rotating = rotating
-        self._locking = locking
+        self._lock_heard = lock_heard
         self._pair_troubles = pair_troubles
         self._pair_reports = Buckets(settings.pair_reports, most=settings.limits.most_peers)
         self._db = db
@@ -234,19 +234,21 @@ class ChannelServer:
                     by_token=request.first_contact,
                 )
         elif isinstance(ask, KeyReport):
+            heard = Heard()
             async with self._db.transaction(actor=f"relay:{request.peer}") as uow:
                 row = await identities.get(uow.session, request.peer)
                 if row.static_key == request.remote.base64:
-                    if ask.certificate is not None and await certify(uow, row, [ask.certificate]):
-                        self._locking()
+                    if ask.certificate is not None:
+                        heard = Heard(certified=await certify(uow, row, [ask.certificate]))
                     if await heard_of_keys(uow, row, ask):
                         self._rotating()
+            self._lock_heard(heard)
         elif isinstance(ask, LockReport):
             async with self._db.transaction(actor=f"relay:{request.peer}") as uow:
                 row = await identities.get(uow.session, request.peer)
                 fits = row.state != "revoked" and row.static_key == request.remote.base64
-                if fits and await heard_of_lock(uow, row, ask):
-                    self._locking()
+                heard = await heard_of_lock(uow, row, ask) if fits else Heard()
+            self._lock_heard(heard)
         elif isinstance(ask, Tell):
             async with self._db.transaction(actor=f"relay:{request.peer}") as uow:
                 row = await identities.get(uow.session, request.peer)

@@ -16,6 +16,7 @@ from altnet.common.bus import rights
 from altnet.common.bus.nkey import public_of
 from altnet.common.bus.publish import OutgoingEvent, publish_events
 from altnet.common.contracts.keyd import SERVICE
+from altnet.common.contracts.lock import ALARMS, REFUSABLE
 from altnet.common.db import inbox
 from altnet.common.db.engine import Database
 from altnet.common.db.outbox import OutboxRelay
@@ -32,6 +33,7 @@ from altnet.keyd.api.deps import Parts
 from altnet.keyd.api_tokens import look_up
 from altnet.keyd.channel import ChannelServer, FirstContacts
 from altnet.keyd.consumers import RelayEvents
+from altnet.keyd.handlers.lock import Heard
 from altnet.keyd.jobs.lock import LockTeller
 from altnet.keyd.jobs.proven import Proven
 from altnet.keyd.jobs.rotations import Driver
@@ -84,6 +86,17 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
     )
     metrics.gauge("rotations_open", "Rotations under way.").set_function(lambda: driver.open)
     teller = LockTeller(db, bus, settings=settings.lock)
+    lock_refused = metrics.counter("lock_refusals", "What relays refuse for want of a signature.", labels=("what",))
+    lock_alarms = metrics.counter("lock_alarms", "Other logs of the lock than keyd's, or bad ones.", labels=("why",))
+
+    def lock_heard(heard: Heard) -> None:
+        for what in heard.refused:
+            lock_refused.labels(what if what in REFUSABLE else "other").inc()
+        if heard.alarm:
+            lock_alarms.labels(heard.alarm if heard.alarm in ALARMS else "other").inc()
+        if heard.certified:
+            teller.wake()
+
     channel = ChannelServer(
         db=db,
         bus=bus,
@@ -94,10 +107,10 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         first_contacts=_first_contacts(context, settings, keyring),
         settings=settings.channel,
         rotating=driver.wake,
-        locking=teller.wake,
         pair_troubles=metrics.counter(
             "preshared_key_troubles", "What went wrong with relays' pre-shared keys.", labels=("why",)
         ),
+        lock_heard=lock_heard,
     )
     events = RelayEvents(db, bus)
     metrics.gauge("channel_sessions", "Sessions held here.").set_function(lambda: responder.sessions)

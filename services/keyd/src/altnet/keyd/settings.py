@@ -69,6 +69,8 @@ class LockSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Between two looks whether the bus still has it."""
     put_timeout: Positive = 5.0
     """For one document: with three servers a leader election takes 4.4 s (measured)."""
+    asks: Rate = Rate(burst=500, per_second=10)
+    """Questions of one relay: 100,000 clients of it are 400 pages, and a thousand relays are four."""
 
 
 class KeydSettings(msgspec.Struct, frozen=True, kw_only=True):

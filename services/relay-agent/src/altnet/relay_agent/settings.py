@@ -111,6 +111,8 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     """Before keyd is asked again about what nobody has signed for: its signature is mostly on its way. Doubles."""
     lock_retry_most: Seconds = 30.0
     """What is signed later is told by the bus; this is for words of the bus that were lost."""
+    lock_kept: Seconds = 1.0
+    """Between two writes of what is signed: of a thousand relays it is a megabyte, and a rotation changes all."""
     bird_timeout: Seconds = 5.0
     """Of one question to BIRD, and of its reading a configuration: 1,000 prefixes take it 3 ms."""
     bird_start: Seconds = 10.0

@@ -27,6 +27,19 @@ MOST_REFUSED: Final = 50
 LARGEST_DOCUMENT: Final = 8 * 2**20
 """Bytes of a page after decompression."""
 
+REFUSABLE: Final = ("identity", "slot", "key", "next_key", "prefix", "outside", "address", "place", "peering")
+"""Of what kind a refusal may be."""
+ALARMS: Final = (
+    "lock_forked",
+    "lock_stale",
+    "lock_behind",
+    "lock_unsigned",
+    "lock_other_than_pinned",
+    "lock_other_network",
+    "lock_unreadable",
+)
+"""The commonest alarms: others are counted together."""
+
 Id = Annotated[str, msgspec.Meta(max_length=64)]
 Reason = Annotated[str, msgspec.Meta(max_length=300)]
 
@@ -68,7 +81,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     object: Id
     """The relay's or client's identifier."""
     what: Annotated[str, msgspec.Meta(max_length=32)]
-    """`identity`, `slot`, `key`, `next_key`, `prefix`, `outside`, `address`, `place`, `peering`."""
+    """One of `REFUSABLE`."""
     reason: Reason
 
 

@@ -6,6 +6,7 @@ keyd verifies what it takes, so that no junk is kept; but nobody has to believe 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -137,16 +138,31 @@ def _columns(item: SignedStatement, statement: Statement) -> dict[str, Any]:
     }
 
 
-async def heard_of_lock(uow: UnitOfWork, identity: IdentityRow, said: LockReport) -> bool:
-    """A relay tells its certificates and how it stands; True if relays have to be told of it.
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What was new in a relay's report."""
+
+    certified: bool = False
+    """Relays have to be told."""
+    refused: tuple[str, ...] = ()
+    """What kind of thing, for each."""
+    alarm: str = ""
+
+
+async def heard_of_lock(uow: UnitOfWork, identity: IdentityRow, said: LockReport) -> Heard:
+    """A relay tells its certificates and how it stands: what is new of that is told, once.
 
     Raises `Invalid` (`bad_certificate`).
     """
-    changed = await certify(uow, identity, said.certificates)
+    told = said.certificates
+    if identity.state != IdentityState.ACTIVE:  # its keys wait for an owner; what it says of the lock does not
+        told = tuple(one for one in told if _is_own(identity, one))
+    certified = await certify(uow, identity, told)
     row = await _host(uow, identity)
     end = await lock.last(uow.session, identity.network)
     alarm, text = await _alarm(uow, identity.network, said, end)
     before = {(one["object"], one["what"]) for one in row.refused}
+    new = [one for one in said.refused if (one.object, one.what) not in before]
     events: list[SecurityEvent] = [
         LockRefused(
             emitter=EMITTER,
@@ -157,10 +173,10 @@ async def heard_of_lock(uow: UnitOfWork, identity: IdentityRow, said: LockReport
             what=one.what,
             reason=one.reason,
         )
-        for one in said.refused
-        if (one.object, one.what) not in before
+        for one in new
     ]
-    if alarm and (alarm, text) != (row.alarm, row.alarm_text):
+    alarmed = bool(alarm) and (alarm, text) != (row.alarm, row.alarm_text)
+    if alarmed:
         events.append(
             LockAlarmed(emitter=EMITTER, number=1, network=identity.network, relay=identity.id, why=alarm, detail=text)
         )
@@ -170,13 +186,13 @@ async def heard_of_lock(uow: UnitOfWork, identity: IdentityRow, said: LockReport
     row.reported_at = uow.now
     await uow.session.flush()
     await _tell(uow, events)
-    return changed
+    return Heard(certified=certified, refused=tuple(one.what for one in new), alarm=alarm if alarmed else "")
 
 
 async def certify(uow: UnitOfWork, identity: IdentityRow, told: Sequence[Certificate]) -> bool:
     """Keep what a host's identity key has signed; True if that is news. Raises `Invalid` (`bad_certificate`)."""
     for one in told:
-        if not is_certified(one, network=identity.network, relay=identity.id, identity=identity.signing_key):
+        if not _is_own(identity, one):
             raise Invalid("bad_certificate", "the identity key has not signed this for this relay.")
     known = lock.certificates_of(await lock.host(uow.session, identity.id))
     if set(told) <= set(known):
@@ -187,6 +203,10 @@ async def certify(uow: UnitOfWork, identity: IdentityRow, told: Sequence[Certifi
     row.version = version
     await uow.session.flush()
     return True
+
+
+def _is_own(identity: IdentityRow, one: Certificate) -> bool:
+    return is_certified(one, network=identity.network, relay=identity.id, identity=identity.signing_key)
 
 
 async def needs_certificate(uow: UnitOfWork, network: str) -> bool:

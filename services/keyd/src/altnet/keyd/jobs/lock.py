@@ -20,11 +20,15 @@ from altnet.common.contracts.lock import LOCK, LockPage, LockQuery, pack, unpack
 from altnet.common.db.advisory import leader
 from altnet.common.db.engine import Database
 from altnet.common.errors import AltnetError, Broken, NotFound
+from altnet.common.noise.failures import too_many
+from altnet.common.noise.rates import Buckets
 from altnet.keyd.settings import LockSettings
 from altnet.keyd.store import identities, lock
 from altnet.keyd.tables import LockNetworkRow
 
 _LOG: Final = log.get(__name__)
+MOST_RELAYS: Final = 65_536
+"""Relays whose questions are counted."""
 
 
 class LockTeller:
@@ -34,6 +38,7 @@ class LockTeller:
         self._db = db
         self._bus = bus
         self._settings = settings
+        self._asks = Buckets(settings.asks, most=MOST_RELAYS)
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -106,6 +111,8 @@ class LockTeller:
 
     async def _answer(self, query: LockQuery, context: RpcContext) -> LockPage:
         assert context.relay is not None  # served to relays only
+        if wait := self._asks.take(context.relay, self._db.clock.monotonic()):
+            raise too_many(wait)
         async with self._db.read() as session:
             row = await identities.find(session, context.relay)
             if row is None:

@@ -93,6 +93,7 @@ class LockKeeper:
         self._told: LockReport | None = None
         self._tell_due = 0.0
         self._tells = 0
+        self._save_due = 0.0
         self._saved = (book.revision, self._version, accepted.remembered)
         self._calm_due = False
         self._logged: tuple[Refusal, ...] = ()
@@ -141,6 +142,7 @@ class LockKeeper:
         self._say_refused(refused)
         if refused != self._asked_for:  # what is new may be known to keyd already
             self._asked_for, self._asks, self._ask_due = refused, 0, now
+        due = []
         if self._bus is not None and self._bus.connected:
             if now >= self._fetch_due:
                 await self._fetch()
@@ -149,10 +151,16 @@ class LockKeeper:
                 self._ask_due = now + self._backoff(self._asks)
                 await self._catch_up()
             await self._report()
-        await self._save()
-        due = [self._fetch_due, self._tell_due]
-        if refused or self._missed:
-            due.append(self._ask_due)
+            due += [self._fetch_due, self._tell_due]
+            if refused or self._missed:
+                due.append(self._ask_due)
+        if self._unsaved and self._clock.monotonic() >= self._save_due:
+            self._save_due = self._clock.monotonic() + self._timers.lock_kept
+            await self._save()
+        elif self._unsaved:
+            due.append(self._save_due)
+        if not due:  # a connection wakes us
+            return float(self._timers.resync)
         return max(0.05, min(due) - self._clock.monotonic())
 
     # -- hearing ----------------------------------------------------------------------------------------------------
@@ -276,8 +284,8 @@ class LockKeeper:
         book.adopt(after, statements, told, clients=clients)
         self._version = version
         if book.revision != revision:
-            await self._save()
             self._notice()
+        self._wake.set()  # to be kept
 
     # -- keeping ----------------------------------------------------------------------------------------------------
 
@@ -293,9 +301,15 @@ class LockKeeper:
         )
         return self._accepted.remember(made)
 
-    async def _save(self) -> None:
+    @property
+    def _unsaved(self) -> bool:
         now = (self._book.revision, self._version, self._accepted.remembered)
-        if now != self._saved and self._book.log.length:
+        return now != self._saved and bool(self._book.log.length)
+
+    async def _save(self) -> None:
+        """A signature that a crash loses is asked for again; the log itself was kept before it counted."""
+        now = (self._book.revision, self._version, self._accepted.remembered)
+        if self._unsaved:
             await self._state.save_lock(self._memory(self._book, self._version))
             self._saved = now
 

@@ -1,6 +1,6 @@
 """What a host keeps of the network lock between two starts (`lock.json`, 0600).
 
-Invariant: it is written before what it says is acted on, so a host never knows less of the log than it has shown.
+Invariant: a longer log is written before it counts, so a host never knows less of it than it has gone by.
 """
 
 from __future__ import annotations
