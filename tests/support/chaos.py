@@ -8,7 +8,6 @@ version that is there now, until an answer comes. Killers use `kill -9` and dele
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections import Counter
@@ -31,6 +30,8 @@ MOST_AT_ONCE: Final = 50
 """Agents that fall together: all of them share one machine's processors, and each works through the whole mesh."""
 CALM: Final = (0.3, 2.0)
 """Seconds between two blows, at random."""
+MOST_FALLING: Final = 3
+"""Groups that fall or come back at a time: more than the machine can bring back would only wait in line."""
 DOWN: Final = (0.0, 1.5)
 """Seconds for which a crashed agent stays away."""
 
@@ -222,11 +223,13 @@ async def _break(
     kinds = ["nats", "agents", "postgres", "jetstream", "reboot", "up"]
     first = dice.sample(kinds, len(kinds))
     told = time.monotonic()
-    async with contextlib.AsyncExitStack() as stack:
-        returning = await stack.enter_async_context(asyncio.TaskGroup())
+    async with asyncio.TaskGroup() as group:
+        returning: set[asyncio.Task[None]] = set()
         while time.monotonic() < end:
             await asyncio.sleep(dice.uniform(*CALM))
             blow = first.pop() if first else dice.choices(kinds, weights=(4, 6, 3, 2, 3, 1))[0]
+            if blow in ("agents", "reboot") and len(returning) >= MOST_FALLING:
+                continue
             history.blows[blow] += 1
             if blow == "nats":
                 control.kill_nats()
@@ -243,7 +246,9 @@ async def _break(
             else:
                 fallen = min(MOST_AT_ONCE, max(1, swarm.size // dice.choice((3, 10))))
                 names = dice.sample(swarm.names, fallen)
-                returning.create_task(_fell(swarm, names, reboot=blow == "reboot", down=dice.uniform(*DOWN)))
+                fell = group.create_task(_fell(swarm, names, reboot=blow == "reboot", down=dice.uniform(*DOWN)))
+                returning.add(fell)
+                fell.add_done_callback(returning.discard)
             if time.monotonic() - told > 30:
                 told = time.monotonic()
                 say(f"   {end - told:.0f} s left, {len(history.changes)} changes accepted, {dict(history.blows)}")

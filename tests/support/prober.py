@@ -99,7 +99,8 @@ class Prober:
             now = time.monotonic()
             if self._sending and now >= due:
                 self._send(now)
-                due += self._interval
+                # After a stall of this process, go on at the rate: a burst of the missed ones overflows every queue.
+                due = max(due + self._interval, now)
             wait = max(0.0, due - time.monotonic()) if self._sending else 0.02
             readable, _, _ = select.select([self._a, self._b], [], [], wait)
             for sock in readable:

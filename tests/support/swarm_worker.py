@@ -49,6 +49,8 @@ REMEMBERED = 1024
 """Acknowledgements kept per agent: more changes than any bench looks back on."""
 PATIENCE = 60.0
 """Seconds for which a host asks again when the registry does not answer."""
+ENDING = 120.0
+"""Seconds in which a cancelled agent must have ended, on a machine that a thousand of them share."""
 VERSIONS = Versions(agent="simulated", wireguard="memory")
 CLOCK = SystemClock()
 
@@ -165,18 +167,18 @@ class Worker:
         return started
 
     async def crash(self, *, names: list[str], reboot: bool = False) -> int:
-        """End agents at once. `reboot` loses what their kernels held as well."""
-        ended = 0
-        for host in self._of(names):
-            if host.task is None:
-                continue
-            host.task.cancel()
-            await asyncio.wait([host.task])
+        """End agents at once, all together. `reboot` loses what their kernels held as well."""
+        falling = {host.task: host for host in self._of(names) if host.task is not None}
+        for task in falling:
+            task.cancel()
+        _, running = await asyncio.wait(falling, timeout=ENDING) if falling else (set(), set())
+        for task in running:
+            raise AssertionError(f"{task.get_name()} runs {ENDING} s after its end: {LAG} {_where(falling[task])}")
+        for host in falling.values():
             host.task = host.agent = host.bus = host.outlet = None
             if reboot:
                 host.memory, host.tables = MemoryHost(prefix=self.settings.interface_prefix), MemoryTables()
-            ended += 1
-        return ended
+        return len(falling)
 
     async def seen(self, *, generation: int, names: list[str] | None = None) -> dict[str, float | None]:
         """By relay: when it first said that it has applied this generation in either document; null if never."""
@@ -311,6 +313,23 @@ class Worker:
         return enrolment.relay.slot
 
 
+def _where(host: Simulated) -> str:
+    """Where an agent and its connection stand: for each task, the chain of what it awaits."""
+    waiting = [host.task, *((host.bus._keeper, *host.bus._tasks) if host.bus is not None else ())]
+    return "; ".join(f"{task.get_name()} ({task.cancelling()}): {_chain(task)}" for task in waiting if task is not None)
+
+
+def _chain(task: asyncio.Task[Any]) -> str:
+    told, awaited = [], task.get_coro()
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is None:
+            break
+        told.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+    return " > ".join(told) or repr(task)
+
+
 def _post(client: httpx.AsyncClient) -> Callable[[str, bytes, Mapping[str, str], float], Awaitable[Answer]]:
     async def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Answer:
         try:
@@ -322,11 +341,23 @@ def _post(client: httpx.AsyncClient) -> Callable[[str, bytes, Mapping[str, str],
     return post
 
 
+LAG = []
+async def _lag():
+    while True:
+        t = time.monotonic()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        LAG.append(round(time.monotonic() - t, 2))
+        del LAG[:-20]
+        await asyncio.sleep(1)
+
+
 async def main() -> None:
     log.configure(json=True, level="error")
     worker = Worker()
     reader = asyncio.StreamReader(limit=2**26)
     loop = asyncio.get_running_loop()
+    lag = asyncio.create_task(_lag())
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
     while line := await reader.readline():
         order = json.loads(line)
