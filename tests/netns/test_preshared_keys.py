@@ -21,6 +21,7 @@ import msgspec
 import pytest
 from altnet.common.embedded.postgres import SUPERUSER
 from altnet.common.kernel.uapi_text import DeviceParser
+from altnet.common.kernel.wireguard import PeerState
 from altnet.host.lab import enrol, launcher, members
 from altnet.host.lab.api import Api
 from altnet.host.lab.lab import Target
@@ -95,6 +96,11 @@ def ids(lab: Mesh) -> dict[str, str]:
 
 def on_devices(lab: Mesh) -> dict[tuple[str, str], bytes]:
     """What each relay's mesh devices have as pre-shared key for each other relay; b"" for none."""
+    return {pair: peer.psk.reveal() if peer.psk is not None else b"" for pair, peer in peers(lab).items()}
+
+
+def peers(lab: Mesh) -> dict[tuple[str, str], PeerState]:
+    """Each relay's mesh peers, by the names of both."""
     keys = {str(relay.key): str(relay.name) for relay in api(lab).relays()}
     found = {}
     for relay in lab.relays:
@@ -110,7 +116,7 @@ def on_devices(lab: Mesh) -> dict[tuple[str, str], bytes]:
             parser.feed(said.split(b"\n"))
             for key, peer in parser.device().peers.items():
                 if key.base64 in keys:
-                    found[relay, keys[key.base64]] = peer.psk.reveal() if peer.psk is not None else b""
+                    found[relay, keys[key.base64]] = peer
     return found
 
 
@@ -179,12 +185,16 @@ def wait(seconds: float) -> None:
 def test_keys_are_refreshed_under_traffic_and_no_packet_is_lost(lab: Mesh) -> None:
     seen: dict[tuple[str, str], set[bytes]] = {pair: {key} for pair, key in until_keys(lab).items()}
 
+    began = time.time()
+
     def watch(_: Prober) -> None:
         deadline = time.monotonic() + 140  # so that WireGuard rekeys by keys that were exchanged meanwhile
         while time.monotonic() < deadline:
             for pair, key in agreed(lab).items():
                 seen[pair].add(key)
             wait(1)
+        shaken = {pair: peer.last_handshake for pair, peer in peers(lab).items()}
+        assert all(last is not None and last > began for last in shaken.values()), (began, shaken)
 
     during(lab, watch)
     assert all(len(keys) > 10 for keys in seen.values()), {pair: len(keys) for pair, keys in seen.items()}

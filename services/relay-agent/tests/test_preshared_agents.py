@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import msgspec
 import pytest
 from altnet.common.bus.client import Message
 from altnet.common.contracts.desired import IdentityKeys, KeyStage, MeshSettings, NextKey, PresharedPolicy, RelayEntry
+from altnet.common.contracts.preshared import PairMessage
+from altnet.common.errors import Unavailable
 from altnet.common.kernel.wireguard import NO_PSK, Action, PeerChange
 from altnet.relay_agent.psk.pair import Key, Record
 from altnet.relay_agent.state import DiskState, State
@@ -230,6 +233,70 @@ async def test_all_sessions_of_a_pair_have_its_key_while_mesh_keys_rotate(stage:
         await rig.agent.rotation.step()
     await two.talk(5)
     assert two.psk("a", device="altm1") == two.psk("b", device="altm1") not in (b"", before)
+
+
+async def test_two_ends_that_differ_for_a_reason_that_nobody_knows_agree_anew() -> None:
+    two = Two()
+    await two.start()
+    await two.talk()
+    keeper = two.rigs["b"].agent.preshared
+    keeper._set("rly_a", b"x" * 32)  # as if by a fault
+    await two.rigs["b"].settle()
+    for record in two.rigs["b"].state.pairs().values():
+        changed = msgspec.structs.replace(record, present=msgspec.structs.replace(record.present, psk=b"x" * 32))
+        keeper._pairs["rly_a"].record = changed
+    assert two.psk("a") != two.psk("b")
+    await two.talk(250)  # nobody shakes hands in memory, so the session is dead
+    assert two.same
+    assert two.psk("a") != b"x" * 32
+
+
+async def test_without_a_bus_nothing_is_begun_and_nothing_is_a_trouble() -> None:
+    two = Two()
+    await two.start()
+    await two.talk()
+    key = two.psk("a")
+    for air in two.air.values():
+        air.connected = False
+    for rig in two.rigs.values():
+        rig.clock.advance(5000)
+    await two.talk(60)
+    assert two.psk("a") == two.psk("b") == key
+    assert not two.rigs["a"].agent.preshared.troubles
+    for air in two.air.values():
+        air.connected = True
+    await two.talk(3)
+    assert two.same
+    assert two.psk("a") != key
+
+
+async def test_a_disk_that_takes_nothing_stops_what_would_be_said_and_not_the_agent() -> None:
+    two = Two()
+    await two.start()
+    state = two.rigs["a"].state
+    original = state.save_pair
+
+    async def full(relay: str, record: Record | None) -> None:
+        raise Unavailable("file_not_saved", "no space left.")
+
+    state.save_pair = full  # type: ignore[method-assign]  # a full disk
+    for _ in range(20):
+        for rig in two.rigs.values():
+            rig.clock.advance(0.25)
+            with contextlib.suppress(Unavailable):
+                await rig.agent.preshared.step()
+            await rig.settle()
+    assert (two.psk("a"), two.psk("b")) == (b"", b"")
+    assert not [word for word in said(two.air["a"]) if word == "confirm"]
+    state.save_pair = original  # type: ignore[method-assign]
+    await two.talk(60)
+    assert two.same
+
+
+def said(air: Air) -> list[str]:
+    """The kinds of words that were said."""
+    words = [msgspec.json.decode(message.data, type=PairMessage).word for message in air.said]
+    return [str(msgspec.json.decode(word)["type"]) for word in words]
 
 
 async def test_a_record_is_a_private_file_and_a_torn_one_is_set_aside(tmp_path: Path) -> None:

@@ -282,6 +282,10 @@ def test_an_offer_for_another_epoch_or_another_policy_is_refused_until_both_know
     both.tick()
     both.carry()
     assert both.devices == {"a": NOTHING, "b": NOTHING}
+    assert both.troubles == []  # the two are not at the same mesh yet: everyday
+    for _ in range(60):
+        both.tick(1)
+        both.carry()
     assert ("a", Trouble.REFUSED) in both.troubles
     both.ends["a"].want(wish(epoch=1), both.now)
     both.tick(2)
@@ -289,13 +293,26 @@ def test_an_offer_for_another_epoch_or_another_policy_is_refused_until_both_know
     assert both.same
     assert both.devices["a"].psk
     both.ends["a"].want(wish(PresharedPolicy.OFF, epoch=1), both.now)
-    both.tick(2)
+    both.tick(30)
     both.carry()
     assert both.devices["b"].psk  # who has not heard of it lays nothing down
     both.ends["b"].want(wish(PresharedPolicy.OFF, epoch=1), both.now)
     both.tick(20)
     both.carry()
     assert (both.devices["a"].psk, both.devices["b"].psk) == (b"", b"")
+
+
+def test_a_clock_that_was_ahead_stops_nothing(agreed: Both) -> None:
+    agreed.tick(3600)
+    agreed.carry(until=Installed)
+    agreed.lose()
+    agreed.now -= 3000
+    agreed.start("b")
+    for _ in range(25):
+        agreed.now += 1
+        agreed.do("b", agreed.ends["b"].tick(agreed.now))
+    assert agreed.ends["b"].record.step is Step.ROLLED_BACK
+    assert agreed.same
 
 
 def test_a_new_epoch_brings_a_new_key(agreed: Both) -> None:

@@ -266,6 +266,11 @@ async def test_what_the_bus_forges_or_repeats_changes_no_key_and_is_a_numbered_s
     numbers = sorted(it["number"] for it in await keyd.events() if "number" in it)
     assert numbers == list(range(1, len(numbers) + 1))
     before = len(pair[0].seen)
+
+    async def metrics() -> str:
+        return str((await keyd.api.get("/metrics")).text)
+
+    assert 'altnet_keyd_preshared_key_troubles_total{why="bad_signature"} 1.0' in await metrics()
     await until_same(pair, number=before + 2)
 
 

@@ -113,6 +113,11 @@ class Pulse:
         last = (series[-1].heartbeat.routing for series in self._series.values() if series)
         return [said for said in last if said is not None]
 
+    def preshared_ages(self) -> list[float | None]:
+        """Of each link's pre-shared key, as its ends last said; None where it has none."""
+        last = (series[-1].heartbeat for series in self._series.values() if series)
+        return [link.preshared_age for heartbeat in last for link in heartbeat.links]
+
     def forget(self, relay: str) -> None:
         """The relay is gone."""
         for held in (self._series, self._unwritten, self._standing, self._turned, self._routing):

@@ -53,6 +53,9 @@ SPREAD: Final = 0.02
 ends, and a record on the disk thrice."""
 LOOK: Final = 1.0
 """Seconds between two looks at handshakes, while one end is unsure."""
+DOUBT: Final = 30.0
+"""Seconds between two looks for dead sessions of pairs that have a key: a new one mends two ends that differ in a way
+that nobody foresaw."""
 CLOSED_FOR: Final = 15.0
 """Seconds without a key, where one is required, until that is a trouble: a new pair needs one or two."""
 TELL: Final = 10.0
@@ -114,9 +117,14 @@ class Keeper:
         self._counts: Counter[tuple[str, str]] = Counter()
         self.troubles: Counter[tuple[str, str]] = Counter()
         """By neighbour and kind, since the start."""
+        self._unbegun: set[str] = set()
+        """Pairs that have not said yet what they have."""
+        self._unsaved: set[str] = set()
+        """Pairs whose record the disk did not take."""
         self._closed: dict[str, float] = {}
         self._seen: tuple[object, ...] = ()
         self._look_due = 0.0
+        self._doubt_due = self._now() + DOUBT
         agreed = {
             relay: PresharedKey(record.present.psk) for relay, record in self._records.items() if record.present.psk
         }
@@ -177,13 +185,20 @@ class Keeper:
 
     async def step(self) -> None:
         """Do what is due now. Raises `AltnetError` where the disk does not keep a record."""
+        for relay in self._unsaved & self._pairs.keys():
+            await self._do(relay, self._pairs[relay], Outcome())
         await self._follow()
         while not self._arrived.empty():
             await self._word(*self._arrived.get_nowait())
+        heard = self._voice is not None and self._voice.connected
+        for relay in self._unbegun & self._pairs.keys() if heard else ():
+            self._unbegun.discard(relay)
+            await self._do(relay, self._pairs[relay], self._pairs[relay].begin(self._now()))
         for relay, pair in list(self._pairs.items()):
             if pair.record.step is Step.INSTALLING and self._on_devices(relay, pair):
                 await self._do(relay, pair, pair.on_device(self._now()))
-            if pair.next_at() <= self._now():
+            # Without a bus nothing is begun, only ended: an offer that nobody can hear is no trouble.
+            if pair.next_at() <= self._now() and (heard or pair.open):
                 await self._do(relay, pair, pair.tick(self._now()))
         if self._now() >= self._look_due:
             await self._look()
@@ -237,6 +252,10 @@ class Keeper:
         if wish is None:
             self._pairs.pop(relay, None)
             return
+        known = self._records.get(relay)
+        if known is not None and known.identities != wish.context.identities:  # another host has its place
+            await self._state.save_pair(relay, None)
+            del self._records[relay]
         if pair is not None and pair.record.identities == wish.context.identities:
             pair.want(wish, self._now())
             return
@@ -249,8 +268,8 @@ class Keeper:
             random=self._random,
             randomness=self._randomness,
         )
-        self._install(relay, made)  # of another host than the record's: nothing
-        await self._do(relay, made, made.begin(self._now()))
+        self._unbegun.add(relay)
+        await self._do(relay, made, Outcome())
 
     async def _forget(self, known: set[str]) -> None:
         for relay in self._records.keys() - known:
@@ -331,14 +350,15 @@ class Keeper:
         await self._do(sender, pair, pair.hear(word, raw, self._now()))
 
     async def _do(self, relay: str, pair: Pair, out: Outcome) -> None:
-        """Keep, install, say."""
-        if out.keep:
-            await self._state.save_pair(relay, pair.record)
-            self._records[relay] = pair.record
-        if out.install:
-            self._install(relay, pair)
+        """Keep, install, say. What the disk did not take is kept first of all the next time."""
         for trouble in out.troubles:
             self._trouble(relay, trouble)
+        if out.keep or relay in self._unsaved:
+            self._unsaved.add(relay)
+            await self._state.save_pair(relay, pair.record)
+            self._unsaved.discard(relay)
+            self._records[relay] = pair.record
+        self._install(relay, pair)
         for word in out.words:
             await self._say(relay, word)
         if out.settled:
@@ -369,11 +389,16 @@ class Keeper:
         self._notice()
 
     async def _look(self) -> None:
-        """Show handshakes to the pairs that are unsure."""
-        unsure = {relay: pair for relay, pair in self._pairs.items() if pair.unsure}
-        self._look_due = self._now() + LOOK if unsure else 0.0
+        """Show handshakes to the pairs that are unsure; now and then look for sessions that are dead."""
+        now = self._now()
+        doubting = now >= self._doubt_due
+        if doubting:
+            self._doubt_due = now + DOUBT
+        looked_at = {relay: pair for relay, pair in self._pairs.items() if pair.unsure or doubting}
+        unsure = any(pair.unsure for pair in looked_at.values())
+        self._look_due = min(self._doubt_due, now + LOOK) if unsure else self._doubt_due
         made: dict[str, dict[PublicKey, float | None]] = {}
-        for relay, pair in unsure.items():
+        for relay, pair in looked_at.items():
             entry = self._desired.entries.get(relay)
             if entry is None:
                 continue
@@ -383,7 +408,10 @@ class Keeper:
                     made[device] = await self._handshakes(device)
                 last = made[device].get(key) if key is not None else None
                 newest = last if newest is None else newest if last is None else max(newest, last)
-            await self._do(relay, pair, pair.observe(newest, self._now()))
+            dead = newest is None or newest < now - self._pace.session - DOUBT
+            if doubting and dead and pair.present.psk:
+                pair.doubt(now)
+            await self._do(relay, pair, pair.observe(newest, now))
 
     async def _handshakes(self, device: str) -> dict[PublicKey, float | None]:
         try:
@@ -394,9 +422,13 @@ class Keeper:
         return {key: peer.last_handshake for key, peer in state.peers.items()}
 
     def _next_at(self) -> float:
-        due = min((pair.next_at() for pair in self._pairs.values()), default=float("inf"))
-        if self._look_due:
+        heard = self._voice is not None and self._voice.connected
+        pairs = (pair for pair in self._pairs.values() if heard or pair.open)
+        due = min((pair.next_at() for pair in pairs), default=float("inf"))
+        if self._pairs:
             due = min(due, self._look_due)
+        if not heard and self._pairs:
+            due = min(due, self._now() + LOOK)
         if any(since != float("inf") for since in self._closed.values()):
             due = min(due, self._now() + LOOK)
         return due

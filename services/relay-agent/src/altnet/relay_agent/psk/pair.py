@@ -101,6 +101,9 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 NOTHING: Final = Key()
 
+REFUSALS: Final = 2
+"""Failures in a row after which a refusal is a trouble."""
+
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """Of the exchange that touched the devices: what its words are proved by."""
@@ -163,6 +166,8 @@ class Pace:
     dwell: tuple[float, float] = (11.0, 33.0)
     """How long a tried key stays: two tries of WireGuard; and three times the initiator's, so that it goes through
     both keys while the responder stays on one."""
+    doubt: float = 120.0
+    """Between two exchanges because of a dead session: it may be the path that is dead."""
     retry: float = 5.0
     retry_most: float = 300.0
     spread: float = 2.0
@@ -234,7 +239,9 @@ class Pair:
     ) -> None:
         identities = wish.context.identities
         same = record is not None and record.identities == identities
-        self.record = record if same and record is not None else Record(identities=identities)
+        kept = record if same and record is not None else Record(identities=identities)
+        # A clock that was ahead when this was kept must not stop what waits for it.
+        self.record = msgspec.structs.replace(kept, since=min(kept.since, now))
         self.wish = wish
         self.initiator = initiator
         self.failures = 0
@@ -245,6 +252,7 @@ class Pair:
         self._now = now
         self._swapped = now
         self._told_late = False
+        self._doubted = 0.0
         self._again = now
         """When the word of `Step.INSTALLED` is to be said again."""
         self._wait = pace.resend
@@ -352,6 +360,13 @@ class Pair:
         self._swapped = self._now
         return out
 
+    def doubt(self, now: float) -> None:
+        """The session is dead although nothing is under way: whatever the reason, another key may mend it."""
+        self._turn(now)
+        if self.initiator and not self.open and now >= self._doubted + self._pace.doubt:
+            self._doubted = now
+            self._due = min(self._due, self._soon())
+
     def tick(self, now: float) -> Outcome:
         """Time has passed."""
         out = self._turn(now)
@@ -451,8 +466,8 @@ class Pair:
     def _refused(self, word: Refused, out: Outcome) -> None:
         talk, proof = self._talk, self.record.proof
         if talk is not None and talk.exchange == word.exchange:
-            # One of the two is behind the mesh, most often; or the responder has begun anew.
-            self._give_up(out, Trouble.REFUSED)
+            # One of the two is behind the mesh, most often, or the responder has begun anew: no trouble, if it ends.
+            self._give_up(out, Trouble.REFUSED if self.failures >= REFUSALS else None)
         elif proof is None or proof.exchange != word.exchange or word.why is not Refusal.UNKNOWN:
             return
         elif self.record.step in (Step.CONFIRMED, Step.INSTALLED):
@@ -604,9 +619,10 @@ class Pair:
             return float("inf")
         return talk.until if talk.step == "prepared" else min(talk.again, talk.until)
 
-    def _give_up(self, out: Outcome, trouble: Trouble) -> None:
+    def _give_up(self, out: Outcome, trouble: Trouble | None) -> None:
         self._talk = None
-        out.troubles.append(trouble)
+        if trouble is not None:
+            out.troubles.append(trouble)
         self._failed()
 
     def _failed(self) -> None:
@@ -628,7 +644,7 @@ class Pair:
         if not present.psk or present.context != wish.context.digest:
             return self._soon()
         spread = 1 + self._pace.jitter * (2 * self._random() - 1)
-        return max(now, present.at + wish.refresh * spread)
+        return max(now, min(present.at, now) + wish.refresh * spread)
 
     def _soon(self) -> float:
         return self._now + self._pace.spread * self._random()
