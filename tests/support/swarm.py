@@ -128,6 +128,10 @@ class Swarm:
         sent = sum(int(one["sent"]) for one in answers)
         return sent, sent / max(one["seconds"] for one in answers)
 
+    async def secrets(self) -> dict[str, dict[str, str]]:
+        """By name: every secret that a host holds now."""
+        return _merged(await self._call("secrets"))
+
     async def removed(self, key: str) -> dict[str, float | None]:
         """By relay that has or had this peer: when it was removed; None where it is still there."""
         return _merged(await self._call("removed", key=key))

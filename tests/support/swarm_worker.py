@@ -269,6 +269,15 @@ class Worker:
             await asyncio.sleep(0.005)
         return {"sent": sent, "seconds": time.monotonic() - begin}
 
+    async def secrets(self) -> dict[str, dict[str, str]]:
+        """By name: every secret that a host holds now, as its state file has it. For tests that look for them."""
+        found: dict[str, dict[str, str]] = {}
+        for host in self._of(None):
+            held = msgspec.to_builtins(host.state.identity())
+            names = ("nkey_seed", "mesh_key", "next_mesh_key", "access_key", "identity_key", "signing_key")
+            found[host.name] = {name: held[name] for name in names if held[name]} | {"psk": host.state.keyd().psk}
+        return found
+
     async def removed(self, *, key: str) -> dict[str, float | None]:
         """By relay that has or had this key as a peer: when it was removed, null where it is still there."""
         found: dict[str, float | None] = {}

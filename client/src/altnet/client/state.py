@@ -105,7 +105,7 @@ class DiskState:
         try:
             identity = msgspec.json.decode(data, type=Identity)
             _ = identity.held
-        except (msgspec.DecodeError, AltnetError):
+        except (ValueError, AltnetError):
             raise _corrupt(path, "it does not hold our key") from None
         return identity
 
@@ -120,7 +120,7 @@ class DiskState:
             return None
         try:
             return msgspec.json.decode(data, type=Membership)
-        except msgspec.DecodeError:
+        except ValueError:
             raise _corrupt(path, "it cannot be read", mend="Remove it and join again.") from None
 
     def configuration(self) -> ClientConfig | None:
@@ -130,7 +130,7 @@ class DiskState:
             return None
         try:
             return msgspec.json.decode(data, type=ClientConfig)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise _corrupt(path, str(error), mend="Remove it and join again.") from None
 
     async def save_membership(self, membership: Membership) -> None:
@@ -149,7 +149,7 @@ def read_config(path: Path) -> ClientConfig:
         raise Invalid("bad_setting", f"{path} cannot be read: {error.strerror}.", field="/config") from None
     try:
         return msgspec.json.decode(data, type=ClientConfig)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise Invalid(
             "bad_configuration",
             f"{path}: {error}.",

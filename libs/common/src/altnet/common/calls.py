@@ -135,7 +135,7 @@ def problem(answer: Answer) -> AltnetError:
     """The error that an answer speaks of."""
     try:
         said = msgspec.json.decode(answer.body, type=_Problem)
-    except msgspec.DecodeError:
+    except ValueError:
         said = _Problem()
     code = said.code or f"http_{answer.status}"
     detail = said.detail or said.title or f"the registry answered with status {answer.status}."
@@ -155,7 +155,7 @@ def read_answer(answer: Answer, kind: type[_T]) -> _T:
         raise Unavailable("registry_answer", f"the registry's answer is larger than {LARGEST_ANSWER} bytes.")
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise Unavailable(
             "registry_answer",
             f"the registry's answer cannot be read: {error}.",

@@ -156,7 +156,7 @@ def _from_text(text: str, leaf: msgspec.inspect.Type, path: tuple[str, ...], nam
     if text[:1] in ("[", "{") and not _IN_BRACKETS.match(text) and not holds_text:
         try:
             return msgspec.json.decode(text)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise _bad(f"{name} is not JSON: {error}.", path) from None
     sequences = (
         msgspec.inspect.ListType,

@@ -209,7 +209,7 @@ class ChannelServer:
         try:
             try:
                 ask = self._asks.decode(request.plain)
-            except msgspec.DecodeError as error:
+            except ValueError as error:
                 raise Invalid("bad_ask", f"{error}.", mend="The agent speaks another version.") from None
             answer = await self._handle(request, ask)
         except AltnetError as error:

@@ -120,7 +120,7 @@ async def answer_mesh_keys(db: Database, query: SignedOrder, *, keyd: str) -> Me
         raise Unauthenticated("bad_signature", "keyd did not sign this order.", mend="Only keyd orders mesh keys.")
     try:
         order = msgspec.json.decode(query.order, type=MeshKeysOrder)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise Invalid("bad_key_order", f"{error}.", mend="keyd speaks another version.") from None
     async with db.transaction(actor=rights.KEYD) as uow:
         return MeshKeysTaken(change=await order_mesh_keys(uow, order))

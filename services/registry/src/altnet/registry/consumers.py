@@ -67,7 +67,7 @@ class Reports:
             if len(message.data) > LARGEST_REPORT:
                 raise msgspec.DecodeError(f"{len(message.data)} bytes")
             return decoder.decode(message.data)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             self.unreadable += 1
             _log.warning("unreadable_report", subject=message.subject, reason=str(error)[:200])
             return None

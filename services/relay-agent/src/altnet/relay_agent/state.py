@@ -290,7 +290,7 @@ class DiskState:
             _ = identity.sealed_for, identity.signing
         except Unavailable:  # of the disk, or of what seals
             raise
-        except (msgspec.DecodeError, AltnetError):  # the reason could quote a key
+        except (ValueError, AltnetError):  # the reason could quote a key
             raise _corrupt(self._path / "identity.json", "it does not hold the agent's keys") from None
         return identity
 
@@ -301,7 +301,7 @@ class DiskState:
             return None
         try:
             return msgspec.json.decode(data, type=Enrolment)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise _corrupt(path, str(error), mend="Remove it and run `altnet-agent enrol` again.") from None
 
     def keyd(self) -> Keyd:
@@ -312,7 +312,7 @@ class DiskState:
             return Keyd()
         try:
             return msgspec.json.decode(data, type=Keyd)
-        except msgspec.DecodeError:  # the reason could quote the secret
+        except ValueError:  # the reason could quote the secret
             raise _corrupt(
                 path,
                 "it does not hold what is known of keyd",
@@ -341,7 +341,7 @@ class DiskState:
             return Owned()
         try:
             return msgspec.json.decode(data, type=Owned)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             self._set_aside(path, str(error))
             return Owned()
 
@@ -352,7 +352,7 @@ class DiskState:
             return ClientMemory()
         try:
             return msgspec.json.decode(data, type=ClientMemory)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             self._set_aside(path, str(error))
             return ClientMemory()
 
@@ -364,7 +364,7 @@ class DiskState:
             return Told()
         try:
             return msgspec.json.decode(data, type=Told)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise _corrupt(path, str(error), mend="Remove it; keyd will say that events are missing.") from None
 
     def pairs(self) -> Mapping[str, Record]:

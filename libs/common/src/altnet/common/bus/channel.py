@@ -145,6 +145,6 @@ def _read(plain: bytes, answer: type[T]) -> T:
         reply = msgspec.json.decode(plain, type=Reply)
         if reply.failure is None:
             return msgspec.json.decode(reply.ok, type=answer)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise Unavailable("channel_bad_answer", f"the answer has another form: {error}.") from None
     raise rpc.error_of(reply.failure)

@@ -240,7 +240,7 @@ def _read(directory: Path) -> _Saved:
             f"{path} does not exist.",
             mend="Run `altnet up` once, or copy the directory from the host where the control plane was set up.",
         ) from None
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise Invalid("bad_bus_identity", f"{path}: {error}.", mend="Restore it from a backup.") from None
 
 

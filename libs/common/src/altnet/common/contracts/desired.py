@@ -274,5 +274,5 @@ def _unpack(data: bytes, kind: type[_Document]) -> _Document:
         raise Broken(f"{kind.__name__}: cut off, or larger than {LARGEST_DOCUMENT} bytes")
     try:
         return msgspec.json.decode(plain, type=kind)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise Broken(f"{kind.__name__}: {error}") from None

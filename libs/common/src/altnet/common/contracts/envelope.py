@@ -81,5 +81,5 @@ def decode_event(kind: str, version: int, payload: bytes) -> Event:
         raise Broken(f"unknown event {kind} version {version}")
     try:
         return msgspec.json.decode(payload, type=cls)
-    except msgspec.DecodeError as error:  # ValidationError is one too
+    except ValueError as error:  # of msgspec, or of text that is not UTF-8, which msgspec leaves to Python
         raise Broken(f"{kind} version {version}: {error}") from None

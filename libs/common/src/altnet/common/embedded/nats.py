@@ -211,7 +211,7 @@ class NatsServer:
         for path in self.directory.glob("*.ports"):
             try:
                 ports = msgspec.json.decode(path.read_bytes(), type=dict[str, list[str]])
-            except (msgspec.DecodeError, OSError):
+            except (ValueError, OSError):
                 continue  # half written
             if ports.get("nats"):
                 self._port = _port_of(ports["nats"][0])

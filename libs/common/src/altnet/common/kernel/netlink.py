@@ -20,6 +20,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from altnet.common.errors import Unavailable
+from altnet.common.kernel.total import total
 
 ROUTE: Final = 0
 GENERIC: Final = 16
@@ -249,10 +250,13 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
     offset, end = 0, len(data)
     while offset + HEADER.size <= end:
         length, kind, flags, sequence, _ = HEADER.unpack_from(data, offset)
+        if length < HEADER.size:
+            return  # no message, and it would never end
         yield kind, flags, sequence, data[offset + HEADER.size : offset + length]
         offset += (length + 3) & ~3
 
 
+@total("a netlink acknowledgement")
 def _refusal(flags: int, body: bytes) -> NetlinkError | None:
     """The error in an acknowledgement; None in a good one."""
     (number,) = struct.unpack_from("=i", body)

@@ -29,6 +29,7 @@ from altnet.common.kernel.links import (
     no_link,
 )
 from altnet.common.kernel.netlink import Message, NetlinkError, NetlinkSocket, attribute, attributes, text
+from altnet.common.kernel.total import total
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
@@ -235,6 +236,7 @@ def _ip6gre(form: Ip6Gre, below: int) -> bytes:
     return data
 
 
+@total("the kernel's answer about a link")
 def _read_link(entry: bytes) -> tuple[LinkState, int]:
     """The link, and the index of the interface that its tunnel is bound to (0: none)."""
     _, _, index, flags, _ = _LINK.unpack_from(entry)
@@ -301,6 +303,7 @@ def _address(index: int, address: Interface) -> bytes:
     return body + attribute(_A_FLAGS, struct.pack("=I", _NO_DAD if six else 0))
 
 
+@total("the kernel's answer about an address")
 def _read_address(entry: bytes) -> tuple[int, Interface]:
     family, length, _, _, index = _ADDRESS.unpack_from(entry)
     fields = dict(attributes(entry, _ADDRESS.size))

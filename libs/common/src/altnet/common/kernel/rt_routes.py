@@ -18,6 +18,7 @@ from typing import Final
 from altnet.common.kernel import netlink
 from altnet.common.kernel.links import Address, Route, RouteFailure, RouteKind
 from altnet.common.kernel.netlink import HEADER, Message, NetlinkError, NetlinkSocket, attribute, attributes
+from altnet.common.kernel.total import total
 from altnet.common.net import Prefix
 
 BATCH: Final = 200
@@ -150,6 +151,7 @@ class _Packer:
         return tail, scope
 
 
+@total("the kernel's answer about a route")
 def _read(head: tuple[int, ...], fields: Mapping[int, bytes]) -> tuple[Route, int] | None:
     family, length, kind = head[0], head[1], _KINDS.get(head[7])
     if kind is None:

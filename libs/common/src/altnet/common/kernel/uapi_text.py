@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from altnet.common.kernel.total import total
 from altnet.common.kernel.wireguard import (
     NO_PSK,
     Action,
@@ -71,6 +72,7 @@ class DeviceParser:
         self._allowed: list[Prefix] = []
         self.number = 0
 
+    @total("wireguard-go's answer")
     def feed(self, lines: Iterable[bytes]) -> bool:
         """Read whole lines; True once the answer is complete."""
         fields, allowed = self._fields, self._allowed

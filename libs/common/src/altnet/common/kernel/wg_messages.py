@@ -17,6 +17,7 @@ from typing import Final
 
 from altnet.common.kernel import netlink
 from altnet.common.kernel.netlink import attribute, attributes
+from altnet.common.kernel.total import total
 from altnet.common.kernel.wireguard import (
     NO_PSK,
     Action,
@@ -140,6 +141,7 @@ def _socket_address(endpoint: Endpoint) -> bytes:
     )
 
 
+@total("the kernel's answer about a WireGuard device")
 def device(name: str, bodies: Sequence[bytes]) -> DeviceState:
     """The device in the messages of a dump."""
     public_key: PublicKey | None = None

@@ -102,7 +102,7 @@ class LabFiles:
             return None
         try:
             return msgspec.json.decode(data, type=LabState)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise Conflict(
                 "bad_lab_state",
                 f"{self.state_file} is not a state of this version: {error}.",
