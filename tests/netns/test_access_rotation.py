@@ -21,6 +21,7 @@ from altnet.common.files import write_private
 from altnet.common.keys import PrivateKey
 from altnet.host.lab import enrol, launcher, members, tunnel
 from altnet.host.lab.api import Api
+from altnet.host.lab.lab import Target
 from altnet.host.lab.prober import Prober
 from altnet.host.lab.topology import Spec
 from altnet_sdk.models.network_client import NetworkClient
@@ -68,9 +69,17 @@ class Place:
             found[:] = [self.api.rotation(id)]
             return found[0].ended_at is not None
 
-        self.lab.until(over, f"rotation {id} is over")
+        try:
+            self.lab.until(over, f"rotation {id} is over")
+        except AssertionError as error:
+            raise AssertionError(f"{found[0].to_dict()} {self.words()} {error}") from None
         assert found[0].phase == phase, found[0].to_dict()
         return found[0]
+
+    def words(self) -> str:
+        """What the client says, for a failure's message."""
+        log = launcher.log_file(self.lab.lab.files, NAME, members.ALTNETD)
+        return f"{self.client.view()} {launcher.last_words(log, 20)}"
 
     def behind(self, id: str) -> int:
         return sum(part.behind for part in self.api.rotation(id).relays)
@@ -86,8 +95,7 @@ class Place:
             self.lab.until(there, f"rotation {id} comes to {phase}")
             assert found[0].phase == phase
         except AssertionError as error:
-            words = launcher.last_words(launcher.log_file(self.lab.lab.files, NAME, members.ALTNETD), 20)
-            raise AssertionError(f"{found[0].to_dict()} {self.client.view()} {words} {error}") from None
+            raise AssertionError(f"{found[0].to_dict()} {self.words()} {error}") from None
 
     def access_keys(self) -> dict[str, str]:
         """Each relay's present access key, as the host has it: the private half is compared, and never shown."""
@@ -125,10 +133,24 @@ class Place:
         file = members.altnetd_dir(self.lab.lab.files, NAME) / "configuration.json"
         return msgspec.json.decode(file.read_bytes(), type=ClientConfig)
 
-    def plain(self) -> NetworkClient:
-        found = self.api.client(PLAIN)
+    def registered(self, name: str) -> NetworkClient:
+        """As the registry knows a client."""
+        found = self.api.client(name)
         assert found is not None
         return found
+
+    def until_key_changed(self, before: str) -> None:
+        """The client with altnetd goes by another key, and everybody knows it by that one alone."""
+
+        def changed() -> bool:
+            known, view = self.registered(NAME), self.client.view()
+            return known.key != before and not known.next_key and view is not None and view.key == known.key
+
+        try:
+            self.lab.until(changed, "the client has another key")
+        except AssertionError as error:
+            raise AssertionError(f"{self.registered(NAME).to_dict()} {self.words()} {error}") from None
+        self.until_client_settled()
 
     def new_file(self, key: PrivateKey | None = None) -> None:
         """Install what the registry has for the plain client now, as its owner would: with the private key put in."""
@@ -136,7 +158,9 @@ class Place:
         path, kept = files.host(PLAIN) / "alt0.conf", files.host(PLAIN) / "private-key"
         if key is not None:
             write_private(kept, base64.b64encode(key.reveal()))
-        text = enrol.with_private_key(self.api.client_config(self.plain().id), PrivateKey.parse(kept.read_text()))
+        text = enrol.with_private_key(
+            self.api.client_config(self.registered(PLAIN).id), PrivateKey.parse(kept.read_text())
+        )
         write_private(path, text.encode())
         host = self.lab.lab.topology().host(PLAIN)
         tunnel.bring_up(host, path, files=files, lock=-1, env={})
@@ -183,3 +207,88 @@ def test_relays_change_their_access_keys_and_a_client_with_altnetd_loses_no_pack
         after = place.access_keys()
         assert set(after.values()).isdisjoint(before.values())
         before = after
+
+
+def test_a_relays_agent_and_altnetd_are_killed_while_access_keys_change_and_no_packet_is_lost(place: Place) -> None:
+    before = place.access_keys()
+
+    def rotate(_: Prober) -> None:
+        id = place.rotate("access", canary=3)
+        for _number in range(3):
+            place.lab.lab.kill(place.client.first, Target.AGENT)
+            place.lab.lab.kill(NAME, Target.ALTNETD)
+            place.lab.lab.heal()
+        place.until_phase(id, "drain")
+        place.new_file()
+        place.ended(id, "done")
+        place.until_settled()
+
+    during(place, rotate)
+    assert set(place.access_keys().values()).isdisjoint(before.values())
+
+
+def test_a_rotation_of_access_keys_that_is_rolled_back_leaves_the_old_ones_and_loses_no_packet(place: Place) -> None:
+    before = place.access_keys()
+
+    def rotate(_: Prober) -> None:
+        id = place.rotate("access")
+        place.until_phase(id, "drain")
+        place.api.steer_rotation(id, "rollback")
+        assert place.ended(id, "rolled_back").ended == "asked"
+        place.until_settled()
+
+    during(place, rotate)
+    assert place.access_keys() == before
+
+
+def test_a_client_changes_its_own_key_when_it_is_asked_and_loses_no_packet(place: Place) -> None:
+    def change(_: Prober) -> None:
+        before = place.registered(NAME)
+        place.api.change_key(before.id)
+        place.until_key_changed(before.key)
+
+    for _ in range(2):  # by either door
+        during(place, change)
+
+
+def test_altnetd_is_killed_while_it_changes_its_own_key_and_no_packet_is_lost(place: Place) -> None:
+    def change(_: Prober) -> None:
+        before = place.registered(NAME)
+        place.api.change_key(before.id)
+        for _number in range(4):
+            place.lab.lab.kill(NAME, Target.ALTNETD)
+            place.lab.lab.heal([NAME])
+        place.until_key_changed(before.key)
+
+    during(place, change)
+
+
+def test_one_call_changes_every_clients_key_and_who_has_a_file_keeps_its_own_until_the_date(place: Place) -> None:
+    before, plain = place.registered(NAME), place.registered(PLAIN)
+
+    def change(_: Prober) -> None:
+        done = place.ended(place.rotate("client", grace=30), "done")
+        place.until_key_changed(before.key)
+        assert done.clients.to_dict()["done"] == 1
+
+    during(place, change)
+    assert place.registered(PLAIN).key == plain.key
+
+
+def test_a_plain_client_is_let_in_by_its_old_and_its_new_key_until_the_old_one_is_out(place: Place) -> None:
+    plain, following = place.registered(PLAIN), PrivateKey.generate()
+    public = following.public().base64
+    with place.lab.stream(PLAIN, place.other, rate=100) as packets:
+        place.api.change_key(plain.id, key=public)
+        place.lab.until_in_sync()
+        since = packets.now()
+        place.lab.run(PLAIN, "sleep", "1")
+        assert place.lab.lost(packets, since) == 0, "the old file goes on"
+        place.new_file(following)
+        place.lab.flow(packets)
+        place.api.keep_key(plain.id, public)
+        place.lab.until_in_sync()
+        since = packets.now()
+        place.lab.run(PLAIN, "sleep", "1")
+        assert place.lab.lost(packets, since) == 0, "the new one alone goes on"
+    assert place.registered(PLAIN).key == public

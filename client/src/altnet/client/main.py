@@ -171,7 +171,7 @@ async def refresh(
             if wanted or state.identity().following is not None:  # it has something for us, or has to know something
                 client.wants.set()
             failures += 1
-        wait = settings.timers.hurry * 2 ** min(failures, 10)
+        wait = settings.timers.hurry * 2 ** min(failures, 4)
         await asyncio.sleep(min(settings.timers.refresh, wait))
 
 

@@ -72,6 +72,10 @@ same prefix (a client on its way from one to the other) give two routes, and the
 LAST_METRIC: Final = 0x7FFFFFFF
 """Of the unreachable route of the network: any other route wins."""
 
+ASIDE_METRIC: Final = LAST_METRIC - 1
+"""Of routes to clients of our own that use another access device than the first: they stand in for the /64, so a route
+to where a client is attached wins, and one that says nothing is found all the same."""
+
 VXLAN_OVERHEAD: Final = 70
 """IPv6 40, UDP 8, VXLAN 8, inner Ethernet 14 bytes."""
 GRE_OVERHEAD: Final = 48
@@ -502,14 +506,19 @@ def client_pieces(
         allowed.append(prefix)
         if present and (not prefix.subnet_of(home) or (fresh and client.movable)):
             pieces += origin_pieces(context, prefix, announced=client.movable, device=device)
-        elif present and aside:
-            pieces += origin_pieces(context, prefix, announced=False, device=device)
+        elif aside and prefix.subnet_of(home):
+            pieces.append(_aside(context, prefix, device))
         if client.movable and prefix.subnet_of(reserved.clients):
             guest = IPv6Network(context.plan.guest_address(context.slot, prefix.network_address))
             allowed.append(guest)
             if aside:
-                pieces += origin_pieces(context, guest, announced=False, device=device)
+                pieces.append(_aside(context, guest, device))
     return [*(_client_peer(context, way, where, allowed) for way in several), *pieces]
+
+
+def _aside(context: Context, prefix: Prefix, device: str) -> Piece:
+    source = place(context.plan, context.slot).access_address
+    return _route(Route(prefix=prefix, device=device, source=source, metric=ASIDE_METRIC))
 
 
 def _client_peer(context: Context, way: Way, where: str, allowed: list[Prefix]) -> Piece:

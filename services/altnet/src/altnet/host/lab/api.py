@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from altnet.common.errors import Unavailable
 from altnet.host.operator import api as operator
 from altnet_sdk.api.changes import get_change
-from altnet_sdk.api.clients import create_client, get_client_config, list_clients
+from altnet_sdk.api.clients import (
+    change_client_key,
+    create_client,
+    get_client_config,
+    keep_client_key,
+    list_clients,
+)
 from altnet_sdk.api.identities import list_identities
 from altnet_sdk.api.mesh import list_mesh
 from altnet_sdk.api.networks import change_network, list_networks
@@ -31,6 +37,8 @@ from altnet_sdk.models.change import Change
 from altnet_sdk.models.client_made import ClientMade
 from altnet_sdk.models.client_new import ClientNew
 from altnet_sdk.models.join_token_new import JoinTokenNew
+from altnet_sdk.models.kept_key import KeptKey
+from altnet_sdk.models.key_change import KeyChange
 from altnet_sdk.models.mesh_relay import MeshRelay
 from altnet_sdk.models.network_client import NetworkClient
 from altnet_sdk.models.network_patch import NetworkPatch
@@ -92,6 +100,19 @@ class Api:
             body = ClientNew(name=name, key=key, relay=relay)
             made: ClientMade = api.ask(create_client.sync_detailed, body=body)
             return made
+
+    def change_key(self, client: str, *, key: str | None = None) -> NetworkClient:
+        """Have a client change its key; with `key`, announce that one for a client whose program cannot."""
+        with self._open() as api:
+            body = KeyChange.from_dict({"key": key})
+            found: NetworkClient = api.ask(change_client_key.sync_detailed, client, body=body)
+            return found
+
+    def keep_key(self, client: str, key: str) -> NetworkClient:
+        """A client's key of before is out at once."""
+        with self._open() as api:
+            found: NetworkClient = api.ask(keep_client_key.sync_detailed, client, body=KeptKey(key=key))
+            return found
 
     def client_config(self, client: str) -> str:
         """The wg-quick file; its PrivateKey line is the caller's to fill."""
