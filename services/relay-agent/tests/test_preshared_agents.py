@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
+from altnet.common.bus import subjects
 from altnet.common.bus.client import Message
 from altnet.common.contracts.desired import IdentityKeys, KeyStage, MeshSettings, NextKey, PresharedPolicy, RelayEntry
 from altnet.common.contracts.preshared import PairMessage
 from altnet.common.errors import Unavailable
 from altnet.common.kernel.wireguard import NO_PSK, Action, PeerChange
+from altnet.relay_agent.psk import wire
 from altnet.relay_agent.psk.pair import Key, Record
 from altnet.relay_agent.state import DiskState, State
-from support.relays import Paper, Rig, document, enrolment_of, entry, identity_of, key_of, relay_id
+from support.relays import NETWORK, Paper, Rig, document, enrolment_of, entry, identity_of, key_of, relay_id
 
 NAMES = "ab"
 
@@ -268,6 +272,43 @@ async def test_without_a_bus_nothing_is_begun_and_nothing_is_a_trouble() -> None
     await two.talk(3)
     assert two.same
     assert two.psk("a") != key
+
+
+async def test_nothing_that_a_neighbour_says_ends_an_agent_or_breaks_a_key(caplog: pytest.LogCaptureFixture) -> None:
+    two, chance = Two(), Random(5)
+    await two.start()
+    await two.talk()
+    key = two.psk("a")
+    words = [
+        msgspec.json.decode(message.data, type=PairMessage).word for air in two.air.values() for message in air.said
+    ]
+    signing = {name: rig.state.identity().signing for name, rig in two.rigs.items()}
+    for _ in range(300):
+        for rig in two.rigs.values():
+            rig.clock.advance(3)
+        sender, receiver = chance.choice((("a", "b"), ("b", "a")))
+        said = {**msgspec.json.decode(chance.choice(words))}
+        field = chance.choice(sorted(said))
+        raw = chance.choice((bytes(32), b"", chance.randbytes(1184), chance.randbytes(1088), chance.randbytes(32)))
+        said[field] = chance.choice((base64.b64encode(raw).decode(), 7, None, "offer", "done", [], {}))
+        data = wire.sealed(
+            msgspec.json.encode(said),
+            sender=relay_id(sender),
+            receiver=relay_id(receiver),
+            network=NETWORK,
+            key=signing[sender],
+        )
+        if chance.random() < 0.3:
+            at = chance.randrange(len(data))
+            data = data[:at] + chance.randbytes(1) + data[at + 1 :]
+        subject = subjects.pair(NETWORK, relay_id(receiver), relay_id(sender))
+        await two.rigs[receiver].agent.preshared.hear(Message(subject=subject, data=data))
+        await two.rigs[receiver].agent.preshared.step()
+        await two.rigs[receiver].settle()
+    await two.talk(90)
+    assert two.same
+    assert key
+    assert "a word of a pair failed" not in caplog.text
 
 
 async def test_a_disk_that_takes_nothing_stops_what_would_be_said_and_not_the_agent() -> None:

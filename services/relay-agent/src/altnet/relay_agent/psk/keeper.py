@@ -189,7 +189,14 @@ class Keeper:
             await self._do(relay, self._pairs[relay], Outcome())
         await self._follow()
         while not self._arrived.empty():
-            await self._word(*self._arrived.get_nowait())
+            sender, data = self._arrived.get_nowait()
+            try:
+                await self._word(sender, data)
+            except AltnetError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the boundary: what a neighbour says must not end the agent
+                _log.error("a word of a pair failed", neighbour=sender, error=type(error).__name__, exc_info=error)
+                self._trouble(sender, Trouble.BROKEN)
         heard = self._voice is not None and self._voice.connected
         for relay in self._unbegun & self._pairs.keys() if heard else ():
             self._unbegun.discard(relay)
@@ -224,11 +231,12 @@ class Keeper:
         waiting = self._required or bool(self._closed)
         if seen == self._seen and not waiting:
             return
-        changed, self._seen = seen != self._seen, seen
+        changed = seen != self._seen
         if self._idle:
             self._pairs.clear()
             if desired.complete and self._records:
                 await self._forget(set(desired.entries))
+            self._seen = seen
             return
         neighbours = self._neighbours()
         if changed:
@@ -238,6 +246,7 @@ class Keeper:
                 del self._pairs[relay]
             for relay, entry in neighbours.items():
                 await self._follow_one(relay, self._wish(entry))
+        self._seen = seen
         self._see_closed(neighbours)
 
     @property
@@ -322,13 +331,13 @@ class Keeper:
         entry = self._neighbours().get(sender) if sender not in self._pairs else self._desired.entries.get(sender)
         if entry is None or entry.identity is None:
             return  # it is not a neighbour, or not yet: it will say it again
+        if self._words.take(sender, self._clock.monotonic()) or len(data) > LARGEST_MESSAGE:
+            self._trouble(sender, Trouble.FLOOD)
+            return
         if sender not in self._pairs:  # nobody wants keys here, but it may have one left to lay down
             await self._follow_one(sender, self._wish(entry))
         pair = self._pairs.get(sender)
         if pair is None:
-            return
-        if self._words.take(sender, self._clock.monotonic()) or len(data) > LARGEST_MESSAGE:
-            self._trouble(sender, Trouble.FLOOD)
             return
         try:
             word, raw = wire.read(
