@@ -342,8 +342,6 @@ def _post(client: httpx.AsyncClient) -> Callable[[str, bytes, Mapping[str, str],
 
 
 LAG = []
-
-
 async def _lag():
     while True:
         t = time.monotonic()
