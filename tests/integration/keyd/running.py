@@ -157,7 +157,7 @@ async def enrol_agent(
     text = token or await registry.join_token()
     host = Host(name)
     identity = identity_for(host)
-    host.key = identity.mesh.public().base64
+    host.key, host.access_key = identity.mesh.public().base64, identity.access.public().base64
     answer = await host.ask(registry.anonymous, text, identity_key=identity.sealed_for.public().base64)
     assert answer.status_code in (200, 201), answer.text
     relay = Relay(host, answer.json(), registry)
