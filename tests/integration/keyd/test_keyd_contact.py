@@ -136,7 +136,7 @@ async def test_a_host_that_lost_its_keys_and_enrols_again_under_its_name_is_pend
 
     assert (standing.state, standing.reason) == (IdentityState.PENDING, "name_reused")
     history = (await keyd.identity(lost.id))["history"]
-    assert {key["use"] for key in history} == {"static", "signing"}
+    assert {key["use"] for key in history} == {"static", "signing", "mesh", "access"}
     assert all(key["removed_at"] for key in history)
 
 
