@@ -147,6 +147,19 @@ def test_what_is_signed_and_covers_what_is_wanted_is_left_alone() -> None:
     assert not suffices(relay(), client)
 
 
+def test_who_is_out_comes_back_by_name_alone_and_stays_out_under_another_authority() -> None:
+    gone = relay(revoked=True)
+    still = subject(wanted=relay(serial=2), known=gone, out=True)
+    assert (still.to_sign, still.lacks) == (False, "")  # whatever the servers list
+
+    by_nobody = subject(wanted=relay(serial=2), known=None, out=True)
+    assert by_nobody.to_sign
+    assert by_nobody.lacks
+    assert by_nobody.proposed == relay(serial=2, revoked=True)
+
+    assert merged(still) == relay(serial=2)  # what naming it signs
+
+
 def test_signing_again_takes_nothing_away_and_revoking_says_so() -> None:
     known = relay(prefixes=("fd00:9::/48",), outside=("2001:db8::/32",))
     again = merged(subject(known=known, wanted=relay(serial=2)))

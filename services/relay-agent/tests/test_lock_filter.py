@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from altnet.common.contracts.desired import AccessClient, KeyStage, NextKey, RelayEntry
+from altnet.common.contracts.desired import AccessClient, IdentityKeys, KeyStage, NextKey, RelayEntry
 from altnet.common.contracts.lock import HostCertificates, Refusal
 from altnet.common.contracts.routing import Peering, PrefixRule
 from altnet.common.errors import AltnetError
@@ -328,6 +328,32 @@ def test_whatever_comes_in_what_comes_out_is_signed_for_part_by_part(
     assert out.next is None or (out.next.key, out.next.epoch) in signed
     assert {*out.origins, *out.roaming} <= {"fd00:12::/48", "fd00:12:1::/48", "10.0.0.0/8", "10.1.0.0/16"}
     assert {rule.prefix for rule in out.learned} <= {"fd00:12::/48"}
+
+
+def test_a_clients_next_key_counts_once_an_authority_vouches_for_it_and_the_present_one_until_then() -> None:
+    one = client("x", "fd42:1337:beef:1001::5/128")
+    moving = msgspec.structs.replace(one, next_key=EVIL)
+    world = World().client(one)
+    before = judge_client(world.book(), moving, at="rly_me", before=one)
+    assert (before.client, what(before.refusals)) == (one, [("cli_x", "next_key")])
+
+    signed = World().client(one, key=EVIL).book()
+    assert judge_client(signed, moving, at="rly_me", before=one).client == moving
+    assert judge_client(signed, moving, at="rly_me", before=one).held, "a restart has to know what was taken before"
+    assert judge_client(signed, moving, at="rly_me").client is None, "the present key was never vouched for here"
+    assert judge_client(signed, msgspec.structs.replace(one, key=EVIL), at="rly_me", before=moving).refusals == ()
+
+
+def test_a_pre_shared_key_is_agreed_on_with_nobody_but_the_identity_that_is_signed_for() -> None:
+    a = entry("a", 2)
+    right = IdentityKeys(static=key_of("a-static").public().base64, signing=host_key("a").public().base64)
+    wrong = msgspec.structs.replace(right, signing=host_key("evil").public().base64)
+    book = World().vouch(a).book()
+    good = judge_relay(book, msgspec.structs.replace(a, identity=right))
+    assert (good.entry is not None and good.entry.identity, good.refusals) == (right, ())
+    bad = judge_relay(book, msgspec.structs.replace(a, identity=wrong))
+    assert bad.entry == a
+    assert what(bad.refusals) == [(a.id, "identity")]
 
 
 def test_a_client_statement_of_another_kind_is_none() -> None:

@@ -150,7 +150,7 @@ def sign(
             raise Invalid("nothing_chosen", "say what is to be signed: names, or --all.", field="/names")
         _show_lacking(subjects, as_json=json_output)
         return
-    wanted = _wanted(subjects, names or [], every=every, revoke=revoke, more=bool(prefix or outside))
+    wanted = _wanted(subjects, names or [], revoke=revoke, more=bool(prefix or outside))
     carried = Carried(network=where.id, log=log.entries, statements=tuple(wanted))
     if not wanted:
         _print({"signed": 0}, "nothing lacks a signature", as_json=json_output)
@@ -358,16 +358,18 @@ def _check_nothing_lacks(api: Api, after: Log) -> None:
         )
 
 
-def _wanted(subjects: list[Subject], names: list[str], *, every: bool, revoke: bool, more: bool) -> list[Statement]:
+def _wanted(subjects: list[Subject], names: list[str], *, revoke: bool, more: bool) -> list[Statement]:
     if revoke:
         if not names:
             raise Invalid("nothing_chosen", "say who is out, by name.", field="/names")
         return [revoking(one) for one in chosen(subjects, names)]
-    picked = chosen(subjects, names) if names else subjects
+    if not names:
+        return [one.proposed for one in subjects if one.to_sign]
+    picked = chosen(subjects, names)
     without = [one.name for one in picked if one.wanted is None]
-    if names and without:
+    if without:
         raise NotFound("no_identity", f"{', '.join(without)} has not shown an identity key to keyd yet.")
-    return [merged(one) for one in picked if one.to_sign or (bool(names) and more)]
+    return [merged(one) for one in picked if one.to_sign or more or one.out]
 
 
 def _network(api: Api, wanted: str | None) -> Any:

@@ -36,10 +36,14 @@ class Subject:
     """What counts now."""
     certified: bool = True
     """Whether a relay has signed its mesh key: an agent of this version does so by itself."""
+    out: bool = False
+    """An authority has said that it is out, maybe one that counts no more. The servers may go on listing it."""
 
     @property
     def lacks(self) -> str:
-        """Why it would be refused, or something of it; empty: nothing is lacking."""
+        """Why it would be refused, or something of it; empty: nothing is lacking. Who is out is to be refused."""
+        if self.out:
+            return "" if self.known is not None else "another word that it is out: who said so is no authority any more"
         if self.wanted is None:
             return "its identity key (no contact with keyd yet)"
         if self.known is None:
@@ -50,7 +54,15 @@ class Subject:
 
     @property
     def to_sign(self) -> bool:
+        """By itself, for what it lacks. Nobody who is out comes back by this, only by name."""
+        if self.out:
+            return self.known is None and self.wanted is not None
         return self.wanted is not None and (self.known is None or not suffices(self.known, self.wanted))
+
+    @property
+    def proposed(self) -> Statement:
+        """What is signed where nobody names it: who is out stays out."""
+        return revoking(self) if self.out else merged(self)
 
 
 def subjects_of(
@@ -58,7 +70,9 @@ def subjects_of(
 ) -> list[Subject]:
     """Every relay and client of a network. `prefixes`, `outside`: what relays may besides."""
     told = {one.subject: one for one in api.each(list_lock_statements.sync_detailed, network=network.id)}
-    known = {subject: statement for subject, one in told.items() if (statement := _counting(one, log)) is not None}
+    opened = {subject: statement for subject, one in told.items() if (statement := _opened(one)) is not None}
+    known = {it: one for it, one in opened.items() if not log.length or told[it].authority in log.authorities}
+    out = {subject for subject, one in opened.items() if one.revoked}
     serials = {subject: one.serial for subject, one in told.items()}
     hosts = {one.relay: one for one in api.each(list_lock_hosts.sync_detailed, network=network.id)}
     relays = list(api.each(list_relays.sync_detailed, network=network.id))
@@ -92,6 +106,7 @@ def subjects_of(
                 wanted=wanted,
                 known=known.get(relay.id),
                 certified=certified,
+                out=relay.id in out,
             )
         )
     for client in api.each(list_clients.sync_detailed, network=network.id):
@@ -105,7 +120,14 @@ def subjects_of(
             serial=serials.get(client.id, 0) + 1,
         )
         found.append(
-            Subject(id=client.id, name=client.name, kind="client", wanted=statement, known=known.get(client.id))
+            Subject(
+                id=client.id,
+                name=client.name,
+                kind="client",
+                wanted=statement,
+                known=known.get(client.id),
+                out=client.id in out,
+            )
         )
     return found
 
@@ -153,9 +175,7 @@ def merged(one: Subject) -> Statement:
     return one.wanted
 
 
-def _counting(told: Any, log: Log) -> Statement | None:
-    if log.length and told.authority not in log.authorities:
-        return None
+def _opened(told: Any) -> Statement | None:
     signed = SignedStatement(statement=told.statement, authority=told.authority, signature=told.signature)
     try:
         return signed.opened()

@@ -92,7 +92,7 @@ def judge_client(book: Book, came: AccessClient, *, at: str, before: AccessClien
     good = tuple(one for one in came.addresses if covers(said.addresses, one))
     bad = [one for one in came.addresses if one not in good]
     if not bad:
-        return JudgedClient(client=came)
+        return JudgedClient(client=came, held=moving)  # its present key counts because it did before
     refusals = (_no(came.id, ADDRESS, f"no authority gives it {', '.join(bad)}"),)
     return JudgedClient(client=msgspec.structs.replace(came, addresses=good) if good else None, refusals=refusals)
 
