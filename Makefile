@@ -84,7 +84,7 @@ test-parallel: $(VENV)/.dev
 
 .PHONY: test-hosts
 test-hosts: $(VENV)/.dev ## Tests on namespaces and whole processes: mostly waiting, a file at a time a worker (root)
-	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m "(netns or e2e) and not kernel_wg"
+	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m "(netns or e2e) and not kernel_wg" --durations=20 --durations-min=10
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Style, spelling, and who may import whom
