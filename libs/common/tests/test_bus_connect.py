@@ -326,6 +326,19 @@ async def test_renewed_credentials_are_used_at_the_next_connection(
         assert bus.connected
 
 
+async def test_a_connection_counts_as_lost_from_that_moment_and_whoever_asks_again_at_once_does_not_spin(
+    service_bus: ServiceBus,
+) -> None:
+    bus = await service_bus("keyd")
+    before = bus.counters.connects
+    bus.reconnect()
+    assert not bus.connected
+    with pytest.raises(Unavailable):
+        await bus.publish("alt.v1.evt.keyd.x", b"")
+    await bus.wait_connected(WITHIN)
+    assert bus.counters.connects == before + 1
+
+
 async def test_an_expired_pass_ends_the_connection_and_a_renewed_one_brings_it_back(
     bus_settings: BusSettings, bus_identity: BusIdentity
 ) -> None:
