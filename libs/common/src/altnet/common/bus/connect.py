@@ -92,8 +92,8 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Whether messages go out now. A connection that is lost counts for nothing before anybody has seen to it."""
-        return self._connected.is_set() and self._connection is not None and not self._connection.lost.is_set()
+        """Whether messages go out now, as far as is known."""
+        return self._connected.is_set()
 
     @property
     def violations(self) -> int:
@@ -115,7 +115,8 @@ class Bus:
         try:
             async with asyncio.timeout(timeout):
                 await self._connected.wait()
-                while not self.connected:  # lost a moment ago: let that be seen to, or whoever asks again spins
+                while self._connection is None or self._connection.lost.is_set():
+                    # Lost a moment ago: let that be seen to, or whoever asks again at once spins.
                     await asyncio.sleep(0)
                     await self._connected.wait()
         except TimeoutError:
