@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from altnet.common.bus.connect import Bus, BusSettings, Message
+from altnet.common.bus.connect import Bus, BusSettings, Message, port_is_closed
 from altnet.common.bus.credentials import Credentials
 from altnet.common.bus.jwt import BusIdentity, service_credentials
 from altnet.common.clock import SystemClock
@@ -74,8 +74,12 @@ async def test_a_bus_starts_without_nats_and_connects_once_it_is_there(
             await bus.publish("alt.v1.evt.keyd.x", b"")
         with pytest.raises(Unavailable):
             await bus.wait_connected(0.05)
+        async with asyncio.timeout(WITHIN):
+            while not bus.nobody_listens:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.001)
         await nats_server.start()
         await bus.wait_connected(WITHIN)
+        assert not bus.nobody_listens
         await bus.publish("alt.v1.rpc.keyd.hello", b"now")
         assert (await heard.next()).data == b"now"
         assert connects == [True]
@@ -480,3 +484,18 @@ async def test_one_cancellation_ends_a_bus_wherever_it_is_in_connecting(
         bus._keeper.cancel()
         _, pending = await asyncio.wait([bus._keeper], timeout=WITHIN)
         assert not pending, number
+
+
+@pytest.mark.parametrize(
+    ("error", "closed"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 4222)"), True),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed (::1), [Errno 111] Connect call failed"), True),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed (::1), [Errno 113] No route to host"), False),
+        (OSError(101, "Network is unreachable"), False),
+        (TimeoutError(), False),
+        (RuntimeError("[Errno 111]"), False),
+    ],
+)
+def test_a_closed_port_is_told_from_a_network_that_is_not_there(error: Exception, closed: bool) -> None:
+    assert port_is_closed(error) is closed

@@ -29,7 +29,7 @@ from altnet.relay_agent.agent import Agent
 from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.host import memory_host
 from altnet.relay_agent.membership import Membership
-from altnet.relay_agent.news import hear_first
+from altnet.relay_agent.news import DOWN, hear_first
 from altnet.relay_agent.settings import AgentSettings, Timers
 from altnet.relay_agent.state import Identity, MemoryState
 from support.nats import ServiceBus, relay_credentials
@@ -173,8 +173,8 @@ async def test_without_a_bus_the_cache_has_to_do_and_what_was_revoked_goes_when_
     await nats_server.stop()
     loop = asyncio.get_running_loop()
     began = loop.time()
-    await machine.on(Timers(first_news=0.3, keyd_spread=0, fetch_jitter=0.05))
-    assert 0.3 <= loop.time() - began < 5
+    await machine.on(Timers(first_news=60, keyd_spread=0, fetch_jitter=0.05))
+    assert loop.time() - began < 10, "a closed port was waited for as if it could still answer"
     assert machine.peers() == keys("a", "b") | {PHONE, LOST}
     await nats_server.restart()
     await machine.until(lambda _: machine.peers() == keys("a") | {PHONE, LOST})
@@ -205,9 +205,10 @@ async def test_a_relay_that_was_revoked_while_it_was_off_stays_dark_although_the
 class Deaf:
     """A bus that never connects."""
 
-    def __init__(self, failure: Unauthenticated | None = None) -> None:
+    def __init__(self, failure: Unauthenticated | None = None, *, nobody_listens: bool = False) -> None:
         self.last_failure = failure
         self.connected = False
+        self.nobody_listens = nobody_listens
 
     async def wait_connected(self, timeout: float | None = None) -> None:
         await asyncio.sleep(timeout or 0)
@@ -232,3 +233,13 @@ async def test_whatever_the_bus_does_a_start_waits_no_longer_than_its_bound(refu
     assert not await hear_first(bus, within=2.0, fetch=fetch, ask=ask)
     assert asyncio.get_running_loop().time() - began == pytest.approx(2.0)
     assert len(asked) == refused
+
+
+@pytest.mark.looptime
+async def test_a_closed_port_is_waited_for_less_than_a_bus_that_may_still_answer() -> None:
+    async def fetch() -> bool:
+        raise AssertionError("there is nothing to fetch from")
+
+    began = asyncio.get_running_loop().time()
+    assert not await hear_first(Deaf(nobody_listens=True), within=2.0, fetch=fetch, ask=None)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(DOWN, abs=0.06)

@@ -2,8 +2,9 @@
 
 An agent that was off while a relay or a client was revoked still has it in its cache. So a start listens and fetches
 first; where the bus is away, or slower than the bound, the cache has to do, since the data plane never waits for the
-control plane longer than that. A pass that the bus refuses is asked about in person: it may be this very relay that is
-out. Whatever is not heard here is heard later, and undone then.
+control plane longer than that. It waits less where nobody listens at NATS's port: the control plane is down then, and a
+host that comes back should forward at once. A pass that the bus refuses is asked about in person: it may be this very
+relay that is out. Whatever is not heard here is heard later, and undone then.
 
 Leaves out what documents mean. Invariant: it ends within the bound, and changes nothing on the host.
 """
@@ -22,6 +23,9 @@ _log = log.get(__name__)
 LOOK: Final = 0.05
 """Seconds between two looks whether the bus refuses us: it tells nobody."""
 
+DOWN: Final = 0.3
+"""Seconds after which a bus at whose port nobody listens counts as down: some attempts, for one just starting."""
+
 
 class Reachable(Protocol):
     """Of the bus, what a start needs."""
@@ -30,6 +34,9 @@ class Reachable(Protocol):
 
     @property
     def connected(self) -> bool: ...
+
+    @property
+    def nobody_listens(self) -> bool: ...
 
     async def wait_connected(self, timeout: float | None = None) -> None: ...
 
@@ -42,6 +49,8 @@ async def hear_first(
     `ask` asks the registry itself why the bus refuses us: True says that there is nothing more to hear.
     """
     asked = False
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     try:
         async with asyncio.timeout(within):
             while not bus.connected:
@@ -49,11 +58,13 @@ async def hear_first(
                     asked = True
                     if await ask():
                         return True
+                if bus.nobody_listens and loop.time() - began >= DOWN:
+                    raise TimeoutError
                 try:
                     await bus.wait_connected(LOOK)
                 except AltnetError:
                     continue  # why is in `last_failure`
             return await fetch()
     except TimeoutError:
-        _log.warning("the cache has to do: the bus is not there yet", waited=within)
+        _log.warning("the cache has to do: the bus is not there yet", waited=round(loop.time() - began, 3))
         return False

@@ -69,6 +69,7 @@ class Connection(Client):
         self._answers: dict[str, tuple[str, asyncio.Future[Message]]] = {}
         self._asked = 0
         self._inbox = ""
+        self._unreachable: OSError | None = None
 
     async def open(
         self,
@@ -95,20 +96,24 @@ class Connection(Client):
         if tls_hostname is not None:
             options["tls_hostname"] = tls_hostname
         async with asyncio.timeout(timeout):
-            await self.connect(
-                [server],
-                name=name,
-                error_cb=self._on_error,
-                allow_reconnect=False,
-                max_reconnect_attempts=1,  # 0 would mean for ever
-                reconnect_time_wait=0,
-                connect_timeout=timeout,  # type: ignore[arg-type]  # annotated int, used as a float
-                ping_interval=ping_interval,  # type: ignore[arg-type]  # the same
-                max_outstanding_pings=pings_outstanding,
-                inbox_prefix=inbox_prefix,
-                pending_size=0,  # no hidden buffer while away, and no forced flush, which swallows cancellation
-                **options,
-            )
+            try:
+                await self.connect(
+                    [server],
+                    name=name,
+                    error_cb=self._on_error,
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,  # 0 would mean for ever
+                    reconnect_time_wait=0,
+                    connect_timeout=timeout,  # type: ignore[arg-type]  # annotated int, used as a float
+                    ping_interval=ping_interval,  # type: ignore[arg-type]  # the same
+                    max_outstanding_pings=pings_outstanding,
+                    inbox_prefix=inbox_prefix,
+                    pending_size=0,  # no hidden buffer while away, and no forced flush, which swallows cancellation
+                    **options,
+                )
+            except nats.errors.NoServersError as error:  # nats-py's word for it: it tried twice and says not why
+                self._err = self._unreachable or error
+                raise self._err from None
             assert self._reading_task is not None
             self._reading_task.add_done_callback(lambda _: self.lost.set())
             self._inbox = f"{inbox_prefix}.{secrets.token_hex(8)}"
@@ -223,6 +228,8 @@ class Connection(Client):
         await super()._process_info(info, initial_connection)
 
     async def _on_error(self, error: Exception) -> None:
+        if isinstance(error, OSError):
+            self._unreachable = error
         violation = _VIOLATION.search(str(error).lower())
         if violation is None:
             self._report(error)

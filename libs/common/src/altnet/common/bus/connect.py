@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import random
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from nats.js import JetStreamContext
 __all__ = ["Bus", "BusSettings", "Counters", "Credentials", "Message", "Subscription"]
 
 _LOG: Final = log.get(__name__)
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
 Callback = Callable[[], Awaitable[None]]
 
@@ -77,6 +80,7 @@ class Bus:
         self._callbacks: list[Callback] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._keeper: asyncio.Task[None] | None = None
+        self._closed_doors = 0
 
     async def __aenter__(self) -> Self:
         self._keeper = asyncio.create_task(self._keep(), name=f"bus {self.name}")
@@ -94,6 +98,11 @@ class Bus:
     def connected(self) -> bool:
         """Whether messages go out now, as far as is known."""
         return self._connected.is_set()
+
+    @property
+    def nobody_listens(self) -> bool:
+        """Whether the host of every server answered, last time, that the port is closed: NATS is down, not far away."""
+        return self._closed_doors >= len(self.settings.servers)
 
     @property
     def violations(self) -> int:
@@ -221,7 +230,9 @@ class Bus:
             except Exception as error:  # noqa: BLE001
                 # whatever it was, also in a callable that gives credentials: the bus never stops trying
                 failures += 1
-                self._fail(connection.last_error or error)
+                cause = connection.last_error or error
+                self._closed_doors = self._closed_doors + 1 if port_is_closed(cause) else 0
+                self._fail(cause)
             finally:
                 self._connected.clear()
                 self._connection = None
@@ -252,6 +263,7 @@ class Bus:
             await subscription.attach(connection)
         await connection.settle(settings.connect_timeout)
         self.last_failure = None
+        self._closed_doors = 0
         self.counters.connects += 1
         self._connected.set()
         _LOG.info("bus_connected", bus=self.name, server=server)
@@ -317,6 +329,12 @@ class Bus:
             for subscription in self._subscriptions:
                 if subscription.subject.lower() == subject:
                     subscription.refused = refusal
+
+
+def port_is_closed(error: Exception) -> bool:
+    """asyncio joins the errors of several addresses into one text, without their numbers."""
+    numbers = _ERRNO.findall(str(error)) if isinstance(error, OSError) else []
+    return bool(numbers) and all(int(number) == errno.ECONNREFUSED for number in numbers)
 
 
 def _failure(error: Exception | None) -> AltnetError:
