@@ -258,3 +258,33 @@ async def test_a_host_joins_by_altnetd_with_both_its_relays_and_hears_of_changes
     assert moved.addresses == config.addresses
     again = json.loads((await asyncio.to_thread(join)).stdout)
     assert again["client"] == joined["client"], "the same host is the same client"
+
+
+async def test_the_key_of_access_tokens_is_replaced_while_the_control_plane_runs(altnet: Operator) -> None:
+    plane = altnet.plane
+    async with httpx.AsyncClient(base_url=plane.url) as api:
+
+        async def exchanged() -> dict[str, str]:
+            answer = await api.post("/v1/auth/exchange", headers={"Authorization": f"Bearer {plane.token}"})
+            return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+        async def answers(headers: dict[str, str]) -> set[int]:
+            """Of both services: each checks tokens for itself."""
+            return {(await api.get(path, headers=headers)).status_code for path in ("/v1/relays", "/v1/keyd/keys")}
+
+        stolen = await exchanged()
+        assert await answers(stolen) == {200}
+
+        done = await altnet("admin", "replace-signing-key", "--data-dir", str(plane.data), "--json")
+
+        assert done.code == 0, done.err
+        assert stat.S_IMODE(Path(done.json["replaced"]).stat().st_mode) == 0o600
+
+        async def refused() -> bool:
+            return await answers(stolen) == {401}
+
+        await eventually(refused)
+        assert await answers(await exchanged()) == {200}
+        assert (await altnet("relays", "list", "--json")).code == 0, "API tokens stay"
+    nowhere = await altnet("admin", "replace-signing-key", "--data-dir", str(plane.data / "nowhere"))
+    assert (nowhere.code, "altnet admin init" in nowhere.err) == (5, True), nowhere

@@ -129,7 +129,7 @@ def opened(mesh: Mesh) -> Iterator[operator.Api]:
 @pytest.fixture
 def site(whole: Site) -> Iterator[Site]:
     """Reached by the nearer relay: the path to the other one is slow."""
-    whole.mesh.lab.impair(FROM, FAR, delay=0.03)
+    whole.mesh.lab.impair(FROM, FAR, delay=0.2)
     whole.until_by(NEAR)
     yield whole
     heal(whole.mesh)

@@ -6,6 +6,7 @@ its own settings, whether it shares the process or not.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import socket
@@ -27,7 +28,6 @@ from altnet.common.db.migrate import ServicePasswords, provision, upgrade
 from altnet.common.errors import NotFound
 from altnet.common.http import server
 from altnet.common.http.settings import HttpSettings
-from altnet.common.http.tokens import TokenIssuer, TokenVerifier
 from altnet.common.jobs import Job, Supervisor
 from altnet.common.metrics import add_process
 from altnet.common.service import Service, ServiceContext, ServiceParts
@@ -35,6 +35,7 @@ from altnet.common.settings import Secret, Source
 from altnet.host.gateway import Gateway
 from altnet.host.secrets import SecretsDir
 from altnet.host.settings import split_address
+from altnet.host.signing import SigningKey
 from prometheus_client import CollectorRegistry
 
 SERVICES: Final = ("registry", "keyd")
@@ -80,10 +81,12 @@ async def open_services(
 ) -> AsyncIterator[list[Hosted]]:
     """Open `services`; they are closed in reverse order. None of it waits for Postgres or NATS."""
     identity = secrets.bus_identity(clock)
-    key = secrets.signing_key()
+    signing = SigningKey(secrets, clock)
     metrics = CollectorRegistry()
     add_process(metrics)
     async with contextlib.AsyncExitStack() as stack:
+        following = asyncio.create_task(signing.follow(), name="follow the key of access tokens")
+        stack.callback(following.cancel)
         admin = await stack.enter_async_context(
             Bus(places.bus, lambda: identity.credentials("admin"), name="altnet-admin")
         )
@@ -111,8 +114,8 @@ async def open_services(
                 bus=bus,
                 admin_bus=admin,
                 clock=clock,
-                verifier=TokenVerifier([key.public_key()], clock),
-                issuer=TokenIssuer(key, clock),
+                verifier=signing.verifier,
+                issuer=signing.issuer,
                 identity=identity,
                 metrics=metrics,
                 http=http,

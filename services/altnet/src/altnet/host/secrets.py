@@ -48,9 +48,7 @@ class SecretsDir:
         except NotFound:
             BusIdentity.create(clock, randomness).save(self.bus)
         if not self._signing_key.exists():
-            key = Ed25519PrivateKey.from_private_bytes(randomness(32))
-            pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            write_private(self._signing_key, pem)
+            self.replace_signing_key(randomness)
         if not self._kek.exists():
             write_private(self._kek, base64.b64encode(randomness(32)) + b"\n")
         roles = [SUPERUSER, *(name for schema in schemas for name in (schema, f"{schema}_owner"))]
@@ -93,6 +91,19 @@ class SecretsDir:
             )
         return key
 
+    def replace_signing_key(self, randomness: Randomness = secrets.token_bytes) -> None:
+        """Write a new key; services that run take it up by themselves (altnet.host.signing)."""
+        key = Ed25519PrivateKey.from_private_bytes(randomness(32))
+        write_private(self._signing_key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+    def signing_key_version(self) -> tuple[int, int, int]:
+        """Tells one written key from another, at the cost of a look. Raises `NotFound` (`no_secrets`)."""
+        try:
+            stat = self._signing_key.stat()
+        except FileNotFoundError:
+            raise _missing(self._signing_key) from None
+        return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
     def database_password(self, role: str) -> Secret:
         """The password of a role: `superuser`, `<schema>` or `<schema>_owner`. Raises `NotFound` (`no_secrets`)."""
         return Secret(self._read(f"database/{role}").decode().strip())
@@ -101,8 +112,12 @@ class SecretsDir:
         try:
             return (self.root / name).read_bytes()
         except FileNotFoundError:
-            raise NotFound(
-                "no_secrets",
-                f"{self.root / name} does not exist.",
-                mend="Run `altnet admin init` on this folder, or restore it from a backup.",
-            ) from None
+            raise _missing(self.root / name) from None
+
+
+def _missing(path: Path) -> NotFound:
+    return NotFound(
+        "no_secrets",
+        f"{path} does not exist.",
+        mend="Run `altnet admin init` on this folder, or restore it from a backup.",
+    )

@@ -64,6 +64,10 @@ class TokenIssuer:
         self._clock = clock
         self._randomness = randomness
 
+    def replace(self, private_key: Ed25519PrivateKey) -> None:
+        """Sign with another key from now on."""
+        self._key = OKPKey.import_key(private_key)
+
     def issue(
         self, subject: str, *, role: Role, lifetime: timedelta, scopes: frozenset[str] = EVERYTHING
     ) -> IssuedToken:
@@ -97,10 +101,14 @@ class TokenVerifier:
         *,
         revoked: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        imported = [OKPKey.import_key(key) for key in public_keys]
-        self._keys = {key.thumbprint(): key for key in imported}
         self._clock = clock
         self._revoked = revoked
+        self.replace(public_keys)
+
+    def replace(self, public_keys: Iterable[Ed25519PublicKey]) -> None:
+        """Believe these keys from now on, and no other."""
+        imported = [OKPKey.import_key(key) for key in public_keys]
+        self._keys = {key.thumbprint(): key for key in imported}
 
     def verify(self, text: str) -> Principal:
         """Who holds this token. Raises `Unauthenticated` (`token_invalid`, `token_expired`, `token_revoked`)."""

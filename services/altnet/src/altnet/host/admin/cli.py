@@ -91,6 +91,28 @@ def restore(
     _tell({"restored": str(data.root), "from": str(source)}, json_output)
 
 
+@app.command("replace-signing-key")
+def replace_signing_key(
+    data_dir: DataDirOption = None,
+    secrets_dir: Annotated[
+        Path | None,
+        typer.Option("--secrets", help="The folder of `altnet admin init`, in place of a data folder"),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Replace the key that signs operators' access tokens, for when somebody has it. API tokens stay as they are.
+
+    Services on the same folder take it up within a second, others when they get the new file.
+    """
+    from altnet.host.data_dir import DataDir, default_root
+    from altnet.host.secrets import SecretsDir
+
+    found = SecretsDir(secrets_dir or DataDir((data_dir or default_root()).absolute()).secrets)
+    found.signing_key()  # so that a wrong folder is refused
+    found.replace_signing_key()
+    _tell({"replaced": str(found.root / "tokens" / "signing.pem")}, json_output)
+
+
 @app.command()
 def replay(
     since: Annotated[str, typer.Option(help="From when on: an instant (RFC 3339), or hours back like 24h")] = "24h",
