@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -241,6 +242,35 @@ def test_a_rotation_of_access_keys_that_is_rolled_back_leaves_the_old_ones_and_l
     assert place.access_keys() == before
 
 
+def test_an_access_key_that_is_revoked_is_rotated_away_without_anybody_asking_and_no_packet_is_lost(
+    place: Place,
+) -> None:
+    leaked = next(str(relay.access_key) for relay in place.api.relays() if relay.name == place.client.first)
+    known = {rotation.id for rotation in place.api.rotations()}
+    found: list[Rotation] = []
+
+    def started() -> bool:
+        found[:] = [rotation for rotation in place.api.rotations() if rotation.id not in known]
+        return bool(found)
+
+    def revoke(_: Prober) -> None:
+        told = place.api.revoke(key=leaked, reason="leaked")
+        assert (told.use, told.still_in_use) == ("access", True)
+        place.lab.until(started, "a rotation that nobody asked for")
+        (one,) = found
+        assert (one.kind, one.reason) == ("access", "a key was revoked")
+        assert one.until is not None
+        assert one.until - one.created_at <= timedelta(hours=1), "the plain client's time is short"
+        place.until_phase(one.id, "drain")
+        place.new_file()
+        place.ended(one.id, "done")
+        place.until_settled()
+
+    during(place, revoke)
+    assert leaked not in {str(relay.access_key) for relay in place.api.relays()}
+    assert len(place.api.rotations()) == len(known) + 1, "what is paid is not owed any more"
+
+
 def test_a_client_changes_its_own_key_when_it_is_asked_and_loses_no_packet(place: Place) -> None:
     def change(_: Prober) -> None:
         before = place.registered(NAME)
@@ -267,7 +297,7 @@ def test_one_call_changes_every_clients_key_and_who_has_a_file_keeps_its_own_unt
     before, plain = place.registered(NAME), place.registered(PLAIN)
 
     def change(_: Prober) -> None:
-        done = place.ended(place.rotate("client", grace=30), "done")
+        done = place.ended(place.rotate("client", grace=12), "done")
         place.until_key_changed(before.key)
         assert done.clients.to_dict()["done"] == 1
 

@@ -9,9 +9,6 @@ from collections.abc import Iterator
 import pytest
 from altnet.host.lab import commands, enrol
 from altnet.host.lab.topology import Spec
-from altnet_sdk.api.revocations import revoke as revoke_operation
-from altnet_sdk.models.revocation import Revocation
-from altnet_sdk.models.revocation_new import RevocationNew
 from support.routing import Mesh, mesh
 
 pytestmark = [
@@ -33,12 +30,6 @@ def lab() -> Iterator[Mesh]:
     with mesh(SPEC) as made:
         made.until_all_links()
         yield made
-
-
-def revoke(lab: Mesh, **what: str) -> Revocation:
-    with enrol.open_api(lab.lab.await_control())._open() as api:
-        done: Revocation = api.ask(revoke_operation.sync_detailed, body=RevocationNew.from_dict(what))
-        return done
 
 
 def relays(lab: Mesh) -> dict[str, tuple[str, str]]:
@@ -66,7 +57,7 @@ def test_a_client_whose_key_is_revoked_is_dropped_by_its_relay(lab: Mesh) -> Non
     key = str(client.key)
     (relay,) = [name for name in lab.relays if key in peers(lab, name)]
     since = time.monotonic()
-    told = revoke(lab, key=key, reason="stolen")
+    told = enrol.open_api(lab.lab.await_control()).revoke(key=key, reason="stolen")
     assert (told.kind, told.subject, told.still_in_use) == ("key", client.id, False)
     gone_after(lab, key, [relay], since)
 
@@ -76,7 +67,7 @@ def test_a_revoked_relay_is_dropped_by_all_others_and_takes_its_own_tunnels_down
     others = ["relay1", "relay2", "relay3"]
     assert all(key in peers(lab, other) for other in others)
     since = time.monotonic()
-    revoke(lab, relay=id)
+    enrol.open_api(lab.lab.await_control()).revoke(relay=id)
     took = gone_after(lab, key, others, since)
     print(f"dropped by all after {took:.2f} s")
     lab.until(lambda: not peers(lab, "relay4"), "the revoked relay has no tunnel left")

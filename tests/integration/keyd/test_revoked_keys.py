@@ -61,7 +61,7 @@ async def test_a_revoked_mesh_key_of_a_relay_that_says_nothing_is_owed_until_it_
     registry: RunningRegistry, rotating: tuple[RunningKeyd, list[Paper]]
 ) -> None:
     keyd, hosts = rotating
-    plan = {"canary": 1, "wave": 4, "drain": 0, "prepare_timeout": 0.5, "wave_timeout": 5, "silent": "leave"}
+    plan = {"canary": 1, "wave": 4, "drain": 0, "prepare_timeout": 3, "wave_timeout": 5, "silent": "leave"}
     network = hosts[0].agent.relay.network
     policy = await keyd.api.put(f"/v1/rotation-policies/{network}", json={"plan": plan})
     assert policy.status_code == 200, policy.text

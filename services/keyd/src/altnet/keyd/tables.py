@@ -215,13 +215,14 @@ class LockHostRow(Row, table=True):
 
 
 class KeyDebtRow(Row, table=True):
-    """A mesh key that was revoked while a relay had it: a rotation is owed, until the relay has taken part in one."""
+    """A key that was revoked while a relay had it: a rotation is owed, until the relay has taken part in one."""
 
     __tablename__ = "key_debts"
 
     key: str = _text(primary_key=True)
     relay: str = _text()
     network: str = _text()
+    of: str = _text(default="mesh")
     reason: str = _text(default="")
     owed_at: datetime = _time()
     due_at: datetime = _time()

@@ -25,8 +25,10 @@ from altnet_sdk.api.identities import list_identities
 from altnet_sdk.api.mesh import list_mesh
 from altnet_sdk.api.networks import change_network, list_networks
 from altnet_sdk.api.relays import change_relay, list_relays
+from altnet_sdk.api.revocations import revoke
 from altnet_sdk.api.rotations import (
     get_rotation,
+    list_rotations,
     pause_rotation,
     resume_rotation,
     roll_back_rotation,
@@ -44,6 +46,8 @@ from altnet_sdk.models.network_client import NetworkClient
 from altnet_sdk.models.network_patch import NetworkPatch
 from altnet_sdk.models.relay import Relay
 from altnet_sdk.models.relay_patch import RelayPatch
+from altnet_sdk.models.revocation import Revocation
+from altnet_sdk.models.revocation_new import RevocationNew
 from altnet_sdk.models.rotation import Rotation
 from altnet_sdk.models.rotation_start import RotationStart
 from altnet_sdk.models.token_kind import TokenKind
@@ -141,6 +145,17 @@ class Api:
         with self._open() as api:
             found: Rotation = api.ask(get_rotation.sync_detailed, id)
             return found
+
+    def rotations(self) -> list[Rotation]:
+        """Newest first."""
+        with self._open() as api:
+            return list(api.each(list_rotations.sync_detailed))
+
+    def revoke(self, **what: str) -> Revocation:
+        """Put something out for good: `relay`, `client`, `key`, …, and a `reason`."""
+        with self._open() as api:
+            done: Revocation = api.ask(revoke.sync_detailed, body=RevocationNew.from_dict(what))
+            return done
 
     def steer_rotation(self, id: str, verb: str) -> Rotation:
         """`pause`, `resume` or `rollback`."""

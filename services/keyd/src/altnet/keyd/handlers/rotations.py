@@ -51,8 +51,7 @@ async def start_rotation(
     if await rotations.open_of(uow.session, network, of) is not None:
         raise rotations.CONFLICTS["rotations_open"]()
     if plan is None:
-        policy = await rotations.policy(uow.session, network, of)
-        plan = msgspec.convert(policy.plan, rules.Plan) if policy is not None else rules.Plan()
+        plan = await plan_of(uow, network, of)
     active = [host.id for host in hosts if host.state == IdentityState.ACTIVE]
     least = AT_LEAST if of is KeyKind.MESH else 1
     if len(active) < least:
@@ -102,6 +101,12 @@ async def start_rotation(
         )
     )
     return row
+
+
+async def plan_of(uow: UnitOfWork, network: str, of: KeyKind) -> rules.Plan:
+    """How a network's keys of a kind rotate where nobody says otherwise."""
+    policy = await rotations.policy(uow.session, network, of)
+    return msgspec.convert(policy.plan, rules.Plan) if policy is not None else rules.Plan()
 
 
 async def heard_of_keys(uow: UnitOfWork, identity: IdentityRow, said: KeyReport) -> bool:
