@@ -10,6 +10,7 @@ PARTS := libs/common services/registry services/keyd services/relay-agent servic
 PYTEST := $(BIN)/python -m pytest
 # Two workers by default: the suites start real servers, and more workers than cores only wait for each other.
 WORKERS ?= 2
+HOST_WORKERS ?= 3  # of tests that mostly wait
 
 .PHONY: help
 help: ## List the targets
@@ -78,20 +79,29 @@ test: setup-dev lint type test-parallel test-hosts test-kernel-wg ## Everything
 test-fast: $(VENV)/.dev ## What needs neither root nor a server nor patience, in under a minute
 	$(PYTEST) -q -n $(WORKERS) -m "not netns and not kernel_wg and not e2e and not slow and not server"
 
-.PHONY: test-parallel
-test-parallel: $(VENV)/.dev
-	$(PYTEST) -q -n $(WORKERS) -m "not netns and not kernel_wg and not e2e"
+# Servers are killed and packets have deadlines of milliseconds in these suites, so a test may starve beside others. What
+# fails is run again, alone: only what fails then, too, is a failure; the first one stays in the output, loudly.
+define again
+{ code=$$?; test $$code -eq 1 || exit $$code; \
+  echo "== FAILED BESIDE OTHER TESTS (above); now again, each alone:"; \
+  $(PYTEST) -q -n 0 --last-failed --last-failed-no-failures=none -m $(1); }
+endef
 
-HOSTS := "(netns or e2e) and not kernel_wg"
+ALONE := "not netns and not kernel_wg and not e2e"
+HOSTS := "(netns or e2e) and not kernel_wg and not soak"
+
+.PHONY: test-parallel
+test-parallel: $(VENV)/.dev ## Tests that need no root: pure ones, and those on real Postgres and NATS
+	$(PYTEST) -q -n $(WORKERS) -m $(ALONE) || $(call again,$(ALONE))
 
 .PHONY: test-hosts
 test-hosts: $(VENV)/.dev ## Tests on namespaces and whole processes: mostly waiting, a file at a time a worker (root)
-	@# Packets and BFD have deadlines of milliseconds, so a test may starve beside others. What fails is run again, alone:
-	@# only what fails then, too, is a failure; the first one stays in the output.
-	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m $(HOSTS) --durations=20 --durations-min=10 || { code=$$?; \
-	  test $$code -eq 1 || exit $$code; \
-	  echo "== FAILED BESIDE OTHER TESTS (above); now again, each alone:"; \
-	  $(PYTEST) -q -n 0 --last-failed --last-failed-no-failures=none -m $(HOSTS); }
+	$(PYTEST) -q -n $(HOST_WORKERS) --dist loadfile --no-loadscope-reorder -m $(HOSTS) --durations=20 --durations-min=10 \
+	  || $(call again,$(HOSTS))
+
+.PHONY: soak
+soak: $(VENV)/.dev ## Tests that wait for minutes, such as for WireGuard's own rekey (root)
+	$(PYTEST) -q -n 0 -m soak
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Style, spelling, and who may import whom

@@ -14,11 +14,14 @@ settings.load_profile(os.environ.get("ALTNET_HYPOTHESIS", "suite"))
 
 pytest_plugins = ["support.postgres", "support.nats", "support.netns", "support.sites"]
 
+LONGEST = ("test_edge_peerings.py", "test_preshared_keys.py", "test_client_failover.py", "test_bird_netns.py")
+"""Files that `make test-hosts` begins with: each is one worker's, and the last to end should not be the longest."""
 SERVERS = {"postgres_server", "nats_server", "database_factory"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start a real server, so that `make test-fast` can leave them out."""
+    """Mark the tests that start a real server, so that `make test-fast` can leave them out; long files go first."""
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())) or item.path.name.startswith("test_embedded_"):
             item.add_marker(pytest.mark.server)
+    items.sort(key=lambda item: (item.path.name not in LONGEST, item.get_closest_marker("slow") is None))

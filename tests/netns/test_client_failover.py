@@ -23,12 +23,22 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: failover of a client needs root"),
 ]
 
+QUICKER = """
+[timers]
+standby_probe = 0.2
+settle = 2
+repoke_most = 2
+"""
+"""Going home takes some 20 s in earnest."""
 SPEC = Spec(prefix=f"labc{os.getpid() % 100_000}", relays=4, clients=4, roaming=1)
 
 
 @pytest.fixture(scope="module")
 def whole() -> Iterator[Mesh]:
     with mesh(SPEC) as made:
+        with (made.lab.files.host(NAME) / "client.toml").open("a") as file:
+            file.write(QUICKER)
+        roamer(made).restart()
         yield made
 
 

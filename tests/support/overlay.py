@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -253,7 +254,10 @@ class Net:
     hosts: list[Host] = field(default_factory=list)
 
     def attach(self, namespace: Namespace, name: str, address: str) -> None:
-        self.core.run("ip", "link", "add", f"v{name}", "type", "veth", "peer", "name", "eth0", "netns", namespace.name)
+        # A host that comes back has its card of before: with another one it is not found for half a minute.
+        card = f"02:00:00:00:00:{int(IPv6Address(address)) & 0xFF:02x}"
+        here = ("ip", "link", "add", f"v{name}", "type", "veth")
+        self.core.run(*here, "peer", "name", "eth0", "address", card, "netns", namespace.name)
         self.core.run("ip", "link", "set", f"v{name}", "master", "br0", "up")
         namespace.run("ip", "addr", "add", f"{address}/64", "dev", "eth0", "nodad")
         namespace.run("ip", "link", "set", "eth0", "up")

@@ -445,3 +445,18 @@ async def test_an_older_server_of_the_distribution_works_too() -> None:
             assert version.startswith(DEBIAN[0].parent.parent.name)
     finally:
         shutil.rmtree(base)
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.01, 0.03, 0.1])
+async def test_a_stop_holds_although_the_server_is_just_being_started_again(base: Path, moment: float) -> None:
+    server = PostgresServer(base / "data", fast=True)
+    await server.start()
+    keeping = asyncio.create_task(server.keep_running())
+    await server.kill()
+    async with asyncio.timeout(20):
+        while not server.running:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(moment)
+        await server.stop()
+        await keeping
+    assert not server.running

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from altnet.common import log
-from altnet.common.errors import AltnetError, Unauthenticated
+from altnet.common.errors import AltnetError, Invalid, Unauthenticated
 
 _log = log.get(__name__)
 
@@ -58,7 +58,8 @@ async def hear_first(
                     asked = True
                     if await ask():
                         return True
-                if bus.nobody_listens and loop.time() - began >= DOWN:
+                hopeless = bus.nobody_listens or isinstance(bus.last_failure, Invalid)  # of a pass that cannot be read
+                if hopeless and loop.time() - began >= DOWN:
                     raise TimeoutError
                 try:
                     await bus.wait_connected(LOOK)

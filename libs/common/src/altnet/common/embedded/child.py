@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,9 @@ from altnet.common.errors import AltnetError, Conflict
 _LOG: Final = log.get(__name__)
 WATCH: Final = 0.1
 """Seconds between two looks at a child that runs: how late its death may be noticed."""
+
+AGAIN: Final = 1.0
+"""Seconds between two signals to a child that is to end."""
 
 
 class Child:
@@ -98,13 +102,20 @@ class Child:
         for how in signals:
             if self._process is None or not self.running:
                 return
-            self._process.send_signal(how)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
-                    while self.running:  # noqa: ASYNC110 - another process sends no event that any loop knows
-                        await asyncio.sleep(self._poll)
+                    await self._signal_until_gone(self._process, how)
             if self.running:
                 _LOG.warning(f"embedded {self._what} does not stop", signal=how.name, waited_seconds=timeout)
+
+    async def _signal_until_gone(self, process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+        """Again each second: Postgres may miss a signal that comes while it starts."""
+        asked = -AGAIN
+        while process.poll() is None:  # another process sends no event that any loop knows
+            if time.monotonic() - asked >= AGAIN:
+                asked = time.monotonic()
+                process.send_signal(how)
+            await asyncio.sleep(self._poll)
 
     async def exited(self) -> int:
         """Wait until it is gone, by whatever cause; returns its exit code."""

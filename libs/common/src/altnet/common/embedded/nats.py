@@ -118,7 +118,10 @@ class NatsServer:
         Raises `Conflict` (`nats_dir_in_use`), `Unavailable` (`no_nats_server`, `nats_did_not_start`).
         """
         self._child.wanted = True
-        if self.running:
+        await self._start_if_wanted()
+
+    async def _start_if_wanted(self) -> None:
+        if self.running or not self._child.wanted:
             return
         binary = self._find_binary()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -161,7 +164,7 @@ class NatsServer:
 
     async def keep_running(self) -> None:
         """A job: start the server again whenever it dies unasked, until it stays up. Ends with `stop`."""
-        await self._child.keep_running(self.start, rest=self.settings.restart_wait, log_file=self.log_file)
+        await self._child.keep_running(self._start_if_wanted, rest=self.settings.restart_wait, log_file=self.log_file)
 
     def _find_binary(self) -> Path:
         beside = Path(sys.executable).with_name("nats-server")

@@ -154,8 +154,16 @@ class PostgresServer:
         Raises `Invalid` for a directory or account that cannot be used, `Conflict` (`data_dir_in_use`,
         `postgres_version`, `postgres_password_lost`), `Unavailable` (`no_postgres`, `postgres_did_not_start`).
         """
+        before, self._child.wanted = self._child.wanted, True
+        try:
+            await self._start_if_wanted()
+        except BaseException:
+            self._child.wanted = before
+            raise
+
+    async def _start_if_wanted(self) -> None:
         async with self._starting:  # `restart` and `keep_running` may both find it dead
-            if not self.running:
+            if self._child.wanted and not self.running:
                 await self._start()
 
     async def _start(self) -> None:
@@ -168,7 +176,6 @@ class PostgresServer:
             self._check_password()
             self._spawn(account)
             await self._wait_ready()
-            self._child.wanted = True
         except BaseException:
             await self._end(signal.SIGQUIT)
             self._child.release_lock()
@@ -178,7 +185,9 @@ class PostgresServer:
         """Shut down: open transactions are rolled back, a checkpoint is written, and the lock is given back."""
         self._child.wanted = False
         await self._end(signal.SIGINT)
-        self._child.release_lock()
+        async with self._starting:  # `keep_running` may have been starting it
+            await self._end(signal.SIGINT)
+            self._child.release_lock()
 
     async def kill(self) -> None:
         """`kill -9`: as a crash. The lock is kept, so that `start` or `restart` can follow."""
@@ -195,7 +204,7 @@ class PostgresServer:
 
     async def keep_running(self) -> None:
         """A job: start the server again whenever it dies unasked, until it stays up. Ends with `stop`."""
-        await self._child.keep_running(self.start, rest=self.settings.restart_wait, log_file=self.log_file)
+        await self._child.keep_running(self._start_if_wanted, rest=self.settings.restart_wait, log_file=self.log_file)
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
