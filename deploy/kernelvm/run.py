@@ -40,9 +40,13 @@ MEMORY = "1024"
 """MiB: the initramfs lies in it twice while it is unpacked."""
 
 KERNEL = "linux-image-cloud-amd64"
-MODULES = ("wireguard", "veth", "dummy", "vxlan", "ip6_gre", "sch_netem")
+MODULES = ("wireguard", "veth", "dummy", "vxlan", "ip6_gre", "sch_netem", "bridge")
 PROGRAMS = ("ip", "wg", "tc", "setpriv")
-PACKAGES = ("pytest", "pytest-asyncio", "pytest-timeout", "hypothesis", "looptime", "msgspec", "cryptography")
+PACKAGES = (
+    "pytest", "pytest-asyncio", "pytest-timeout", "hypothesis", "looptime", "msgspec", "cryptography",
+    "nats-py", "nkeys", "noiseprotocol", "prometheus-client", "structlog",
+)  # fmt: skip
+"""What the tests and an agent run on."""
 STDLIB_LEFT_OUT = {
     "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3",
     "distutils", "pydoc_data",
@@ -52,12 +56,15 @@ SOURCES = (
     "libs/common/src",
     "services/relay-agent/src",
     "libs/common/tests/kernel",
+    "services/relay-agent/tests/test_rotation_netns.py",
     "tests/support/__init__.py",
     "tests/support/netns.py",
     "tests/support/hosts.py",
     "tests/support/prober.py",
+    "tests/support/relays.py",
+    "tests/support/sites.py",
 )
-PLUGINS = 'pytest_plugins = ["support.netns"]'
+PLUGINS = 'pytest_plugins = ["support.netns", "support.sites"]'
 DEFAULT_ARGUMENTS = (
     "-q", "-m", "netns", "-k", "not wireguard-go and not daemon and not without_the_right",
     "libs/common/tests/kernel",

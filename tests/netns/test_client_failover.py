@@ -26,10 +26,9 @@ pytestmark = [
 QUICKER = """
 [timers]
 standby_probe = 0.2
-settle = 2
 repoke_most = 2
 """
-"""Going home takes some 20 s in earnest."""
+"""A relay that comes back is noticed at once; when the client goes home is as in earnest, some 10 s later."""
 SPEC = Spec(prefix=f"labc{os.getpid() % 100_000}", relays=4, clients=4, roaming=1)
 
 

@@ -32,6 +32,8 @@ from support.relays import PLAN, Paper, document, enrolment_of, entry, identity_
 
 WITHIN = 45.0
 """Seconds that a busy machine may take for what an idle one does in one."""
+BACKEND = "wireguard-go" if shutil.which("wireguard-go") else "kernel"
+"""The virtual machine of `make test-kernel-wg` has the kernel's WireGuard alone."""
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Relay:
 
     def command(self, *arguments: str) -> list[str]:
         inside = [*self.namespace.wg[:-1], sys.executable, "-m", "altnet.relay_agent", *arguments]
-        return [*inside, "--state-dir", str(self.state_dir), "--backend", "wireguard-go"]
+        return [*inside, "--state-dir", str(self.state_dir), "--backend", BACKEND]
 
     def start(self) -> None:
         with (self.state_dir.parent / f"{self.name}.log").open("ab") as log:
@@ -60,7 +62,10 @@ class Relay:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {f"ALTNET_AGENT_{name}": value for name, value in self.settings.items()}
+        told = {f"ALTNET_AGENT_{name}": value for name, value in self.settings.items()}
+        if shutil.which("nft") is None:
+            told["ALTNET_AGENT_FIREWALL"] = "false"
+        return os.environ | told
 
     def kill(self, how: int = signal.SIGKILL) -> None:
         assert self.process is not None
