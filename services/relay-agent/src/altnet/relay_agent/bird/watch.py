@@ -20,8 +20,9 @@ from altnet.common import log
 from altnet.common.clock import Clock
 from altnet.common.contracts.routing import Engine, Peering
 from altnet.common.errors import AltnetError
-from altnet.relay_agent.bird.cost import LinkCost, observe, remembered
+from altnet.relay_agent.bird.cost import UNKNOWN_COST, LinkCost, observe, remembered
 from altnet.relay_agent.bird.daemon import Daemon
+from altnet.relay_agent.bird.pace import PATIENCE, Pace
 from altnet.relay_agent.bird.pieces import RoutingHost
 from altnet.relay_agent.bird.pulse import pulse
 from altnet.relay_agent.probe import Quality
@@ -92,6 +93,9 @@ class Watch:
         self._fixed = fixed
         self._deaths = 0
         self._known: dict[str, LinkCost] = {}
+        self._since: dict[str, float] = {}
+        """Since when there is a link."""
+        self._pace = Pace()
         self.engine = Engine.BIRD if plane.usable else Engine.STATIC
 
     @property
@@ -218,9 +222,16 @@ class Watch:
             known[relay] = self._known.get(relay) or remembered(self._plane.costs.get(slot))
             if quality is not None:
                 known[relay] = observe(known[relay], rtt=quality.rtt, loss=quality.loss, now=now)
+        worse = any(link.loss_class > self._known.get(relay, LinkCost()).loss_class for relay, link in known.items())
         self._known = known
+        self._since = {relay: self._since.get(relay, now) for relay in known}
+        waiting = any(link.step is None and now - self._since[relay] < PATIENCE for relay, link in known.items())
+        by_relay = self.costs
+        costs = {slot: by_relay[relay] for slot, relay in sessions.items()}
+        same = costs == {slot: self._plane.costs.get(slot, UNKNOWN_COST) for slot in sessions}
+        if same or (waiting and not worse) or not self._pace.take(now):
+            return
         try:
-            costs = self.costs
-            await self._plane.set_costs({slot: costs[relay] for slot, relay in sessions.items()})
+            await self._plane.set_costs(costs)
         except AltnetError as error:
             _log.warning("BIRD was not told what links cost", reason=str(error))
