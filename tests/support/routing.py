@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 from altnet.common.contracts.client import ClientConfig
-from altnet.host.lab import commands, enrol, members, tunnel
+from altnet.host.lab import commands, enrol, launcher, members, tunnel
 from altnet.host.lab.lab import Lab
 from altnet.host.lab.namespaces import is_live, of_lab
 from altnet.host.lab.prober import Endpoint, Prober
@@ -165,7 +165,15 @@ class Mesh:
         state = self.lab._state()
         parts = [f"cuts {state.cuts}, impaired {state.impairments}, absent {state.absent}"]
         living = [host for host in self.lab.topology().of_kind(Kind.RELAY) if is_live(host.namespace)]
-        parts += [f"{host.name}: {self.run(host.name, 'ip', '-6', 'route', 'show', check=False)}" for host in living]
+        for host in living:
+            parts.append(f"{host.name}: {self.run(host.name, 'ip', '-6', 'route', 'show', check=False)}")
+            control = next(self.lab.files.host(host.name).rglob("bird.ctl"), None)
+            if control is None:
+                parts.append("it has no BIRD")
+            else:
+                asked = ("birdc", "-s", str(control), "show", "protocols")
+                parts.append(self.run(host.name, *asked, check=False))
+            parts.append(launcher.last_words(launcher.log_file(self.lab.files, host.name, members.AGENT), 12))
         return "\n".join(parts)
 
 
