@@ -52,6 +52,7 @@ async def run(say: Callable[[str], None], *, scale: int = 1000) -> dict[str, Mea
     last = [max(one) for one in found.told]
     worst, p50 = _percentile(last, 0.99), statistics.median(last)
     peers = [delay for one in found.peers for delay in one]
+    say(f"   last agent in turn: {', '.join(f'{one:.2f}' for one in last)} s")
     say(f"   last agent p50 {p50 * 1000:.0f} ms, p99 {worst * 1000:.0f} ms; bus alone {alone * 1000:.0f} ms")
     note = (
         f"last of {scale} agents, {count} relays put out, p50 {p50 * 1000:.0f} ms; peers removed {len(peers)}, the last"
