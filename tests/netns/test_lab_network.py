@@ -16,6 +16,7 @@ from altnet.host.lab import commands, namespaces
 from altnet.host.lab.lab import Lab
 from altnet.host.lab.settings import LabSettings
 from altnet.host.lab.topology import Address, Spec, Topology
+from support import netns
 
 pytestmark = [
     pytest.mark.netns,
@@ -246,3 +247,21 @@ Lab(LabSettings(prefix={settings.prefix!r}, run_dir={settings.run_dir!r})).up(
     Spec(prefix={settings.prefix!r}, relays=2, clients=2), network_only=True)
 """
     return subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode
+
+
+FORKS = """
+import os, time
+for _ in range(3000):
+    if os.fork():
+        os._exit(0)
+time.sleep(60)
+"""
+
+
+def test_who_goes_into_the_background_while_everything_is_killed_does_not_get_away() -> None:
+    with netns.namespaces() as make:
+        namespace = make("chain")
+        subprocess.run([*namespace.command, sys.executable, "-c", FORKS], check=True, timeout=10)
+        namespaces.kill_all([namespace.name], timeout=10)
+        time.sleep(1.5)  # until the last of them would be asleep
+        assert namespaces.processes([namespace.name]) == {}

@@ -18,6 +18,7 @@ import re
 import select
 import signal
 import socket
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -90,17 +91,25 @@ def write_sysctls(namespace: str, values: Mapping[str, str]) -> None:
 
 def processes(namespaces: Iterable[str]) -> dict[int, str]:
     """Pid to namespace of every process that lives in one of these; one walk over /proc whatever their number."""
+    return _walk(namespaces)[0]
+
+
+def _walk(namespaces: Iterable[str]) -> tuple[dict[int, str], set[int]]:
+    """The same, and those that ended during the walk or before, and may have left a child that the walk missed."""
     inodes: dict[int, str] = {}
     for name in namespaces:
         with contextlib.suppress(FileNotFoundError):
             inodes[os.stat(path_of(name)).st_ino] = name
     found: dict[int, str] = {}
+    ended: set[int] = set()
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             home = _home(int(entry), inodes)
             if home is not None:
                 found[int(entry)] = home
-    return found
+            elif not os.path.exists(f"/proc/{entry}/ns/net"):
+                ended.add(int(entry))
+    return found, ended
 
 
 def kill_all(namespaces: Iterable[str], *, timeout: float) -> int:
@@ -111,7 +120,14 @@ def kill_all(namespaces: Iterable[str], *, timeout: float) -> int:
     names = tuple(namespaces)
     inodes = {os.stat(path_of(name)).st_ino: name for name in names if path_of(name).exists()}
     hit = 0
-    while found := processes(names):
+    deadline = time.monotonic() + timeout
+    zombies: set[int] | None = None
+    while True:
+        found, ended = _walk(names)
+        # A daemon that puts itself into the background is one process less and one more: BIRD got away by that once.
+        if not found and zombies is not None and (ended <= zombies or time.monotonic() > deadline):
+            return hit
+        zombies = ended
         for pid in found:
             with opened_process(pid) as handle:
                 if handle is None or _home(pid, inodes) is None:
@@ -120,7 +136,6 @@ def kill_all(namespaces: Iterable[str], *, timeout: float) -> int:
                     signal.pidfd_send_signal(handle, signal.SIGKILL)
                     hit += 1
                 wait_gone(handle, pid, timeout=timeout)
-    return hit
 
 
 @contextlib.contextmanager
