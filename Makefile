@@ -10,7 +10,8 @@ PARTS := libs/common services/registry services/keyd services/relay-agent servic
 PYTEST := $(BIN)/python -m pytest
 # Two workers by default: the suites start real servers, and more workers than cores only wait for each other.
 WORKERS ?= 2
-HOST_WORKERS ?= 3  # of tests that mostly wait
+# Those that mostly wait have one more.
+HOST_WORKERS ?= 3
 
 .PHONY: help
 help: ## List the targets

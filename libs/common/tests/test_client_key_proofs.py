@@ -28,10 +28,10 @@ def test_a_proof_fits_one_client_one_change_and_one_pair_of_keys() -> None:
     }
     for name, value in wrong.items():
         with pytest.raises(Forbidden, match="not proven"):
-            check(proof, **{**given, name: value})  # type: ignore[arg-type]
+            check(proof, **{**given, name: value})  # type: ignore[arg-type]  # a wrong one on purpose
     for text in ("", proof[:-2], "AAAA" + proof[4:], "é"):
         with pytest.raises(Forbidden, match="not proven"):
-            check(text, **given)  # type: ignore[arg-type]
+            check(text, **given)  # type: ignore[arg-type]  # a wrong one on purpose
 
 
 def test_who_holds_one_of_both_keys_alone_proves_nothing() -> None:

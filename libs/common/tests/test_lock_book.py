@@ -97,7 +97,7 @@ def test_a_key_counts_by_the_identity_that_is_vouched_for_alone() -> None:
 def test_a_certificate_of_somebody_or_somewhere_else_is_none(wrong: dict[str, object]) -> None:
     kept = book()
     kept.put(sign_statement(relay(), by=AUTHORITY))
-    assert not kept.certify("rly_1", [certificate(**wrong)])  # type: ignore[arg-type]
+    assert not kept.certify("rly_1", [certificate(**wrong)])  # type: ignore[arg-type]  # a shorthand of these tests
     assert not kept.certified("rly_1", WgUse.MESH, epoch=0, key=WG)
 
 
@@ -114,8 +114,8 @@ def test_the_key_of_before_stays_beside_the_new_one() -> None:
     keys = [PrivateKey(bytes([number]) * 32).public().base64 for number in range(1, 20)]
     known: tuple[object, ...] = ()
     for epoch, key in enumerate(keys):
-        known = merged(known, [certificate(key, epoch=epoch)])  # type: ignore[arg-type]
-        epochs = {one.epoch for one in known}  # type: ignore[attr-defined]
+        known = merged(known, [certificate(key, epoch=epoch)])  # type: ignore[arg-type]  # a shorthand of these tests
+        epochs = {one.epoch for one in known}  # type: ignore[attr-defined]  # a shorthand of these tests
         assert {epoch, max(0, epoch - 1)} <= epochs
         assert len(known) <= MOST_CERTIFICATES
 

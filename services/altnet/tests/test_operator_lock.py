@@ -39,7 +39,7 @@ def log() -> Log:
 
 def carried(change: LockChange = LockChange.DISABLE, **fields: object) -> Carried:
     known = log()
-    entry = next_entry(known, change, **fields)  # type: ignore[arg-type]
+    entry = next_entry(known, change, **fields)  # type: ignore[arg-type]  # a shorthand of these tests
     return Carried(network=NETWORK, log=known.entries, entry=SignedEntry(entry=canonical(entry)))
 
 

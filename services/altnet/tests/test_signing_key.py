@@ -9,6 +9,12 @@ from altnet.common.errors import NotFound, Unauthenticated
 from altnet.common.http.principal import Role
 from altnet.host.secrets import SecretsDir
 from altnet.host.signing import SigningKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+
+ENCRYPTED = Ed25519PrivateKey.generate().private_bytes(
+    Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a password that nobody told us")
+)
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def test_tokens_of_a_key_that_was_replaced_are_refused_and_new_ones_count(folder
     assert signing.verifier.verify(token(signing)).id == "prn_x"
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no key", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [None, b"", b"no key", b"\xff\xfe", ENCRYPTED])
 def test_a_file_that_cannot_be_read_leaves_the_key_of_before(folder: SecretsDir, content: bytes | None) -> None:
     signing = SigningKey(folder, SystemClock())
     held = token(signing)

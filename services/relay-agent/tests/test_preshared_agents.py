@@ -329,7 +329,7 @@ async def test_a_disk_that_takes_nothing_stops_what_would_be_said_and_not_the_ag
             await rig.settle()
     assert (two.psk("a"), two.psk("b")) == (b"", b"")
     assert not [word for word in said(two.air["a"]) if word == "confirm"]
-    state.save_pair = original  # type: ignore[method-assign]
+    state.save_pair = original  # type: ignore[method-assign]  # as above
     await two.talk(60)
     assert two.same
 

@@ -137,7 +137,7 @@ def test_a_key_is_refreshed_by_the_interval_and_with_jitter() -> None:
         both = Both(wish(refresh=1000))
         both.tick()
         both.carry()
-        both.ends["a"]._random = lambda chance=chance: chance  # type: ignore[misc]
+        both.ends["a"]._random = lambda chance=chance: chance  # type: ignore[misc]  # the test knows better
         both.ends["a"].want(wish(refresh=2000), both.now)
         dues.add(round(both.ends["a"].next_at() - both.now))
     assert sorted(dues) == [1800, 2000, 2200]
@@ -401,7 +401,7 @@ def test_a_byte_that_was_changed_on_the_way_is_no_agreement(at: int) -> None:
 
 def test_a_word_is_believed_from_its_sender_for_its_receiver_alone() -> None:
     key, other = SigningKey.generate(), SigningKey.generate()
-    raw = wire.encoded(Refused(exchange=bytes(16), why="unknown"))  # type: ignore[arg-type]
+    raw = wire.encoded(Refused(exchange=bytes(16), why="unknown"))  # type: ignore[arg-type]  # the test knows better
     data = wire.sealed(raw, sender="a", receiver="b", network="n", key=key)
     read: Callable[..., object] = wire.read
     assert read(data, sender="a", receiver="b", network="n", key=key.public()) == (word(raw), raw)

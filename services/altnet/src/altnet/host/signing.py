@@ -17,6 +17,7 @@ from altnet.common.clock import Clock
 from altnet.common.errors import NotFound
 from altnet.common.http.tokens import TokenIssuer, TokenVerifier
 from altnet.host.secrets import SecretsDir
+from cryptography.exceptions import UnsupportedAlgorithm
 
 _log = log.get(__name__)
 
@@ -30,6 +31,7 @@ class SigningKey:
     def __init__(self, secrets: SecretsDir, clock: Clock) -> None:
         """Raises `NotFound` (`no_secrets`)."""
         self._secrets = secrets
+        self._problem = ""
         self._seen = secrets.signing_key_version()
         key = secrets.signing_key()
         self.verifier = TokenVerifier([key.public_key()], clock)
@@ -42,12 +44,14 @@ class SigningKey:
             if version == self._seen:
                 return False
             key = self._secrets.signing_key()
-        except (NotFound, OSError, ValueError) as error:
-            _log.error("the key for access tokens cannot be read: the one of before stays", error=str(error))
+        except (NotFound, OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it is encrypted
+            if str(error) != self._problem:  # once, not at each look
+                self._problem = str(error)
+                _log.error("the key for access tokens cannot be read: the one of before stays", error=self._problem)
             return False
         self.verifier.replace([key.public_key()])
         self.issuer.replace(key)
-        self._seen = version
+        self._seen, self._problem = version, ""
         _log.warning("the key for access tokens was replaced: tokens of before are refused")
         return True
 

@@ -71,7 +71,7 @@ async def list_lock_statements(
             session,
             select(LockStatementRow).where(col(LockStatementRow.network) == network),
             order=col(LockStatementRow.subject),  # type: ignore[arg-type]  # SQLModel declares columns as their values
-            key=col(LockStatementRow.subject),  # type: ignore[arg-type]
+            key=col(LockStatementRow.subject),  # type: ignore[arg-type]  # SQLModel declares columns as their values
             params=paging,
             name=f"lock_statements:{network}",
         )
@@ -96,8 +96,8 @@ async def list_lock_hosts(keyd: Keyd, _: RequireAuditor, paging: Paging, network
         rows, cursor = await fetch_page(
             session,
             _hosts().where(col(IdentityRow.network) == network, col(IdentityRow.state) != "revoked"),
-            order=col(IdentityRow.id),  # type: ignore[arg-type]
-            key=col(IdentityRow.id),  # type: ignore[arg-type]
+            order=col(IdentityRow.id),  # type: ignore[arg-type]  # SQLModel declares columns as their values
+            key=col(IdentityRow.id),  # type: ignore[arg-type]  # SQLModel declares columns as their values
             params=paging,
             name=f"lock_hosts:{network}",
         )

@@ -12,26 +12,9 @@ from __future__ import annotations
 
 from typing import Final
 
-BURST: Final = 3
-EVERY: Final = 10.0
-"""Seconds until another one may follow a burst."""
+from altnet.common.noise.rates import Rate
+
+TOLD: Final = Rate(burst=3, per_second=0.1)
+"""Tellings."""
 PATIENCE: Final = 5.0
 """Seconds for a new link to be measured before the others are told without it."""
-
-
-class Pace:
-    """A bucket of tokens, full at first."""
-
-    def __init__(self) -> None:
-        self._tokens = float(BURST)
-        self._at: float | None = None
-
-    def take(self, now: float) -> bool:
-        """Whether costs may be told at `now`, monotonic seconds; counted if so."""
-        if self._at is not None:
-            self._tokens = min(BURST, self._tokens + (now - self._at) / EVERY)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True

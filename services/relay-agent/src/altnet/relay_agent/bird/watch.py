@@ -20,9 +20,10 @@ from altnet.common import log
 from altnet.common.clock import Clock
 from altnet.common.contracts.routing import Engine, Peering
 from altnet.common.errors import AltnetError
+from altnet.common.noise.rates import Buckets
 from altnet.relay_agent.bird.cost import UNKNOWN_COST, LinkCost, observe, remembered
 from altnet.relay_agent.bird.daemon import Daemon
-from altnet.relay_agent.bird.pace import PATIENCE, Pace
+from altnet.relay_agent.bird.pace import PATIENCE, TOLD
 from altnet.relay_agent.bird.pieces import RoutingHost
 from altnet.relay_agent.bird.pulse import pulse
 from altnet.relay_agent.probe import Quality
@@ -95,7 +96,7 @@ class Watch:
         self._known: dict[str, LinkCost] = {}
         self._since: dict[str, float] = {}
         """Since when there is a link."""
-        self._pace = Pace()
+        self._pace = Buckets(TOLD, most=1)
         self.engine = Engine.BIRD if plane.usable else Engine.STATIC
 
     @property
@@ -229,7 +230,7 @@ class Watch:
         by_relay = self.costs
         costs = {slot: by_relay[relay] for slot, relay in sessions.items()}
         same = costs == {slot: self._plane.costs.get(slot, UNKNOWN_COST) for slot in sessions}
-        if same or (waiting and not worse) or not self._pace.take(now):
+        if same or (waiting and not worse) or self._pace.take("BIRD", now):
             return
         try:
             await self._plane.set_costs(costs)
