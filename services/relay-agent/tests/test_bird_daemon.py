@@ -19,7 +19,7 @@ from altnet.relay_agent.bird.daemon import ConfigRefused, Daemon, Times, find
 from altnet.relay_agent.bird.pieces import RoutingHost, RoutingRelay, relay_key
 from altnet.relay_agent.bird.state import protocols
 from support.hosts import until
-from support.netns import Namespace
+from support.netns import Namespace, NamespaceFactory
 from support.relays import PREFIX
 
 HOST = RoutingHost(
@@ -142,6 +142,29 @@ async def test_a_bird_that_hangs_is_a_deadline_and_can_still_be_ended(inside_net
     assert await daemon.mark() is None
     await daemon.stop()
     assert ended(pid)
+
+
+@pytest.mark.netns
+async def test_a_bird_of_another_network_namespace_is_none_and_gives_way(
+    daemon: Daemon, netns_factory: NamespaceFactory
+) -> None:
+    before = Daemon("bird", daemon.directory, times=TIMES)
+    await before.check(config(2).text)
+    with netns_factory().entered():
+        await before.start(recover=False)
+        assert await before.running()
+    stranger = pid_of(daemon)
+    assert not ended(stranger)
+
+    assert await daemon.mark() is None
+    with pytest.raises(Unavailable, match="another network namespace"):
+        await daemon.connect()
+
+    await daemon.check(config(2, 3).text)
+    await daemon.start(recover=False)
+    assert await daemon.mark() == config(2, 3).mark
+    assert pid_of(daemon) != stranger
+    assert ended(stranger)
 
 
 @pytest.mark.netns

@@ -3,6 +3,9 @@
 BIRD goes into the background by itself once its configuration is read and its control socket is there, so its exit
 status is the readiness event. It is not our child afterwards: that it died shows on a control connection.
 
+A BIRD of another network namespace (a container was made anew around the same directory) would say that all is well
+and route nothing here: it is none, and the next start ends it.
+
 Leaves out what it is told (config.py) and when it is started again (watch.py). Invariant: no BIRD is touched but the
 one whose control socket lies in our directory.
 """
@@ -34,6 +37,9 @@ INSTALL: Final = 'apt-get install bird2 (2.0.8 or later), or set `routing = "sta
 _VERSION: Final = re.compile(r"BIRD version (\d+)\.(\d+)(?:\.(\d+))?")
 _ERROR: Final = re.compile(r"^(?:bird: )?(?P<file>[^:]*):(?P<line>\d+):(?P<column>\d+) (?P<text>.*)$")
 _LONGEST_SOCKET: Final = 107
+_SOCKETS: Final = Path("/proc/thread-self/net/unix")
+"""The sockets that were made in our network namespace, a line each with flags and the path at its end (proc(5))."""
+_LISTENS: Final = b"00010000"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +112,8 @@ class Daemon:
         self.socket = directory / "bird.ctl"
         self.log = directory / "bird.log"
         self._pid = directory / "bird.pid"
+        self._ours: tuple[int, int] | None = None
+        """The socket that was seen to be of our network namespace: its inode, and when that was changed."""
 
     def prepare(self) -> None:
         """Make the directory. Raises `Invalid` where its name is too long for a socket's path."""
@@ -120,7 +128,32 @@ class Daemon:
 
     async def connect(self) -> Control:
         """Raises `Unavailable` (`bird_unavailable`)."""
+        control = await self._answering()
+        if not self._here():
+            control.close()
+            raise bird_unavailable(f"the BIRD that answers on {self.socket} is of another network namespace.")
+        return control
+
+    async def _answering(self) -> Control:
+        """Whoever answers, of whichever namespace."""
         return await connect(self.socket, deadline=self._times.ask)
+
+    def _here(self) -> bool:
+        """Whether the socket was made in our network namespace. A path is bound to one file: looked up once for it."""
+        try:
+            found = self.socket.stat()
+            socket = found.st_ino, found.st_ctime_ns
+            if socket != self._ours and self._is_listed():
+                self._ours = socket
+        except OSError:
+            return False
+        return socket == self._ours
+
+    def _is_listed(self) -> bool:
+        """Only a socket that listens counts: the far end of our own connection has its path and our namespace."""
+        end = b" " + os.fsencode(self.socket)
+        lines = (line for line in _SOCKETS.read_bytes().splitlines() if line.endswith(end))
+        return any(line.split()[3] == _LISTENS for line in lines)
 
     async def running(self) -> bool:
         try:
@@ -160,6 +193,8 @@ class Daemon:
         self.prepare()
         if candidate:
             self.keep()
+        if not self._here():
+            await self.stop()  # the one of another namespace; BIRD would not start beside it
         options = ["-c", str(self.config), "-s", str(self.socket), "-P", str(self._pid), *(["-R"] if recover else [])]
         status, said = await _run(self._program, *options, deadline=self._times.start)
         if status != 0:
@@ -217,7 +252,7 @@ class Daemon:
         """End it. Its routes stay in the kernel. One that does not run is fine."""
         pid = self._process()
         with suppress(AltnetError, TimeoutError, OSError):
-            async with await self.connect() as control:
+            async with await self._answering() as control:
                 await control.ask("down")
                 async with asyncio.timeout(self._times.ask):
                     await control.gone()
