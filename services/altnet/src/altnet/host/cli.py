@@ -1,7 +1,7 @@
 """The `altnet` command. Data goes to standard output, words to standard error; `--json` where a script might look.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not reachable, 4 not allowed, 5 not found, 6 conflict. Nothing asks a
-question where there is no terminal. Imports stay inside the commands, so that `altnet --help` answers at once.
+question where there is no terminal. Imports stay inside the commands, and groups are imported by name (groups.py).
 """
 
 from __future__ import annotations
@@ -26,23 +26,11 @@ from altnet.common.errors import (
     Unauthenticated,
     Unavailable,
 )
-from altnet.host.admin.cli import app as admin
-from altnet.host.lab.cli import app as lab
-from altnet.host.operator.clients import clients
-from altnet.host.operator.identities import identities
-from altnet.host.operator.keys import keys
-from altnet.host.operator.lock import lock
+from altnet.host.groups import LazyGroup
 from altnet.host.operator.options import remember
-from altnet.host.operator.peerings import peerings
-from altnet.host.operator.relays import networks, relays
-from altnet.host.operator.revocations import revocations
-from altnet.host.operator.rotations import rotations
-from altnet.host.operator.routing import path, routes
-from altnet.host.operator.things import peers, services, sites
-from altnet.host.operator.tokens import join_tokens, tokens
-from altnet.host.operator.watching import changes, doctor, mesh
 
 app = typer.Typer(
+    cls=LazyGroup,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -59,31 +47,7 @@ EXIT_CODES: Sequence[tuple[type[AltnetError], int]] = (
     (Stale, 6),
 )
 
-for name, group in (
-    ("networks", networks),
-    ("relays", relays),
-    ("clients", clients),
-    ("services", services),
-    ("sites", sites),
-    ("peerings", peerings),
-    ("routes", routes),
-    ("peers", peers),
-    ("identities", identities),
-    ("keys", keys),
-    ("revocations", revocations),
-    ("rotations", rotations),
-    ("lock", lock),
-    ("join-tokens", join_tokens),
-    ("tokens", tokens),
-    ("changes", changes),
-):
-    app.add_typer(group, name=name)
 app.callback()(remember)
-app.command()(path)
-app.command()(mesh)
-app.command()(doctor)
-app.add_typer(lab, name="lab", help="A whole network in network namespaces on this machine.")
-app.add_typer(admin, name="admin", help="Set-up, backup, restore, repair.")
 
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Where everything is kept [default: the user's data folder]")

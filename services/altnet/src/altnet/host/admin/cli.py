@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Set-up, backup, restore, repair.")
 
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="[default: the user's data folder]")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Facts as JSON on standard output")]

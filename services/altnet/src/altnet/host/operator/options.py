@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from altnet.common.errors import Invalid
-from altnet.host.operator.api import Api, connect
+
+if TYPE_CHECKING:
+    from altnet.host.operator.api import Api
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output")]
 Network = Annotated[str | None, typer.Option(help="A network's name or id [default: the first]")]
@@ -19,7 +21,13 @@ def remember(
     token_file: Annotated[Path | None, typer.Option(help="File with an access or API token")] = None,
 ) -> None:
     """Altnet: a private IPv6 network of your own."""
-    context.obj = lambda: connect(api, token_file)
+
+    def reach() -> Api:
+        from altnet.host.operator.api import connect  # with the generated client, which other commands do not need
+
+        return connect(api, token_file)
+
+    context.obj = reach
 
 
 def api_of(context: typer.Context) -> Api:
