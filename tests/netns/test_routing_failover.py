@@ -25,7 +25,7 @@ SPEC = Spec(prefix=f"labf{os.getpid() % 100_000}", relays=4, clients=2)
 
 @pytest.fixture(scope="module")
 def whole() -> Iterator[Mesh]:
-    with mesh(SPEC) as made:
+    with mesh(SPEC, bfd_interval=0.05) as made:
         yield made
 
 
