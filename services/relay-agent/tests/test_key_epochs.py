@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 from altnet.common.contracts.desired import KeyStage, NextKey, RelayEntry
+from altnet.common.contracts.keyd import KeyReport
 from altnet.common.keys import PrivateKey, PublicKey
 from altnet.common.net import AddressPlan
-from altnet.relay_agent.rotation import followed
+from altnet.relay_agent.rotation import NEWS, followed
 from altnet.relay_agent.state import DiskState, State
 from support.relays import PREFIX, Paper, Rig, document, enrolment_of, entry, identity_of, relay_id
 
@@ -179,3 +180,60 @@ def test_keys_that_the_registry_does_not_know_are_left_alone() -> None:
     identity = identity_of("me")
     stranger = entry("a", 1, next=NextKey(epoch=1, stage=KeyStage.ASKED))
     assert followed(identity, stranger, PrivateKey.generate) == identity
+
+
+class Reporting(Rotating):
+    """Of so many relays that a report of each at once is too much for keyd; `told` is what keyd hears."""
+
+    def __init__(self, relays: int) -> None:
+        super().__init__()
+        self.told: list[KeyReport] = []
+        self.paper.put(*(entry(f"r{slot}", slot) for slot in range(3, relays + 1)))
+        self.rig.shelf.put_mesh(self.paper)
+        self.rig.agent.rotation._tell = self.hear
+
+    async def hear(self, report: KeyReport) -> None:
+        self.told.append(report)
+
+    async def grow(self) -> None:
+        """The mesh is a new one, and nothing in it concerns the rotation."""
+        await self.tell(msgspec.structs.replace(self.paper.relays[relay_id("r3")], region=f"r{len(self.told)}"))
+
+    async def report(self, seconds: float) -> list[KeyReport]:
+        """What is told within the next seconds, by an agent that does nothing else."""
+        before, end = len(self.told), self.rig.clock.monotonic() + seconds
+        while (left := end - self.rig.clock.monotonic()) > 1e-9:
+            due = await self.rig.agent.rotation._report()
+            self.rig.clock.advance(min(left, max(due or left, 1e-6)))
+        return self.told[before:]
+
+
+async def test_a_new_mesh_is_reported_at_once_by_nobody_and_by_all_within_a_moment() -> None:
+    it = Reporting(200)
+    await it.start()
+    await it.to(KeyStage.READY)
+    assert [report.key for report in await it.report(0.001)] == [it.rig.agent.rotation.keys().next_key.base64]  # type: ignore[union-attr]  # it was made
+    await it.grow()
+    await it.grow()
+    assert await it.report(0.001) == []
+    (report,) = await it.report(200 / NEWS)
+    assert report.generation == it.paper.generation
+
+
+async def test_what_moves_a_rotation_on_is_told_at_once_however_many_relays_there_are() -> None:
+    it = Reporting(200)
+    await it.start()
+    await it.to(KeyStage.OPEN)
+    await it.report(1.0)
+    await it.shake()
+    (report,) = await it.report(0.001)
+    assert report.switched == (relay_id("a"),)
+
+
+@pytest.mark.parametrize(("relays", "seconds"), [(8, 5.0), (500, 10.0)])
+async def test_what_was_told_is_repeated_the_less_often_the_more_relays_there_are(relays: int, seconds: float) -> None:
+    it = Reporting(relays)
+    await it.start()
+    await it.to(KeyStage.READY)
+    assert len(await it.report(0.001)) == 1
+    assert len(await it.report(10 * seconds)) == 10

@@ -149,6 +149,7 @@ class Agent:
             clock=clock,
             timers=timers,
             certify=lambda epoch, key: self.lock.certificate(use=WgUse.MESH, epoch=epoch, key=key),
+            random=random,
         )
         self.lock = LockKeeper(
             state,

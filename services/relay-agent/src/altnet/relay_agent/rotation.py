@@ -14,6 +14,7 @@ import base64
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 from altnet.common import log
@@ -31,6 +32,13 @@ from altnet.relay_agent.state import Identity, State
 from altnet.relay_agent.view import Names, is_neighbour, known_key
 
 _log = log.get(__name__)
+
+NEWS: Final = 250.0
+"""Reports a second that a whole network sends of a new mesh, which all of it applies at once: keyd takes about as many
+on one processor. What moves a rotation on, a key or a handshake, is told without delay."""
+REPEATS: Final = 50.0
+"""Reports a second that say nothing new: a thousand relays that each repeat theirs every five seconds are no room for
+the first ones (measured: 130 of them were not heard in five minutes)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +91,12 @@ class Rotation:
         timers: Timers,
         make_key: Callable[[], PrivateKey] = PrivateKey.generate,
         certify: Callable[[int, str], Certificate] | None = None,
+        random: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """`notice` is called when `keys` or `switched` changed; `tell` is None where there is no bus. `certify` signs
         a key of an epoch by the host's identity key."""
         self._certify = certify
+        self._random = random
         self._state = state
         self._desired = desired
         self._wireguard = wireguard
@@ -105,6 +115,8 @@ class Rotation:
         self._saving = asyncio.Lock()
         self._told: KeyReport | None = None
         self._tell_due = 0.0
+        self._spread: float | None = None
+        """When the new generation is told, where nothing else is new."""
         self._failures = 0
         self.problem = ""
 
@@ -231,10 +243,15 @@ class Rotation:
             self.problem = ""
             return None
         now = self._clock.monotonic()
-        if report == self._told and now < self._tell_due:
-            return self._tell_due - now
-        if self._failures and now < self._tell_due:
-            return self._tell_due - now
+        if self._told is not None and msgspec.structs.replace(self._told, generation=report.generation) == report:
+            if report != self._told and self._spread is None:
+                self._spread = now + self._random() * len(self._desired.entries) / NEWS
+            due = min(self._tell_due, self._spread or self._tell_due)
+        else:
+            due = self._tell_due if self._failures else now
+        if now < due:
+            return due - now
+        self._spread = None
         try:
             await self._tell(report)
         except Exception as error:  # noqa: BLE001 - whatever it is, the data plane goes on
@@ -245,8 +262,9 @@ class Rotation:
             self._say(str(error) if isinstance(error, AltnetError) else type(error).__name__)
             return wait
         self._failures, self.problem = 0, ""
-        self._told, self._tell_due = report, now + self._timers.rotation_told
-        return self._timers.rotation_told
+        wait = max(self._timers.rotation_told, len(self._desired.entries) / REPEATS)
+        self._told, self._tell_due = report, now + wait
+        return wait
 
     def _say(self, problem: str) -> None:
         if problem != self.problem:

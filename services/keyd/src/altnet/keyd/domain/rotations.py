@@ -1,6 +1,6 @@
 """A rotation of a network's mesh keys, or of its relays' access keys, as a state machine. Pure.
 
-    prepare   each relay is asked for a key, and told everybody's once it has given its own
+    prepare   each relay is asked for a key; once all have given theirs, each is told everybody's
     connect   wave by wave, the first one the canary: a pair may change over when one of its ends is open
     drain     everybody sends by the next keys alone; what is under way arrives
     keep      there is no way back from here, and it is noted before anybody is told
@@ -184,26 +184,25 @@ def refused(rotation: Rotation, now: datetime) -> Step:
 
 
 def _prepare(rotation: Rotation, now: datetime) -> Step:
-    orders = {
-        part.relay: KeyStage.READY if part.key else KeyStage.ASKED
-        for part in rotation.taking_part
-        if part.stage is None or (part.stage is KeyStage.ASKED and part.key)
-    }
-    if orders:
-        return _order(rotation, orders)
+    """Keys are told all at once: each telling is a new mesh, which every relay has to apply and to report."""
     parts = rotation.taking_part
-    ready = [part for part in parts if part.stage is KeyStage.READY]
+    asked = {part.relay: KeyStage.ASKED for part in parts if part.stage is None}
+    if asked:
+        return _order(rotation, asked)
     late = now >= rotation.deadline
-    if len(ready) < len(parts):
+    silent = [part.relay for part in parts if not part.key]
+    if silent:
         if not late:
             return Step(rotation=rotation)
-        silent = [part.relay for part in parts if part.stage is not KeyStage.READY]
         if rotation.plan.silent is OnSilence.ROLL_BACK:
             return _back(rotation, Ended.SILENT, tuple(silent), now)
         return _leave(rotation, silent, Left.NO_KEY, now)
-    if len(ready) < min(rotation.least, len(rotation.parts)):
+    if len(parts) < min(rotation.least, len(rotation.parts)):
         return _back(rotation, Ended.NOBODY, (), now)
-    if not late and any(rotation.stale(part) for part in ready):
+    told = {part.relay: KeyStage.READY for part in parts if part.stage is KeyStage.ASKED}
+    if told:
+        return _order(replace(rotation, deadline=max(rotation.deadline, _in(now, rotation.plan.wave_timeout))), told)
+    if not late and any(rotation.stale(part) for part in parts):
         return Step(rotation=rotation)  # responders first: everybody knows everybody's key before anybody speaks
     begun = replace(rotation, phase=RotationPhase.CONNECT, wave=0, deadline=_in(now, rotation.plan.wave_timeout))
     return _connect(begun, now)

@@ -56,6 +56,9 @@ from altnet.keyd.tables import RotationPolicyRow, RotationRow
 _LOG: Final = log.get(__name__)
 DRIVER: Final = "keyd"
 MAX_AGE: Final = "maximum age"
+REST: Final = 3
+"""Times as long as a look at all rotations took. A thousand reports are a thousand wakes, and each look is at all of a
+thousand relays: without a rest there would be no processor left to take the reports in."""
 
 
 class Driver:
@@ -92,10 +95,13 @@ class Driver:
     async def _lead(self) -> None:
         while True:
             self._wake.clear()
+            began = asyncio.get_running_loop().time()
             try:
                 await self.round()
             except AltnetError as error:
                 _LOG.warning("rotations_wait", reason=str(error))
+            took = asyncio.get_running_loop().time() - began
+            await asyncio.sleep(min(self._settings.tick, REST * took))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.tick if self.open else self._settings.idle):
                     await self._wake.wait()
