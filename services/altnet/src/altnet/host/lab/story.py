@@ -79,6 +79,7 @@ class Story:
                 self.control_dies,
                 self.host_restarts_alone,
                 self.control_returns,
+                self.relay_is_revoked,
             ):
                 hears(step())
 
@@ -148,8 +149,19 @@ class Story:
         self._soon(lambda: api.proven() == self.spec.relays, "every host has proven its identity")
         since, began = self.prober.now(), time.monotonic()
         rotation = api.rotate(drain=1)
+        shown = ""
         with self.steps.step("all keys of the mesh are rotated"):
-            self._soon(lambda: api.rotation(rotation.id).ended_at is not None, "the rotation is over")
+
+            def is_over() -> bool:
+                nonlocal shown
+                now = api.rotation(rotation.id)
+                stage = f"{now.phase}, wave {now.wave}" if str(now.phase) == "connect" else str(now.phase)
+                if stage != shown:
+                    shown = stage
+                    self.steps.say(f"  {stage}")
+                return now.ended_at is not None
+
+            self._soon(is_over, "the rotation is over")
         took = time.monotonic() - began
         done = api.rotation(rotation.id)
         kept = done.phase == "done" and not any(relay.left for relay in done.relays)
@@ -214,6 +226,31 @@ class Story:
         took = time.monotonic() - began
         return _with(self._unharmed("control plane back", since), f"all in sync after {took:.1f} s", sync=took)
 
+    def relay_is_revoked(self) -> Outcome:
+        """One that joins for it: who looks round afterwards finds the lab as it was."""
+        larger = replace(self.spec, relays=self.spec.relays + 1)
+        name = f"relay{larger.relays}"
+        with self.steps.step(f"{name} joins"):
+            self.lab.up(larger)
+        api = enrol.open_api(self.lab.control_plane())
+        (stolen,) = [relay for relay in api.relays() if relay.name == name]
+        others = [host.name for host in self.lab.topology().of_kind(Kind.RELAY) if host.name != name]
+        self._soon(lambda: all(str(stolen.key) in self._peers(other) for other in others), f"all have {name} as a peer")
+        self.steps.say(f"{name} is stolen, and revoked: nobody may speak with it any more.")
+        since, began = self.prober.now(), time.monotonic()
+        api.revoke(relay=str(stolen.id), reason="stolen")
+        left = others
+        while left := [other for other in left if str(stolen.key) in self._peers(other)]:
+            if time.monotonic() - began > self.settings.sync_timeout:
+                return Outcome(step="relay revoked", measured=f"{', '.join(left)} still have it as a peer", held=False)
+        took = time.monotonic() - began
+        # Whatever it carried at that moment is lost with it: a stolen relay is not asked to let go gently.
+        flows = self.prober.flows(since=self.prober.now(), timeout=self.settings.flow_timeout)
+        outcome = replace(self._unharmed("relay revoked", since), held=flows is not None)
+        with self.steps.step(f"{name} is taken away"):
+            self.lab.up(self.spec)
+        return _with(outcome, f"dropped by {len(others)} relays after {took:.1f} s", dropped=took)
+
     @property
     def prober(self) -> Prober:
         assert self._prober is not None, "traffic starts before it is watched"
@@ -269,6 +306,11 @@ class Story:
             said = commands.run(show, timeout=self.lab.settings.command_timeout).stdout
             count += sum(1 for line in said.splitlines() if line.split()[-1] != "0")
         return count
+
+    def _peers(self, relay: str) -> set[str]:
+        """Public keys of every peer of a relay, as WireGuard itself says."""
+        show = self.lab.exec_argv(relay, ["wg", "show", "all", "peers"])
+        return set(commands.run(show, timeout=self.lab.settings.command_timeout).stdout.split())
 
     def _overlay(self, name: str) -> str:
         config = self.lab.files.host(name) / "alt0.conf"
