@@ -1,6 +1,6 @@
 """A peering by API, all the way: registry, agent, BIRD, a router outside, and back into the registry.
 
-client1 ─ relay1 ─ relay2 ─ relay3 ══ eth1 ══ a router outside (FRR, BIRD), and a host behind it
+client1 ─ relay1 ─ relay2 ─ relay3 ══ eth1 ══ a router outside (FRR, GoBGP, BIRD), and a host behind it
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from support.netns import Namespace, connect, namespaces
 from support.outside import LINK, Outside, Speaker
 from support.outside_bird import OutsideBird
 from support.outside_frr import Frr
+from support.outside_gobgp import GoBgp
 from support.rest import Rest, rest
 from support.routing import Mesh
 
@@ -49,7 +50,7 @@ HOST: Final = "fd77:1::1"
 """Behind the router outside."""
 GOOD, FOREIGN, DEFAULT = "fd77:1::/48", "fd99:1::/48", "::/0"
 IMPORTS: Final = {"prefix": "fd77::/16", "shortest": 16, "longest": 64}
-ROUTERS: Final[dict[str, type[Outside]]] = {"frr": Frr, "bird": OutsideBird}
+ROUTERS: Final[dict[str, type[Outside]]] = {"frr": Frr, "gobgp": GoBgp, "bird": OutsideBird}
 every = pytest.mark.parametrize("kind", ROUTERS)
 
 
@@ -182,9 +183,11 @@ def edge(lab: tuple[Mesh, Rest]) -> Iterator[Callable[..., Edge]]:
             speaker = Speaker(asn=ASN, relay_asn=asn(relays[EDGE]["slot"]), password=password)
             outside = ROUTERS[kind](namespace, speaker)
             stack.callback(outside.close)
+            plan = AddressPlan(ip_network(api.items("/v1/networks")[0]["prefix"]))
+            if not outside.forwards:
+                namespace.run("ip", "-6", "route", "add", str(plan.prefix), "via", f"{LINK}1")
             outside.tell(said)
             outside.start()
-            plan = AddressPlan(ip_network(api.items("/v1/networks")[0]["prefix"]))
             made = Edge(mesh, api, {name: relays[name]["id"] for name in RELAYS}, plan, outside)
             stack.callback(made.remove)
             return made

@@ -50,6 +50,8 @@ class Outside(ABC):
     package: str
     recovering = False
     """Says of itself that it is restarting (RFC 4724's R bit), for all of a test."""
+    forwards = True
+    """Gives the kernel what it hears; for one that does not, a test that sends packets has to."""
 
     def __init__(self, namespace: Namespace, speaker: Speaker) -> None:
         if shutil.which(self.program) is None:

@@ -1,4 +1,4 @@
-"""GoBGP as a router outside. It has no routes of the kernel's; a test that sends packets gives it some."""
+"""GoBGP as a router outside: a speaker of BGP that leaves the kernel's routes alone."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class GoBgp(Outside):
     kind = "gobgp"
     program = "gobgpd"
     package = "gobgpd"
+    forwards = False
 
     def start(self) -> None:
         (self.directory / "gobgpd.toml").write_text(self._config())

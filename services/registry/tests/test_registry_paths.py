@@ -218,6 +218,14 @@ def test_the_second_relay_of_a_site_is_named_as_alternative_with_the_reason() ->
     assert views[1].why == "r2 is preferred"
 
 
+def test_what_agents_leave_out_is_no_route_and_the_rest_of_the_relay_is() -> None:
+    moved = entry(2, origins=("0.0.0.0/0", "192.0.2.0/24", "10.1.0.0/16"), endpoints=("192.0.2.9:51820",))
+    mesh = MeshSnapshot(network="n", prefix="fd42:1337:beef::/48", generation=1, relays=(entry(1), moved))
+    table = direct_routes("r1", mesh, DOCUMENT, RouteQuery())
+    over = {view.prefix for view in table.routes if view.source == "static"}
+    assert over == {"fd42:1337:beef::2/128", "fd42:1337:beef:1002::/64", "10.1.0.0/16"}
+
+
 def test_what_it_has_no_link_to_is_unreachable() -> None:
     alone = RelayDocument(relay="r1", network="n", generation=1, links=("r2",))
     (view,) = direct("fd42:1337:beef::3", document=alone).routes

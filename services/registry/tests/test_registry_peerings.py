@@ -22,7 +22,7 @@ from altnet.common.errors import Conflict, Invalid
 from altnet.registry.domain.learned import Recorded, compare, severity
 from altnet.registry.domain.peering_remarks import remarks
 from altnet.registry.domain.peerings import Surroundings, check_password, checked
-from altnet.registry.domain.prefix_rules import is_wide, matches, meet, reaches
+from altnet.registry.domain.prefix_rules import WIDE, is_wide, matches, meet, opened, reaches
 from altnet.registry.domain.sessions import SessionRule, Standing, Watched
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +93,17 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "/imports/1",
         "everything_not_said",
     ),
+    (
+        {"imports": tuple(rule(f"{n}.0.0.0/8", 8, 24) for n in range(1, 127)), "families": (Family.IPV4,)},
+        "/imports",
+        "everything_not_said",
+    ),
+    (
+        {"imports": (RULE, rule("20.0.0.0/8"), rule("40.0.0.0/8")), "families": (Family.IPV6, Family.IPV4)},
+        "/imports",
+        "everything_not_said",
+    ),
+    ({"exports": (rule("2001::/16", 17, 48), rule("2400::/16", 16, 48))}, "/exports", "everything_not_said"),
     ({"imports": (rule("fd42:1337:beef::/48"),)}, "/imports/0", "imports_own_prefix"),
     ({"imports": (rule("fd42:1337:beef:1000::/52", 52, 64),)}, "/imports/0", "imports_own_prefix"),
     ({"imports": (rule("fd42::/16", 16, 48),)}, "/imports/0", "imports_own_prefix"),
@@ -126,6 +137,14 @@ def test_a_peering_that_makes_no_sense_is_refused_with_field_reason_and_mend(
         {"imports": (rule("fd42::/16", 16, 47),)},  # shorter than what is ours: less specific, so it draws nothing
         {"imports": (RULE, rule("2001:db8:2:5::/64", 65, 80))},  # nested, and their lengths do not meet
         {"imports": (), "exports": ()},
+        {
+            "exports": (rule("10.0.0.0/8", 8, 24), rule("172.16.0.0/12", 12, 24), rule("192.168.0.0/16", 16, 24)),
+            "families": (Family.IPV6, Family.IPV4),
+        },
+        {  # the same range by several lengths counts once
+            "exports": tuple(rule("20.0.0.0/8", length) for length in range(8, 25)),
+            "families": (Family.IPV6, Family.IPV4),
+        },
     ],
 )
 def test_what_makes_sense_is_taken(more: dict[str, Any]) -> None:
@@ -186,6 +205,8 @@ def test_its_owner_is_told_what_is_allowed_and_worth_a_word() -> None:
     assert codes(fine, accept_everything=True) == {"accept_everything_unused"}
     wide = msgspec.structs.replace(fine, exports=(rule("2000::/3"),))
     assert codes(wide, announce_everything=True) == {"announce_everything"}
+    together = msgspec.structs.replace(fine, exports=(rule("2001::/16"), rule("2400::/16")))
+    assert codes(together, announce_everything=True) == {"announce_everything"}
 
 
 @st.composite
@@ -225,6 +246,36 @@ def test_the_default_route_is_wide_in_both_families() -> None:
         False,
         False,
     ]
+
+
+UNITS = [IPv4Network((n << 20, 12)) for n in range(2**12)]
+"""All of IPv4, in pieces that no rule of the test below is shorter than."""
+
+
+@given(st.lists(st.tuples(st.integers(8, 12), st.integers(0, 2**12 - 1)), max_size=60))
+def test_rules_open_a_family_exactly_where_together_they_hold_as_much_as_the_narrowest_wide_rule(
+    drawn: list[tuple[int, int]],
+) -> None:
+    told = [IPv4Network((number >> (12 - length) << (32 - length), length)) for length, number in drawn]
+    held = sum(1 for unit in UNITS if any(unit.subnet_of(prefix) for prefix in told))
+    found = opened([rule(str(prefix)) for prefix in told])
+    assert found == (Family.IPV4 if held >= 2 ** (12 - WIDE[Family.IPV4] + 1) else None)
+
+
+@given(st.sampled_from(["8.0.0.0/7", "64.0.0.0/5", "2600::/15", "2000::/13"]), st.data())
+def test_no_way_to_cut_a_wide_rule_into_narrow_ones_says_less(wide: str, data: st.DataObject) -> None:
+    pieces = [ip_network(wide)]
+    family = Family.IPV4 if pieces[0].version == 4 else Family.IPV6
+    while any(piece.prefixlen < WIDE[family] for piece in pieces) or data.draw(st.booleans()):
+        short = [piece for piece in pieces if piece.prefixlen < WIDE[family]]
+        cut = data.draw(st.sampled_from(short or pieces))
+        pieces = [*(piece for piece in pieces if piece != cut), *cut.subnets()]
+    told = tuple(rule(str(piece)) for piece in data.draw(st.permutations(pieces)))
+    assert opened(told) is family
+    with pytest.raises(Invalid) as refused:
+        checked(wish(imports=told, families=tuple(Family)), AROUND)
+    assert refused.value.code == "everything_not_said"
+    assert checked(wish(imports=told, families=tuple(Family)), AROUND, accept_everything=True)
 
 
 # -- what neighbours told ----------------------------------------------------------------------------------------

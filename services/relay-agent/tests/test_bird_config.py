@@ -28,6 +28,7 @@ from altnet.relay_agent.bird.config import (
 )
 from altnet.relay_agent.bird.pieces import HOST_KEY, LearnedRule, RoutingHost, RoutingRelay, relay_key
 from altnet.relay_agent.epochs import Roles
+from altnet.relay_agent.rights import rights_of
 from altnet.relay_agent.view import Context, Names, relay_pieces, routing_piece
 from hypothesis import given, settings
 from support.relays import PLAN, PREFIX, entry, key_of
@@ -124,11 +125,15 @@ HOSTILE = ['"; protocol static {}', "a\nprotocol kernel x {}", "x} #", "${IFS}",
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_word_of_a_document_gets_into_a_configuration(text: str) -> None:
     hostile = msgspec.structs.replace(
-        entry("a", 2, routing=Engine.BIRD, region=text), id=text, name=text, endpoints=(text, "[2001:db8::2]:1")
+        entry("a", 2, routing=Engine.BIRD, region=text),
+        id=text,
+        name=text,
+        endpoints=(text, f"[fe80::1%{text}]:1", "[2001:db8::2]:1"),
     )
     piece = routing_piece(context(), hostile, linked=True)
     config = rendered({piece.key: piece.value})
-    plain = rendered({relay_key("rly_a"): piece.value})
+    harmless = entry("a", 2, routing=Engine.BIRD, endpoints=("[2001:db8::2]:1",))
+    plain = rendered({relay_key("rly_a"): routing_piece(context(), harmless, linked=True).value})
     code = [line for line in config.text.splitlines() if not line.startswith(("#", "define ALTNET_MARK"))]
     assert code == [line for line in plain.text.splitlines() if not line.startswith(("#", "define ALTNET_MARK"))]
     assert list(pieces_in(config.text)) == [HOST_KEY, ("relay", text)] or set(pieces_in(config.text)) == {
@@ -153,10 +158,14 @@ def test_a_string_that_bird_could_not_write_is_refused(text: str) -> None:
         PrefixRule(prefix='fd77::/48; "', shortest=48, longest=64),
     ],
 )
-def test_a_rule_that_has_no_prefixes_is_refused_and_named(rule: PrefixRule) -> None:
-    with pytest.raises(Invalid) as error:
-        routing_piece(context(), entry("a", 2, learned=(rule,)), linked=True)
-    assert error.value.field == "/relays/rly_a/learned"
+def test_a_rule_that_has_no_prefixes_is_left_out_and_named_and_the_others_stay(rule: PrefixRule) -> None:
+    good = PrefixRule(prefix="10.0.0.0/8", shortest=8, longest=24)
+    bad = entry("a", 2, origins=("fd77::/48",), learned=(rule, good))
+    (refused,) = rights_of(PLAN, bad).refused
+    assert refused.field == "/relays/rly_a/learned"
+    told = routing_piece(context(), bad, linked=True).value
+    assert [str(prefix) for prefix in told.origins] == ["fd77::/48"]
+    assert [(str(one.prefix), one.longest) for one in told.learned] == [("10.0.0.0/8", 24)]
 
 
 def test_only_between_two_relays_with_bird_a_session_takes_the_place_of_static_routes() -> None:

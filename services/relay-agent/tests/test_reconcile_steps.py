@@ -287,14 +287,66 @@ async def test_clients_come_and_go_with_their_exact_addresses() -> None:
 
 async def test_one_bad_entry_fails_alone_and_says_which() -> None:
     rig, paper = await meshed("a")
-    await rig.tell(paper.put(entry("b", 3, origins=("::/0",)), entry("c", 4)))
+    await rig.tell(paper.put(entry("b", 3, key="AAAA"), entry("c", 4)))
     assert rig.peers == {"a", "c"}
     (failure,) = applied(rig).failed
     assert failure.object == relay_id("b")
-    assert "too short" in failure.reason
+    assert "key" in failure.reason
     assert not rig.as_planned(paper)
     await rig.tell(paper.put(entry("b", 3)))
     assert rig.as_planned(paper)
+
+
+async def test_a_bad_prefix_of_a_relay_costs_neither_its_link_nor_its_other_prefixes_and_is_told_until_it_is_gone() -> (
+    None
+):
+    rig, paper = await meshed("a", "b")
+    bad = ("::/0", "192.0.2.0/24", "fd77::/48")  # the second one covers its endpoint
+    await rig.tell(paper.put(entry("b", 3, origins=bad)))
+
+    assert rig.peers == {"a", "b"}
+    assert "altl3" in rig.memory.link_states
+    assert [str(route.prefix) for route in sites_over(rig, "altl3")] == ["fd77::/48"]
+    said = applied(rig)
+    assert [failure.object for failure in said.failed] == [relay_id("b")] * 2
+    assert "too short" in said.failed[0].reason
+    assert "covers the relay's own endpoint 192.0.2.4:51820" in said.failed[1].reason
+    assert not rig.as_planned(paper), "what is not on the host is in no digest"
+    assert "2 not applied" in rig.agent.health()
+
+    await rig.advance(rig.settings.timers.resync * 1.3)
+    assert rig.agent.reconciler.repaired == 0
+    await rig.crash()
+    await rig.start()
+    assert [str(route.prefix) for route in sites_over(rig, "altl3")] == ["fd77::/48"]
+    assert applied(rig).failed == said.failed
+
+    await rig.tell(paper.put(entry("b", 3, origins=bad[2:])))
+    assert applied(rig).failed == ()
+    assert rig.as_planned(paper)
+    assert rig.agent.health() == "ok"
+
+
+async def test_an_endpoint_that_moves_into_the_relays_own_site_costs_the_site_and_not_the_relay() -> None:
+    rig, paper = await meshed("a")
+    await rig.tell(paper.put(entry("b", 3, origins=("198.51.100.0/24", "fd77::/48"))))
+    assert rig.as_planned(paper)
+
+    await rig.tell(paper.put(entry("b", 3, origins=("198.51.100.0/24", "fd77::/48"), endpoints=("198.51.100.7:1",))))
+    assert rig.peers == {"a", "b"}
+    assert [str(route.prefix) for route in sites_over(rig, "altl3")] == ["fd77::/48"]
+    (failure,) = applied(rig).failed
+    assert "198.51.100.7:1" in failure.reason
+
+    await rig.tell(paper.put(entry("b", 3, origins=("198.51.100.0/24", "fd77::/48"), endpoints=("203.0.113.7:1",))))
+    assert len(sites_over(rig, "altl3")) == 2
+    assert rig.as_planned(paper)
+
+
+def sites_over(rig: Rig, link: str) -> list[Route]:
+    """The routes to sites outside the network over a link."""
+    routes = [route for route in rig.memory.routes.values() if route.device == link]
+    return [route for route in routes if route.prefix.version == 4 or not route.prefix.overlaps(PLAN.prefix)]
 
 
 async def test_wait_until_returns_when_the_generation_is_on_the_host() -> None:

@@ -6,11 +6,13 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 from altnet.common.contracts.desired import Encapsulation, MeshSettings
+from altnet.common.contracts.routing import Engine
 from altnet.common.errors import Invalid
 from altnet.common.kernel.links import Ip6Gre, Route, RouteKind, Vxlan
 from altnet.common.net import LAST_SLOT, link_number
 from altnet.relay_agent.diff import Delete, Update, changed
 from altnet.relay_agent.epochs import Roles
+from altnet.relay_agent.rights import rights_of
 from altnet.relay_agent.view import (
     LINKS,
     NEIGHBOURS,
@@ -22,6 +24,7 @@ from altnet.relay_agent.view import (
     client_pieces,
     host_pieces,
     relay_pieces,
+    routing_piece,
 )
 from support.relays import PLAN, client, entry, key_of
 
@@ -124,14 +127,33 @@ def test_nothing_of_the_network_leaks_to_the_default_route() -> None:
         "ff00::/16",
         "192.0.2.0/24",
         "127.0.0.0/8",
+        "240.0.0.0/8",
+        "8000::/1",
+        "::/16",
         "fd77::1/48",
         "nonsense",
     ],
 )
-def test_an_origin_that_would_harm_the_host_is_refused(origin: str) -> None:
-    with pytest.raises(Invalid) as error:
-        relay_pieces(context(), entry("a", 2, origins=(origin,)))
-    assert error.value.field == "/relays/rly_a/origins"
+def test_an_origin_that_would_harm_the_host_is_left_out_and_named_and_nothing_else_is_lost(origin: str) -> None:
+    harmless, harmful = entry("a", 2, origins=("fd77::/48",)), entry("a", 2, origins=(origin, "fd77::/48"))
+    (refused,) = rights_of(PLAN, harmful).refused
+    assert refused.field == "/relays/rly_a/origins"
+    assert refused.detail
+    assert relay_pieces(context(), harmful) == relay_pieces(context(), harmless)
+    bird = context(bird=True, engine=Engine.BIRD)
+    told, wanted = (routing_piece(bird, one, linked=True) for one in (harmful, harmless))
+    assert told == wanted
+
+
+def test_a_client_that_may_attach_where_it_cannot_be_is_left_out_and_named_too() -> None:
+    rights = rights_of(PLAN, entry("a", 2, roaming=("::/0", "fd42:1337:beef:1009::5/128")))
+    assert [str(prefix) for prefix in rights.roaming] == ["fd42:1337:beef:1009::5/128"]
+    assert len(rights.refused) == 1
+
+
+def test_what_is_wrong_twice_is_said_once() -> None:
+    rights = rights_of(PLAN, entry("a", 2, origins=("::/0", "::/0"), roaming=("::/0",)))
+    assert [error.code for error in rights.refused] == ["bad_prefix"]
 
 
 @pytest.mark.parametrize("wrong", [entry("me", 2), entry("a", 1), entry("a", 2, key="AAAA")])

@@ -14,7 +14,7 @@ from altnet.relay_agent.bird.pieces import HOST_KEY, RoutingHost, RoutingRelay, 
 from altnet.relay_agent.desired import Desired
 from altnet.relay_agent.diff import Operation, Update
 from altnet.relay_agent.settings import AgentSettings
-from altnet.relay_agent.view import FIREWALL, FORWARDING, ROUTES, ROUTING
+from altnet.relay_agent.view import FIREWALL, FORWARDING, LINKS, PEERS, ROUTES, ROUTING
 from altnet.relay_agent.wanted import Wanted
 from hypothesis import given
 from support.relays import NETWORK, PREFIX, Paper, client, document, entry, identity_of, relay_id
@@ -159,6 +159,32 @@ def test_what_is_originated_is_own_address_clients_and_origins_but_no_client_tha
     world.give(clients=(client("x", roaming), standing_by))
     world.follow()
     assert world.originated == {"fd42:1337:beef::1/128", "fd42:1337:beef:1001::/64", roaming, "10.1.0.0/16"}
+
+
+def test_a_bad_origin_or_rule_costs_neither_session_nor_the_other_rights_and_heals() -> None:
+    world = World()
+    good, bad = RULES[1][0], PrefixRule(prefix="10.0.0.0/8", shortest=4, longest=2)
+    world.tell(entry("a", 2, routing=Engine.BIRD, origins=("::/0", "fd77::/48"), learned=(bad, good)))
+    (change,) = [one for one in world.wanted.changes() if one.owner == relay_id("a")]
+    (told,) = [it.want for it in change.operations if isinstance(it, Update) and it.plane == ROUTING]
+    assert told.session
+    assert [str(prefix) for prefix in told.origins] == ["fd77::/48"]
+    assert [(str(one.prefix), one.longest) for one in told.learned] == [("10.0.0.0/8", 24)]
+    assert {it.plane for it in change.operations} >= {PEERS, LINKS}
+    assert [error.field for error in change.errors] == ["/relays/rly_a/origins", "/relays/rly_a/learned"]
+
+    world.tell(entry("a", 2, routing=Engine.BIRD, origins=("fd77::/48",), learned=(good,)))
+    (change,) = [one for one in world.wanted.changes() if one.owner == relay_id("a")]
+    assert (change.operations, change.errors) == ([], ()), "what was there stays as it is"
+
+
+def test_a_bad_origin_of_a_relay_without_a_link_costs_its_other_rights_nothing() -> None:
+    world = World()
+    world.give(links=())
+    world.tell(entry("a", 2, routing=Engine.BIRD, origins=("::/0", "fd77::/48")))
+    world.follow()
+    assert [str(prefix) for prefix in world.routing(relay_key(relay_id("a"))).origins] == ["fd77::/48"]
+    assert len(world.wanted.invalid(relay_id("a"))) == 1
 
 
 def test_a_drained_relay_tells_its_engine_and_a_static_one_tells_it_nothing() -> None:

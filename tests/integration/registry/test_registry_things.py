@@ -6,6 +6,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from altnet.common.http.auth import Role
 from altnet.common.keys import PrivateKey
 from altnet.registry.handlers.tokens import make_first_owner
@@ -213,6 +214,78 @@ async def test_a_site_is_announced_by_its_relays(registry: RunningRegistry) -> N
     gone = await registry.api.delete(f"/v1/sites/{site['id']}", headers={"If-Match": "*"})
     mesh, _ = await one.until(mesh=gone.json()["change"])
     assert {it.origins for it in mesh.relays} == {()}
+
+
+@pytest.mark.parametrize("prefix", ["0.0.0.0/0", "8000::/1", "10.0.0.0/7", "127.0.0.0/8", "240.0.0.0/8", "::/16"])
+async def test_a_site_that_every_agent_would_leave_out_is_refused_when_it_is_made_and_when_it_is_changed(
+    registry: RunningRegistry, prefix: str
+) -> None:
+    one = await registry.enrol("one", endpoints=["relay.example:51820"])
+    body = {"name": "office", "prefixes": ["10.1.0.0/16", prefix], "relays": [one.id]}
+    refused = await registry.api.post("/v1/sites", json=body)
+    site = await made(registry, "/v1/sites", name="office", prefixes=["10.1.0.0/16"], relays=[one.id])
+    path = f"/v1/sites/{site['id']}"
+    changed = await registry.api.patch(path, json={"prefixes": ["10.1.0.0/16", prefix]}, headers={"If-Match": "*"})
+    for answer in (refused, changed):
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad_prefix")
+        (problem,) = answer.json()["errors"]
+        assert problem["pointer"] == "/prefixes/1"
+        assert prefix in answer.text
+        assert answer.json()["mend"]
+    assert (await registry.api.get(path)).json()["prefixes"] == ["10.1.0.0/16"]
+
+
+async def test_a_site_never_covers_where_a_relay_is_reached_whichever_of_the_two_an_operator_writes_last(
+    registry: RunningRegistry,
+) -> None:
+    one = await registry.enrol("one", endpoints=["198.51.100.7:51820", "[2001:db8:1::7]:51820"])
+    two = await registry.enrol("two", endpoints=["relay.example:51820"])
+    for prefix, relay in (("198.51.100.0/24", one), ("2001:db8:1::/48", one), ("198.51.100.7/32", two)):
+        body = {"name": "office", "prefixes": [prefix], "relays": [relay.id]}
+        refused = await registry.api.post("/v1/sites", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (409, "prefix_covers_endpoint"), refused.text
+        assert "relay one" in refused.json()["detail"]
+        assert refused.json()["mend"]
+        assert refused.json()["errors"][0]["pointer"] == "/prefixes"
+
+    site = await made(registry, "/v1/sites", name="office", prefixes=["203.0.113.0/24"], relays=[two.id])
+    path, any_version = f"/v1/sites/{site['id']}", {"If-Match": "*"}
+    wider = await registry.api.patch(path, json={"prefixes": ["198.51.100.0/23"]}, headers=any_version)
+    assert (wider.status_code, wider.json()["code"]) == (409, "prefix_covers_endpoint")
+    into = {"endpoints": ["198.51.100.7:51820", "203.0.113.9:51820"]}
+    moved = await registry.api.patch(f"/v1/relays/{one.id}", json=into, headers=any_version)
+    assert (moved.status_code, moved.json()["code"]) == (409, "endpoint_in_site")
+    assert moved.json()["errors"][0]["pointer"] == "/endpoints/1"
+    assert (await registry.api.get(path)).json()["prefixes"] == ["203.0.113.0/24"]
+
+
+async def test_a_host_that_has_moved_into_a_site_is_taken_as_it_is_and_its_site_may_be_mended(
+    registry: RunningRegistry,
+) -> None:
+    one, two = await registry.enrol("one"), await registry.enrol("two")
+    prefixes = ["203.0.113.0/24", "10.1.0.0/16"]
+    site = await made(registry, "/v1/sites", name="office", prefixes=prefixes, relays=[one.id])
+    again = await one.host.ask(registry.anonymous, await registry.join_token(), endpoints=["203.0.113.9:51820"])
+    assert again.status_code == 200, again.text
+    mesh, _ = await two.until(mesh=again.json()["change"])
+    (told,) = [entry for entry in mesh.relays if entry.id == one.id]
+    assert (told.endpoints, set(told.origins)) == (("203.0.113.9:51820",), set(prefixes))
+
+    path, any_version = f"/v1/sites/{site['id']}", {"If-Match": "*"}
+    renamed = await registry.api.patch(path, json={"name": "workshop"}, headers=any_version)
+    assert renamed.status_code == 200, renamed.text
+    more = await registry.api.patch(path, json={"relays": [one.id, two.id]}, headers=any_version)
+    assert (more.status_code, more.json()["errors"][0]["pointer"]) == (409, "/relays")
+    weight = await registry.api.patch(
+        f"/v1/relays/{one.id}", json={"endpoints": ["203.0.113.9:51820", "relay.example:1"]}, headers=any_version
+    )
+    assert weight.status_code == 200, "where it is already is no reason to refuse another endpoint"
+    nobody = await registry.api.patch(path, json={"relays": []}, headers=any_version)
+    assert nobody.status_code == 200, "taking away is always allowed"
+    mended = await registry.api.patch(
+        path, json={"prefixes": ["10.1.0.0/16"], "relays": [one.id, two.id]}, headers=any_version
+    )
+    assert mended.status_code == 200, mended.text
 
 
 async def test_a_relay_that_is_revoked_leaves_its_clients_without_one(registry: RunningRegistry) -> None:

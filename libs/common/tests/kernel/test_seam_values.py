@@ -25,7 +25,7 @@ def test_an_endpoint_reads_back_from_its_own_text(address: object, port: int) ->
 @pytest.mark.parametrize(
     "text",
     ["", "192.0.2.1", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1:+1", "192.0.2.1:١", "fe80::1:80", "[192.0.2.1]:80",
-     "host.example:51820", "[::1]", "[::1:80"],
+     "host.example:51820", "[::1]", "[::1:80", "[fe80::1%a\nprivate_key=00]:80", "[fe80::1%a b]:80", "[fe80::1%]:80"],
 )  # fmt: skip
 def test_a_text_that_is_no_endpoint_is_refused_with_its_field(text: str) -> None:
     with pytest.raises(Invalid) as caught:

@@ -51,9 +51,9 @@ class PeeringNew:
     exports: list[PrefixRuleIn] | Unset = UNSET
     """ What is announced; empty: nothing. """
     accept_everything: bool | Unset = False
-    """ Says aloud that an import rule is as wide as the internet, or a default route. """
+    """ Says aloud that import rules, one or all together, are as wide as the internet, or a default route. """
     announce_everything: bool | Unset = False
-    """ Says the same of an export rule. """
+    """ Says the same of export rules. """
     import_limit: int | Unset = 1000
     """ Routes of one family; beyond it the session is taken down and tried again later. """
     export_limit: int | Unset = 1000

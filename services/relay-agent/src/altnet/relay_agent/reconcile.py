@@ -26,7 +26,7 @@ from altnet.relay_agent.diff import Delete, Operation, Update, compared, describ
 from altnet.relay_agent.planes import Failures, Plane
 from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.view import DEVICES, LINKS, PLANES, Key, Piece
-from altnet.relay_agent.wanted import Change, Item, Ledger, Wanted
+from altnet.relay_agent.wanted import Change, Errors, Item, Ledger, Wanted
 
 _log = log.get(__name__)
 
@@ -93,8 +93,8 @@ class Reconciler:
         self._on_compared = compared
         self._tasks: dict[tuple[str, Key], Task] = {}
         self._open: dict[str, _Open] = {}
-        self._invalid: dict[str, AltnetError] = {}
-        """Owners whose pieces cannot even be computed."""
+        self._invalid: dict[str, Errors] = {}
+        """Owners of whom something, or all, cannot even be computed. They are in no digest."""
         self._digests: dict[Ledger, Digest] = dict.fromkeys(Ledger, EMPTY)
         self._generations: dict[Ledger, int] = dict.fromkeys(Ledger, 0)
         self._wake = asyncio.Event()
@@ -129,7 +129,9 @@ class Reconciler:
     def applied(self) -> Applied:
         """What the host holds, as far as we know."""
         failures = [
-            Failure(plane="document", object=owner, reason=str(error)[:500]) for owner, error in self._invalid.items()
+            Failure(plane="document", object=owner, reason=str(error)[:500])
+            for owner, errors in self._invalid.items()
+            for error in errors
         ]
         now = self._clock.monotonic()
         for (plane, _), task in self._tasks.items():
@@ -234,9 +236,9 @@ class Reconciler:
         """Everything wanted, as if nothing were on the host; the comparison that follows knows better."""
         self._wanted.begin()
         for owner, items in self._wanted.owners():
-            error = self._wanted.invalid(owner)
-            if error is not None:
-                self._invalid[owner] = error
+            errors = self._wanted.invalid(owner)
+            if errors:
+                self._invalid[owner] = errors
             else:
                 self._sum(items, 1)
         self._generations.update(self._wanted.generations())
@@ -249,11 +251,11 @@ class Reconciler:
     def _change(self, change: Change) -> None:
         owner = change.owner
         known = self._open.get(owner)
-        was_invalid = self._invalid.pop(owner, None) is not None
+        was_invalid = bool(self._invalid.pop(owner, ()))
         summed = known.summed if known is not None else () if was_invalid else change.before
-        if change.error is not None:
-            self._invalid[owner] = change.error
-        becomes = () if change.error is not None else change.after
+        if change.errors:
+            self._invalid[owner] = change.errors
+        becomes = () if change.errors else change.after
         # What goes away counts until it is gone; what changes does not count until it is as wanted.
         if change.after and summed:
             self._sum(summed, -1)

@@ -30,7 +30,7 @@ from altnet.common.contracts.desired import (
     RelayEntry,
     access_device,
 )
-from altnet.common.contracts.routing import Engine, Peering, PrefixRule
+from altnet.common.contracts.routing import Engine, Peering
 from altnet.common.errors import Invalid
 from altnet.common.kernel.links import (
     MAIN_TABLE,
@@ -43,12 +43,13 @@ from altnet.common.kernel.links import (
     RouteKind,
     Vxlan,
 )
-from altnet.common.kernel.wireguard import Endpoint, PresharedKey, canonical
+from altnet.common.kernel.wireguard import PresharedKey, canonical
 from altnet.common.keys import PublicKey
 from altnet.common.net import AddressPlan, Prefix, link_local, link_mac, link_number, parse_prefix
 from altnet.relay_agent.access_epochs import Way, used_by, ways
-from altnet.relay_agent.bird.pieces import HOST_KEY, LearnedRule, RoutingHost, RoutingRelay, peering_key, relay_key
+from altnet.relay_agent.bird.pieces import HOST_KEY, RoutingHost, RoutingRelay, peering_key, relay_key
 from altnet.relay_agent.epochs import Roles, Session, pair
+from altnet.relay_agent.rights import Rights, endpoint_addresses, inside, pools, rights_of
 
 FORWARDING: Final = "forwarding"
 FIREWALL: Final = "firewall"
@@ -80,9 +81,6 @@ VXLAN_OVERHEAD: Final = 70
 """IPv6 40, UDP 8, VXLAN 8, inner Ethernet 14 bytes."""
 GRE_OVERHEAD: Final = 48
 """IPv6 40, GRE 4, key 4 bytes."""
-
-SHORTEST_ORIGIN: Final = {4: 8, 6: 16}
-"""Shorter prefixes would take the host's own default route away."""
 
 LOOPBACK: Final = "lo"
 
@@ -226,25 +224,6 @@ def place(plan: AddressPlan, slot: int) -> Place:
     return _place(int(plan.prefix.network_address), slot)
 
 
-class Pools(NamedTuple):
-    """The pools that no site may claim, and that the firewall knows."""
-
-    locators: IPv6Network
-    relays: IPv6Network
-    clients: IPv6Network
-    services: IPv6Network
-
-
-@lru_cache(maxsize=64)
-def _pools(network: int) -> Pools:
-    plan = AddressPlan(IPv6Network((network, 48)))
-    return Pools(plan.locators, plan.relays, plan.clients, plan.services)
-
-
-def pools(plan: AddressPlan) -> Pools:
-    return _pools(int(plan.prefix.network_address))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What every owner's pieces depend on. Equal contexts give equal pieces."""
@@ -360,7 +339,7 @@ def _routing_pieces(context: Context, own: Originated) -> list[Piece]:
         restart_time=settings.restart_time,
         draining=own.draining,
         endpoints=own.endpoints,
-        sites=tuple(one for one in own.prefixes if not _inside(context.plan, one)),
+        sites=tuple(one for one in own.prefixes if not inside(context.plan, one)),
     )
     pieces.append(Piece(ROUTING, HOST_KEY, host))
     announced = dict.fromkeys((here.address_host, here.client_prefix, *own.prefixes))
@@ -368,19 +347,19 @@ def _routing_pieces(context: Context, own: Originated) -> list[Piece]:
     return [*pieces, *(_route(Route(prefix=prefix, kind=blackhole, table=table)) for prefix in announced)]
 
 
-def routing_piece(context: Context, entry: RelayEntry, *, linked: bool) -> Piece:
+def routing_piece(context: Context, entry: RelayEntry, *, linked: bool, rights: Rights | None = None) -> Piece:
     """What BIRD is told of another relay: what it may originate, which concerns those without a link too.
 
-    Raises `Invalid` if the entry cannot be had.
+    `rights`: the entry's, where the caller has them. Raises `Invalid` if the entry cannot be had.
     """
     if entry.slot == context.slot:
         raise Invalid("bad_entry", f"{entry.id} has this relay's own slot.", field=f"/relays/{entry.id}")
-    prefixes = dict.fromkeys((*entry.origins, *entry.roaming))
+    may = rights or rights_of(context.plan, entry)
     relay = RoutingRelay(
         slot=entry.slot,
         session=linked and _encapsulation(context, entry) is not None and runs_bgp(context, entry),
-        origins=tuple(check_origin(context.plan, entry, text) for text in prefixes),
-        learned=tuple(check_learned(entry, rule) for rule in entry.learned),
+        origins=tuple(dict.fromkeys((*may.origins, *may.roaming))),
+        learned=may.learned,
         endpoints=endpoint_addresses(entry),
     )
     return Piece(ROUTING, relay_key(entry.id), relay)
@@ -391,36 +370,18 @@ def runs_bgp(context: Context, entry: RelayEntry) -> bool:
     return context.engine is Engine.BIRD and entry.routing is Engine.BIRD
 
 
-def check_learned(entry: RelayEntry, rule: PrefixRule) -> LearnedRule:
-    """A rule for what a relay may bring in from outside. Raises `Invalid` (`bad_rule`)."""
-    field = f"/relays/{entry.id}/learned"
-    try:
-        prefix = _parse_prefix(rule.prefix)
-    except Invalid as error:
-        raise Invalid(error.code, error.detail, field=field, mend=error.mend) from None
-    if not prefix.prefixlen <= rule.shortest <= rule.longest <= prefix.max_prefixlen:
-        raise Invalid("bad_rule", f"{prefix} has no prefixes of {rule.shortest} to {rule.longest} bits.", field=field)
-    return LearnedRule(prefix=prefix, shortest=rule.shortest, longest=rule.longest)
-
-
-def endpoint_addresses(entry: RelayEntry) -> tuple[IPv4Address | IPv6Address, ...]:
-    """Where a relay's tunnels end, as far as addresses tell; host names are left out."""
-    found = []
-    for endpoint in entry.endpoints:
-        try:
-            found.append(Endpoint.parse(endpoint).address)
-        except Invalid:
-            continue
-    return tuple(dict.fromkeys(found))
-
-
 def relay_pieces(
-    context: Context, entry: RelayEntry, *, switched: bool = False, psk: PresharedKey | None = None
+    context: Context,
+    entry: RelayEntry,
+    *,
+    switched: bool = False,
+    psk: PresharedKey | None = None,
+    rights: Rights | None = None,
 ) -> list[Piece]:
     """What the link to one neighbour needs. Raises `Invalid` if the entry cannot be had.
 
     `switched`: the session of the next keys is seen to work, so it carries the link. `psk`: of the pair, whichever
-    mesh keys its sessions are of.
+    mesh keys its sessions are of. `rights`: the entry's, where the caller has them.
     """
     names, here = context.names, place(context.plan, context.slot)
     if entry.slot == context.slot:
@@ -447,8 +408,7 @@ def relay_pieces(
         _route(Route(prefix=prefix, device=link, via=gateway, source=here.address))
         for prefix in (there.address_host, there.client_prefix)
     ]
-    for text in dict.fromkeys(entry.origins):
-        origin = check_origin(context.plan, entry, text)
+    for origin in (rights or rights_of(context.plan, entry)).origins:
         from_here = here.address if origin.version == 6 else None
         metric = ORIGIN_METRIC + entry.slot
         pieces.append(_route(Route(prefix=origin, device=link, via=gateway, source=from_here, metric=metric)))
@@ -539,54 +499,6 @@ def origin_pieces(context: Context, prefix: Prefix, *, announced: bool, device: 
     return pieces
 
 
-def check_origin(plan: AddressPlan, entry: RelayEntry, text: str) -> Prefix:
-    """A prefix that a neighbour may originate. Raises `Invalid` (`bad_origin`).
-
-    Refused: what would carry tunnels into themselves (locators, the neighbour's own endpoint), another relay's
-    overlay address, and prefixes so short that they take the host's default route.
-    """
-    field = f"/relays/{entry.id}/origins"
-    try:
-        prefix = _parse_prefix(text)
-    except Invalid as error:
-        raise Invalid(error.code, error.detail, field=field, mend=error.mend) from None
-    if prefix.prefixlen < SHORTEST_ORIGIN[prefix.version]:
-        raise Invalid("bad_origin", f"{prefix} is too short a prefix for a site.", field=field)
-    if prefix.is_link_local or prefix.is_multicast or prefix.is_loopback:
-        raise Invalid("bad_origin", f"{prefix} is not for traffic between sites.", field=field)
-    reserved = pools(plan)
-    if isinstance(prefix, IPv6Network) and (prefix.overlaps(reserved.locators) or prefix.overlaps(reserved.relays)):
-        raise Invalid("bad_origin", f"{prefix} overlaps the relays' own addresses.", field=field)
-    for endpoint in entry.endpoints:
-        if _covers(prefix, endpoint):
-            raise Invalid("bad_origin", f"{prefix} covers the relay's own endpoint {endpoint}.", field=field)
-    return prefix
-
-
-def outside_origins(plan: AddressPlan, entry: RelayEntry) -> list[Prefix]:
-    """The origins, and what may be learned, outside the network's prefix: the firewall lets them in from links."""
-    found: list[Prefix] = []
-    for text in dict.fromkeys(entry.origins):
-        try:
-            prefix = check_origin(plan, entry, text)
-        except Invalid:
-            continue  # named by relay_pieces, where it fails the entry
-        if not _inside(plan, prefix):
-            found.append(prefix)
-    for told in entry.learned:
-        try:
-            rule = check_learned(entry, told)
-        except Invalid:
-            continue
-        if rule.longest >= SHORTEST_ORIGIN[rule.prefix.version]:  # shorter ones stay at the relay that has them
-            found.append(rule.prefix)
-    return found
-
-
-def _inside(plan: AddressPlan, prefix: Prefix) -> bool:
-    return isinstance(prefix, IPv6Network) and prefix.subnet_of(plan.prefix)
-
-
 def known_key(text: str) -> PublicKey | None:
     """A relay's or client's key as it is in a document; None for what is no key."""
     try:
@@ -627,16 +539,7 @@ def _link(context: Context, name: str, slot: int, encapsulation: Encapsulation) 
     return Link(name=name, form=form, mtu=context.settings.mtu - VXLAN_OVERHEAD, mac=here.mac)
 
 
-def _covers(prefix: Prefix, endpoint: str) -> bool:
-    try:
-        address = Endpoint.parse(endpoint).address
-    except Invalid:  # a host name: its address is known only when it is resolved
-        return False
-    return address.version == prefix.version and address in prefix
-
-
 _parse_key = lru_cache(maxsize=8192)(PublicKey.parse)
-_parse_prefix = lru_cache(maxsize=8192)(parse_prefix)
 
 
 @lru_cache(maxsize=8192)

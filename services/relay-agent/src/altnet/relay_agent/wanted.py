@@ -37,6 +37,7 @@ from altnet.relay_agent.diff import Operation, changed
 from altnet.relay_agent.epochs import KeySet, roles
 from altnet.relay_agent.planes.firewall import render
 from altnet.relay_agent.psk.secrets import NO_SECRETS, Secrets
+from altnet.relay_agent.rights import endpoint_addresses, outside_origins, rights_of
 from altnet.relay_agent.view import (
     HOST,
     Context,
@@ -44,11 +45,8 @@ from altnet.relay_agent.view import (
     Originated,
     Piece,
     Ruleset,
-    check_origin,
     client_pieces,
-    endpoint_addresses,
     host_pieces,
-    outside_origins,
     relay_pieces,
     routing_piece,
     vxlan_pair,
@@ -63,6 +61,8 @@ class Ledger(Enum):
 
 
 _NOBODY: Mapping[str, int] = {}
+
+Errors = tuple[AltnetError, ...]
 
 Item = tuple[Ledger, int]
 """A number of altnet.common.contracts.digest."""
@@ -96,8 +96,8 @@ class Change:
     operations: list[Operation]
     before: tuple[Item, ...]
     after: tuple[Item, ...]
-    error: AltnetError | None = None
-    """Why the owner's pieces cannot be had."""
+    errors: Errors = ()
+    """Why some of the owner's pieces, or all of them, cannot be had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +167,7 @@ class Wanted:
         self._pairs_changed = True
         self._outside4 = False
         """Whether IPv4 is among them."""
-        self._errors: dict[str, AltnetError] = {}
+        self._errors: dict[str, Errors] = {}
 
     @property
     def complete(self) -> bool:
@@ -233,7 +233,7 @@ class Wanted:
             yield client.id, _client_items(basis, client)
 
     def pieces(self) -> Iterator[tuple[str, Piece]]:
-        """Everything wanted, with its owner. Of an owner that is in error, nothing."""
+        """Everything wanted that can be had, with its owner."""
         basis = self._now()
         for piece in self._host_pieces(basis):
             yield HOST, piece
@@ -244,17 +244,17 @@ class Wanted:
             for piece in self._client(basis, client)[0]:
                 yield client.id, piece
 
-    def invalid(self, owner: str) -> AltnetError | None:
-        """Why the owner's pieces cannot be had, None if they can."""
+    def invalid(self, owner: str) -> Errors:
+        """Why some of the owner's pieces, or all of them, cannot be had; empty if all can."""
         basis = self._now()
-        error: AltnetError | None = None
+        errors: Errors = ()
         if (entry := self._desired.entries.get(owner)) is not None:
-            error = self._relay(basis, entry)[1]
+            errors = self._relay(basis, entry)[1]
         elif (client := basis.clients.get(owner)) is not None:
-            error = self._client(basis, client)[1]
-        if error is not None:
-            self._errors[owner] = error  # told, so its end will be told too
-        return error
+            errors = self._client(basis, client)[1]
+        if errors:
+            self._errors[owner] = errors  # told, so their end will be told too
+        return errors
 
     def items(self, owner: str) -> tuple[Item, ...]:
         """The owner's present digest items."""
@@ -328,10 +328,10 @@ class Wanted:
         after: RelayEntry | None,
     ) -> None:
         had = self._relay(old, before)[0] if before is not None else []
-        want, error = self._relay(new, after) if after is not None else ([], None)
+        want, errors = self._relay(new, after) if after is not None else ([], ())
         was = _relay_items(old, before) if before is not None else ()
         now = _relay_items(new, after) if after is not None else ()
-        self._note(found, relay, changed(had, want), was, now, error)
+        self._note(found, relay, changed(had, want), was, now, errors)
 
     def _client_change(self, found: list[Change], client: str, old: _Basis, new: _Basis) -> None:
         was, now = old.clients.get(client), new.clients.get(client)
@@ -340,10 +340,10 @@ class Wanted:
         if was == now and old.context == new.context and old.revoked == new.revoked and not moved:
             return
         had = self._client(old, was)[0] if was is not None else []
-        want, error = self._client(new, now) if now is not None else ([], None)
+        want, errors = self._client(new, now) if now is not None else ([], ())
         before = _client_items(old, was) if was is not None else ()
         after = _client_items(new, now) if now is not None else ()
-        self._note(found, client, changed(had, want), before, after, error)
+        self._note(found, client, changed(had, want), before, after, errors)
 
     def _note(
         self,
@@ -352,13 +352,13 @@ class Wanted:
         operations: list[Operation],
         before: tuple[Item, ...],
         after: tuple[Item, ...],
-        error: AltnetError | None = None,
+        errors: Errors = (),
     ) -> None:
-        known = self._errors.pop(owner, None)
-        if error is not None:
-            self._errors[owner] = error
-        if operations or before != after or error is not None or known is not None:
-            found.append(Change(owner=owner, operations=operations, before=before, after=after, error=error))
+        known = self._errors.pop(owner, ())
+        if errors:
+            self._errors[owner] = errors
+        if operations or before != after or errors or known:
+            found.append(Change(owner=owner, operations=operations, before=before, after=after, errors=errors))
 
     def _host_pieces(self, basis: _Basis) -> list[Piece]:
         return [] if basis.revoked else host_pieces(basis.context, basis.ruleset, basis.originated)
@@ -373,27 +373,29 @@ class Wanted:
             return document, settings
         return document, settings, (Ledger.MESH, entry_hash(basis.own))
 
-    def _relay(self, basis: _Basis, entry: RelayEntry) -> tuple[list[Piece], AltnetError | None]:
-        linked = basis.links is None or entry.id in basis.links
-        if basis.revoked or entry.id == basis.document.relay:
-            return [], None
+    def _relay(self, basis: _Basis, entry: RelayEntry) -> tuple[list[Piece], Errors]:
+        """What can be had, and why the rest cannot: a prefix that is refused costs neither peer nor link."""
+        context, linked = basis.context, basis.links is None or entry.id in basis.links
+        if basis.revoked or entry.id == basis.document.relay or not (linked or context.bird):
+            return [], ()
+        rights = rights_of(context.plan, entry)
         try:
-            routing = [routing_piece(basis.context, entry, linked=linked)] if basis.context.bird else []
+            routing = [routing_piece(context, entry, linked=linked, rights=rights)] if context.bird else []
             switched, psk = entry.id in basis.switched, _preshared(basis, entry.id)
-            pieces = relay_pieces(basis.context, entry, switched=switched, psk=psk) if linked else []
-            return [*pieces, *routing], None
+            pieces = relay_pieces(context, entry, switched=switched, psk=psk, rights=rights) if linked else []
+            return [*pieces, *routing], rights.refused
         except Invalid as error:
-            return [], error
+            return [], (error, *rights.refused)
 
-    def _client(self, basis: _Basis, client: AccessClient) -> tuple[list[Piece], AltnetError | None]:
+    def _client(self, basis: _Basis, client: AccessClient) -> tuple[list[Piece], Errors]:
         if basis.revoked:
-            return [], None
+            return [], ()
         try:
             attached, fresh = client.id in basis.attached, client.id in basis.fresh
             carried = basis.carried.get(client.id)
-            return client_pieces(basis.context, client, attached=attached, fresh=fresh, carried=carried), None
+            return client_pieces(basis.context, client, attached=attached, fresh=fresh, carried=carried), ()
         except Invalid as error:
-            return [], error
+            return [], (error,)
 
     def _count_outside(self, touched: Mapping[str, RelayEntry | None]) -> None:
         counted = False
@@ -488,7 +490,7 @@ class Wanted:
         if old is not None and same and not self._outside_changed:
             return old.ruleset  # a thousand changes of others need no new text
         self._outside_changed = False
-        mine = _own_prefixes(self._plan, own) if own is not None else []
+        mine = _own_prefixes(self._plan, own) if own is not None else ()
         return render(
             context,
             probe_port=self._me.probe_port,
@@ -528,7 +530,7 @@ def _originated(context: Context, own: RelayEntry | None, document: RelayDocumen
     if own is None:
         return Originated(peerings=document.peerings)
     return Originated(
-        prefixes=tuple(_own_prefixes(context.plan, own)),
+        prefixes=_own_prefixes(context.plan, own),
         draining=own.state is RelayState.DRAINING,
         endpoints=endpoint_addresses(own),
         peerings=document.peerings,
@@ -542,14 +544,8 @@ def _other_link(before: RelayEntry | None, after: RelayEntry | None) -> bool:
     return (before.slot, before.encapsulations) != (after.slot, after.encapsulations)
 
 
-def _own_prefixes(plan: AddressPlan, entry: RelayEntry) -> list[Prefix]:
-    found: list[Prefix] = []
-    for text in entry.origins:
-        try:
-            found.append(check_origin(plan, entry, text))
-        except Invalid:
-            continue  # every neighbour refuses it too, and says so
-    return found
+def _own_prefixes(plan: AddressPlan, entry: RelayEntry) -> tuple[Prefix, ...]:
+    return rights_of(plan, entry).origins  # what is refused is said by every neighbour, which refuses it too
 
 
 def _relay_items(basis: _Basis, entry: RelayEntry) -> tuple[Item, ...]:

@@ -8,6 +8,7 @@ Invariant: a value that can be built here is one that both backends accept, but 
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ from altnet.common.net import Prefix
 
 LONGEST_NAME: Final = 15
 """Bytes of an interface name (IFNAMSIZ less the final zero, linux/if.h)."""
+
+_ZONE: Final = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+"""An interface, as far as an endpoint names one. ip_address takes any text as a zone, line breaks included, and
+wireguard-go is spoken to in lines."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class Endpoint(msgspec.Struct, frozen=True, gc=False):
         try:
             address = ip_address(host[1:-1] if bracketed else host)
             if bracketed != (address.version == 6) or not (port.isascii() and port.isdigit()):
+                raise ValueError
+            if "%" in host and not _ZONE.fullmatch(host[1:-1].partition("%")[2]):
                 raise ValueError
             return cls(address, int(port))
         except ValueError:

@@ -13,6 +13,7 @@ from altnet.common.contracts.desired import MeshSnapshot, RelayDocument, RelayEn
 from altnet.common.contracts.routing import Engine, NextHop, RouteQuery, RouteTable, RouteView
 from altnet.common.errors import Invalid
 from altnet.common.net import AddressPlan, Prefix, parse_prefix
+from altnet.common.origins import check_origin, covered
 
 OWN: Final = "own"
 STATIC: Final = "static"
@@ -82,7 +83,15 @@ def _own(here: RelayEntry, plan: AddressPlan, document: RelayDocument) -> list[t
 
 def _originated(there: RelayEntry, plan: AddressPlan) -> list[str]:
     own = (f"{plan.relay_address(there.slot)}/128", str(plan.client_prefix(there.slot)))
-    return list(dict.fromkeys((*own, *there.origins)))
+    return list(dict.fromkeys((*own, *(text for text in there.origins if _is_had(there, text)))))
+
+
+def _is_had(there: RelayEntry, text: str) -> bool:
+    """Whether agents take this origin: what an endpoint has moved into, they leave out."""
+    try:
+        return covered(check_origin(parse_prefix(text)), there.endpoints) is None
+    except Invalid:
+        return False
 
 
 def _holder(route: RouteView) -> str:

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from altnet.common.contracts.routing import Engine, Family, Peering
-from altnet.registry.domain.prefix_rules import is_wide
+from altnet.registry.domain.prefix_rules import opened
 
 _DOCUMENTATION: Final = (range(64_496, 64_512), range(65_536, 65_552))
 _UNASSIGNED: Final = range(65_552, 131_072)
@@ -75,10 +75,10 @@ def remarks(
         ("accept_everything", accept_everything, peering.imports),
         ("announce_everything", announce_everything, peering.exports),
     ):
-        if flag and not any(map(is_wide, rules)):
+        if flag and opened(rules) is None:
             say(f"{field}_unused", f"/{field}", "no rule needs this permission.", "Set it to false.")
         elif flag:
-            say(field, f"/{field}", "a rule lets (nearly) everything through.", "Narrow it if that is not meant.")
+            say(field, f"/{field}", "the rules let (nearly) everything through.", "Narrow them if that is not meant.")
     for field, number in (("/asn", peering.asn), ("/local_asn", peering.local_asn or 0)):
         if any(number in reserved for reserved in _DOCUMENTATION):
             say("documentation_asn", field, f"AS{number} is for documentation (RFC 5398).", "Use it in labs only.")

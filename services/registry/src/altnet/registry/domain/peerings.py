@@ -9,7 +9,7 @@ Invariant: no import rule can ever match a prefix of the network itself, or of a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
@@ -19,7 +19,7 @@ from altnet.common.contracts.routing import Family, Peering, PrefixRule
 from altnet.common.errors import Conflict, Invalid
 from altnet.common.net import FIRST_ASN, LAST_SLOT, AddressPlan, Prefix, asn
 from altnet.registry.domain.names import check_name
-from altnet.registry.domain.prefix_rules import check_rules, in_order, is_wide, reaches
+from altnet.registry.domain.prefix_rules import WIDE, check_rules, in_order, is_wide, opened, reaches
 
 AS_TRANS: Final = 23_456
 _RESERVED: Final[Mapping[int, str]] = {
@@ -243,15 +243,25 @@ def _families(said: Iterable[Family]) -> tuple[Family, ...]:
     return families
 
 
-def _refuse_wide(rules: Iterable[PrefixRule], field: str, flag: str, *, said: bool) -> None:
+def _refuse_wide(rules: Sequence[PrefixRule], field: str, flag: str, *, said: bool) -> None:
+    if said:
+        return
     for number, rule in enumerate(rules):
-        if is_wide(rule) and not said:
+        if is_wide(rule):
             raise Invalid(
                 "everything_not_said",
                 f"{_text(rule)} would let (nearly) everything through, or a default route.",
                 field=f"/{field}/{number}",
                 mend=f"Narrow the rule, or say {flag}: true; that is recorded.",
             )
+    family = opened(rules)
+    if family is not None:
+        raise Invalid(
+            "everything_not_said",
+            f"these rules together let through as much of {family} as one rule of {WIDE[family] - 1} bits would.",
+            field=f"/{field}",
+            mend=f"Leave some out, or say {flag}: true; that is recorded.",
+        )
 
 
 def _text(rule: PrefixRule) -> str:

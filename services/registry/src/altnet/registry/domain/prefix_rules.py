@@ -7,7 +7,7 @@ whose rules they are (`peerings`) and who enforces them (BIRD, on the relay).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import Final
 
 from altnet.common.contracts.routing import Family, PrefixRule
@@ -17,7 +17,8 @@ from altnet.common.net import Prefix, parse_prefix
 MOST_RULES: Final = 256
 
 WIDE: Final = {Family.IPV4: 8, Family.IPV6: 16}
-"""A rule whose prefix is shorter than this takes in whole continents: it must be said aloud."""
+"""A rule whose prefix is shorter than this takes in whole continents: it must be said aloud. So must rules that
+together hold as many addresses as the narrowest such rule."""
 
 
 def family_of(prefix: Prefix) -> Family:
@@ -84,6 +85,21 @@ def is_wide(rule: PrefixRule) -> bool:
     """Whether the rule lets (nearly) everything of its family through, or the default route."""
     prefix = parse_prefix(rule.prefix)
     return prefix.prefixlen < WIDE[family_of(prefix)]
+
+
+def opened(rules: Iterable[PrefixRule]) -> Family | None:
+    """The family of which these rules together let through as much as a wide rule would; None: of neither.
+
+    Counted are the addresses in their prefixes, each once: how a range is cut into rules makes no difference.
+    """
+    prefixes = [parse_prefix(rule.prefix) for rule in rules]
+    four = [prefix for prefix in prefixes if isinstance(prefix, IPv4Network)]
+    six = [prefix for prefix in prefixes if isinstance(prefix, IPv6Network)]
+    if sum(one.num_addresses for one in collapse_addresses(four)) >= 2 ** (32 - WIDE[Family.IPV4] + 1):
+        return Family.IPV4
+    if sum(one.num_addresses for one in collapse_addresses(six)) >= 2 ** (128 - WIDE[Family.IPV6] + 1):
+        return Family.IPV6
+    return None
 
 
 def matches(rule: PrefixRule, prefix: Prefix) -> bool:

@@ -17,6 +17,7 @@ from altnet.common.errors import Conflict
 from altnet.common.net import AddressPlan
 from altnet.registry.domain.endpoints import check_endpoints
 from altnet.registry.domain.names import check_labels, check_name, check_region
+from altnet.registry.domain.site_prefixes import check_endpoints_outside
 from altnet.registry.handlers import peerings, snapshots
 from altnet.registry.store import allocations, changes, clients, named, networks, revocations, services, sites
 from altnet.registry.store.conflicts import CONFLICTS
@@ -26,7 +27,7 @@ from altnet.registry.tables import RelayRow
 async def change_relay(uow: UnitOfWork, row: RelayRow, patch: Mapping[str, object]) -> int | None:
     """Apply a checked patch (`name`, `region`, `labels`, `state`, `weight`, `endpoints`) to a locked row.
 
-    None where it changes nothing. Raises `Invalid`, `Conflict` (`relay_revoked`, `name_taken`).
+    None where it changes nothing. Raises `Invalid`, `Conflict` (`relay_revoked`, `name_taken`, `endpoint_in_site`).
     """
     uow.conflicts(CONFLICTS)
     _refuse_revoked(row)
@@ -46,7 +47,10 @@ async def change_relay(uow: UnitOfWork, row: RelayRow, patch: Mapping[str, objec
     if "weight" in patch:
         row.weight = float(patch["weight"])  # type: ignore[arg-type]  # the schema has made it a number
     if "endpoints" in patch:
-        row.endpoints = list(check_endpoints(patch["endpoints"]))  # type: ignore[arg-type]  # the schema has made it a list of texts
+        wanted = check_endpoints(patch["endpoints"])  # type: ignore[arg-type]  # the schema has made it a list of texts
+        # Two at once that do not see each other are no harm: agents leave the prefix out, and say so.
+        check_endpoints_outside(wanted, await sites.of_network(uow.session, row.network_id), known=row.endpoints)
+        row.endpoints = list(wanted)
     if snapshots.of_relay(row, plan) == before:
         return None
     row.version += 1

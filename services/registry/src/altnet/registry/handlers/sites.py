@@ -1,4 +1,8 @@
-"""Sites: networks behind relays, announced by one or several of them."""
+"""Sites: networks behind relays, announced by one or several of them.
+
+What relays would leave out is refused here. An endpoint that a host tells later is not looked at: a relay that has
+moved must be found, and what agents say (`applied.failed`) names the prefix that it costs.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,14 @@ from altnet.common.contracts.registry import SiteChanged, SiteCreated, SiteRemov
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Conflict, Invalid
 from altnet.common.ids import SITE, Randomness, new_id
-from altnet.common.net import Prefix, parse_prefix
 from altnet.registry.domain.names import check_labels, check_name
+from altnet.registry.domain.site_prefixes import check_no_endpoint, check_origins, check_prefixes
 from altnet.registry.handlers import peerings, snapshots
 from altnet.registry.store import changes, networks, relays, sites
 from altnet.registry.store.conflicts import CONFLICTS
 from altnet.registry.store.peerings import hold_prefixes
 from altnet.registry.tables import SiteRow
 
-MOST_PREFIXES = 256
 MOST_RELAYS = 64
 
 
@@ -32,7 +35,8 @@ async def create_site(
 ) -> tuple[SiteSnapshot, SiteRow, int]:
     """Make a site.
 
-    Raises `Invalid`, `Conflict` (`prefix_overlaps`, `prefix_is_imported`, `name_taken`), `NotFound`.
+    Raises `Invalid`, `Conflict` (`prefix_overlaps`, `prefix_is_imported`, `prefix_covers_endpoint`, `name_taken`),
+    `NotFound`.
     """
     uow.conflicts(CONFLICTS)
     check_name(name)
@@ -48,7 +52,8 @@ async def create_site(
     )
     uow.session.add(row)
     await uow.session.flush()
-    parsed, announced = _prefixes(prefixes), await _relays(uow, relay_ids, owner.id)
+    parsed, announced = check_prefixes(prefixes), await _relays(uow, relay_ids, owner.id)
+    check_no_endpoint(parsed, await relays.endpoints(uow.session, owner.id), field="/prefixes")
     await sites.set_prefixes(uow, row, owner, parsed)
     await sites.set_relays(uow, row.id, announced)
     await peerings.check_site(uow, row, parsed, announced)
@@ -75,13 +80,18 @@ async def change_site(uow: UnitOfWork, row: SiteRow, patch: Mapping[str, object]
     await uow.session.flush()
     if "prefixes" in patch:
         network = await networks.find(uow.session, row.network_id)
-        await sites.set_prefixes(uow, row, network, _prefixes(patch["prefixes"]))  # type: ignore[arg-type]  # a list of texts by the schema
+        await sites.set_prefixes(uow, row, network, check_prefixes(patch["prefixes"]))  # type: ignore[arg-type]  # a list of texts by the schema
     if "relays" in patch:
         await sites.set_relays(uow, row.id, await _relays(uow, patch["relays"], row.network_id))  # type: ignore[arg-type]  # as above
     after = await _snapshot(uow, row)
     if (after.prefixes, after.relays) != (before.prefixes, before.relays):
         prefixes = (await sites.prefixes(uow.session, [row.id]))[row.id]
         await peerings.check_site(uow, row, prefixes, after.relays)
+        if set(after.prefixes) - set(before.prefixes) or set(after.relays) - set(before.relays):
+            # What was taken before is looked at again when a relay is to announce it; taking away is always allowed.
+            field = "/prefixes" if "prefixes" in patch else "/relays"
+            check_origins(prefixes, field=field)
+            check_no_endpoint(prefixes, await relays.endpoints(uow.session, row.network_id), field=field)
     if after == before:
         return after, None
     row.version += 1
@@ -116,19 +126,9 @@ async def _snapshot(uow: UnitOfWork, row: SiteRow) -> SiteSnapshot:
     return snapshots.of_site(row, prefixes=prefixes[row.id], relays=announced[row.id])
 
 
-def _prefixes(texts: Sequence[str]) -> list[Prefix]:
-    if not 1 <= len(texts) <= MOST_PREFIXES:
-        raise Invalid("bad_prefix", f"a site has 1 to {MOST_PREFIXES} prefixes.", field="/prefixes")
-    parsed = [parse_prefix(text, field=f"/prefixes/{number}") for number, text in enumerate(texts)]
-    for number, prefix in enumerate(parsed):
-        if prefix.is_multicast or prefix.is_link_local or prefix.is_loopback:
-            raise Invalid("bad_prefix", "not a prefix that can be routed.", field=f"/prefixes/{number}")
-    return list(dict.fromkeys(parsed))
-
-
 async def _relays(uow: UnitOfWork, relay_ids: Sequence[str], network: str) -> list[str]:
     if len(relay_ids) > MOST_RELAYS:
-        raise Invalid("bad_relays", f"more than {MOST_RELAYS} relays.", field="/relays")
+        raise Invalid("bad_relays", f"more than {MOST_RELAYS} relays.", field="/relays", mend="Leave some out.")
     for number, relay in enumerate(relay_ids):
         row = await relays.find(uow.session, relay, lock=True, field=f"/relays/{number}")
         if row.revoked_at is not None or row.network_id != network:

@@ -80,6 +80,14 @@ async def usable(session: AsyncSession, network: str) -> Sequence[RelayRow]:
     return (await session.execute(query.order_by(col(RelayRow.id)))).scalars().all()
 
 
+async def endpoints(session: AsyncSession, network: str) -> dict[str, tuple[str, ...]]:
+    """Where the relays of a network are reached, by name, of those that are not revoked."""
+    query = select(col(RelayRow.name), col(RelayRow.endpoints)).where(
+        col(RelayRow.network_id) == network, col(RelayRow.revoked_at).is_(None)
+    )
+    return {name: tuple(told) for name, told in (await session.execute(query.order_by(col(RelayRow.name)))).all()}
+
+
 async def to_revoke_on_bus(session: AsyncSession, *, limit: int = 500) -> Sequence[RelayRow]:
     """Revoked relays whose credentials the bus still takes."""
     query = select(RelayRow).where(col(RelayRow.revoked_at).is_not(None), col(RelayRow.bus_revoked_at).is_(None))

@@ -29,6 +29,7 @@ from typing import Final
 from altnet.common.contracts.routing import Peering
 from altnet.common.errors import Invalid
 from altnet.common.net import FIRST_ASN, AddressPlan, Prefix, asn, link_local
+from altnet.common.origins import LOOPBACK6, NOWHERE4, NOWHERE6, SHORTEST_ORIGIN
 from altnet.relay_agent.bird.cost import UNKNOWN_COST
 from altnet.relay_agent.bird.peerings import (
     LARGEST_PREFERENCE,
@@ -50,8 +51,6 @@ FIRST_ROUTER_ID: Final = int(IPv4Address("100.64.0.0"))
 """Plus the slot. From the shared address space (RFC 6598); a router id only has to be unique."""
 DRAINED: Final = f"({FIRST_ASN}, 1, 1)"
 """Large community (RFC 8092) on what a draining relay announces: everybody prefers any other path."""
-SHORTEST: Final = {4: 8, 6: 16}
-"""Shorter prefixes from the mesh would take the host's own default route."""
 
 _LEDGER: Final = "#= "
 _MARK: Final = re.compile(r'^define ALTNET_MARK = "([0-9a-f]{32})";$', re.MULTILINE)
@@ -218,9 +217,9 @@ ipv4 table host4;
 
 def _sets(host: RoutingHost, endpoints: Sequence[Address]) -> str:
     plan = AddressPlan(host.network)
-    six = [str(plan.locators) + "+", str(plan.locators) + "-", "fe80::/10+", "ff00::/8+", "::1/128-"]
-    six += [f"::/0{{0,{SHORTEST[6] - 1}}}"]
-    four = ["127.0.0.0/8+", "169.254.0.0/16+", "224.0.0.0/3+", f"0.0.0.0/0{{0,{SHORTEST[4] - 1}}}"]
+    six = [f"{plan.locators}+", f"{plan.locators}-", *(f"{one}+" for one in NOWHERE6), f"{LOOPBACK6}/128-"]
+    six += [f"::/0{{0,{SHORTEST_ORIGIN[6] - 1}}}"]
+    four = [*(f"{one}+" for one in NOWHERE4), f"0.0.0.0/0{{0,{SHORTEST_ORIGIN[4] - 1}}}"]
     six += [f"{at}/128-" for at in endpoints if isinstance(at, IPv6Address)]
     four += [f"{at}/32-" for at in endpoints if isinstance(at, IPv4Address)]
     return f"""\

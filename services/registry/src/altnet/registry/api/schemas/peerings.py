@@ -82,9 +82,9 @@ class PeeringNew(Model):
     exports: Rules = Field(default_factory=list)
     """What is announced; empty: nothing."""
     accept_everything: bool = False
-    """Says aloud that an import rule is as wide as the internet, or a default route."""
+    """Says aloud that import rules, one or all together, are as wide as the internet, or a default route."""
     announce_everything: bool = False
-    """Says the same of an export rule."""
+    """Says the same of export rules."""
     import_limit: Limit = 1000
     """Routes of one family; beyond it the session is taken down and tried again later."""
     export_limit: Limit = 1000
