@@ -153,7 +153,7 @@ bench: setup-dev ## Measure against named alternatives (ONLY=name,… picks some
 	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
 
 .PHONY: bench-routing
-bench-routing: setup-dev ## Failures, throughput and convergence in the lab, against babeld, yggdrasil, wireguard-go (root)
+bench-routing: setup-dev ## Planning; failures, throughput, convergence in the lab against babeld, yggdrasil, wireguard-go (root)
 	$(BIN)/python -m tests.bench --suite routing $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
 
 .PHONY: bench-keyd

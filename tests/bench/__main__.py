@@ -18,7 +18,7 @@ from typing import Final, NoReturn
 from bench.report import Measure, table
 
 BENCHES: Final[dict[str, tuple[str, ...]]] = {
-    "plan": ("plan_1000_relays", "plan_one_client_1000_relays"),
+    "plan": ("plan_1000_relays", "plan_one_client_1000_relays", "plan_one_relay_1000_relays"),
     "links": (
         "links_1000_relays",
         "links_one_join_1000_relays",
@@ -48,21 +48,32 @@ BENCHES: Final[dict[str, tuple[str, ...]]] = {
 }
 """Module `bench_<key>` and what it measures with 1,000 agents."""
 
+_COMPARED: Final = (
+    "failover_dead_relay_gap",
+    "failover_silent_link_gap",
+    "failover_one_way_gap",
+    "drain_lost",
+    "bird_restart_lost",
+    "high_loss_lost",
+)
 ROUTING: Final[dict[str, tuple[str, ...]]] = {
+    "plan": BENCHES["plan"],
+    "links": BENCHES["links"],
     "routing_failover": (
-        "failover_dead_relay_gap",
-        "failover_silent_link_gap",
-        "failover_one_way_gap",
-        "drain_lost",
+        *_COMPARED,
         "agent_restart_lost",
-        "bird_restart_lost",
         "control_plane_dead_lost",
-        "high_loss_lost",
+        *(f"{name}_{system}" for name in _COMPARED for system in ("babeld-fast", "yggdrasil")),
+        "failover_dead_relay_gap_babeld",
+        "failover_silent_link_gap_babeld",
     ),
     "routing_throughput": ("throughput_1_hop", "throughput_3_hops"),
-    "routing_converge": ("converge_8_relays", "converge_16_relays", "converge_32_relays", "memory_32_relays"),
+    "routing_converge": (
+        *("converge_8_relays", "converge_16_relays", "converge_32_relays"),
+        *("memory_8_relays", "memory_16_relays", "memory_32_relays"),
+    ),
 }
-"""The same for routing: minutes on namespaces, so it is a suite of its own (`--suite routing`)."""
+"""The same for routing (`--suite routing`): what the registry plans for 1,000 relays, then minutes on namespaces."""
 KEYD: Final[dict[str, tuple[str, ...]]] = {
     "rotation": ("rotation_lost", "rotation_gap", "rotation_8_relays"),
     "rotation_32": ("rotation_32_relays",),

@@ -1,14 +1,19 @@
 """A site behind two relays of a whole lab: traffic goes to the nearer one, and to the other one when that dies.
 
 The site is a host with a cable to each of the two, and a route back over each: what it sends goes by the second when
-the first one's cable is dead. What is left to other tests: which prefixes the registry lets a site have.
+the first one's cable is dead. A second site, behind one relay, talks IPv4 with it over three. What is left to other
+tests: which prefixes the registry lets a site have.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -20,8 +25,8 @@ from altnet.host.operator import api as operator
 from altnet_sdk.api.routing import get_path
 from altnet_sdk.api.sites import create_site
 from altnet_sdk.models.site_new import SiteNew
-from support.netns import Namespace, namespaces
-from support.routing import SETTLE, Mesh, heal, mesh
+from support.netns import Namespace, NamespaceFactory, namespaces
+from support.routing import SETTLE, WITHIN, Mesh, heal, mesh
 
 pytestmark = [
     pytest.mark.netns,
@@ -34,17 +39,22 @@ pytestmark = [
 SPEC = Spec(prefix=f"labs{os.getpid() % 100_000}", relays=4, clients=0)
 SITE6, SITE4 = "fd77:1::/48", "10.77.0.0/16"
 HOST6, HOST4 = "fd77:1::10", "10.77.0.10"
+DUMMY = "192.0.0.8"
+"""What relays send IPv4 errors from (RFC 7600 §4.8)."""
 IN_BETWEEN = 8
 """Packets of both directions: what is sent in 40 ms. A withdrawn route would cost hundreds."""
 MOST = 400
 """Packets of both directions: what is sent in 2 s, on a busy machine. A route that stays costs STALE seconds: 2000."""
-NEAR, FAR, FROM = "relay2", "relay3", "relay1"
+NEAR, FAR, FROM, BETWEEN = "relay2", "relay3", "relay1", "relay4"
 
 
 @dataclass
 class Site:
     mesh: Mesh
     host: Namespace
+    prefixes: tuple[str, str] = (SITE6, SITE4)
+    addresses: tuple[str, str] = (HOST6, HOST4)
+    """The host's own, on its `lo`."""
 
     def plug(self, relay: str) -> None:
         """A cable from the site to a relay, and the relay's routes over it."""
@@ -57,14 +67,14 @@ class Site:
         self.mesh.run(relay, "ip", "addr", "add", f"fd78:{number}::1/64", "dev", "site", "nodad")
         self.mesh.run(relay, "ip", "addr", "add", f"10.78.{number}.1/24", "dev", "site")
         self.mesh.run(relay, "ip", "link", "set", "site", "up")
-        self.mesh.run(relay, "ip", "route", "add", SITE6, "via", f"fd78:{number}::2")
-        self.mesh.run(relay, "ip", "route", "add", SITE4, "via", f"10.78.{number}.2")
+        self.mesh.run(relay, "ip", "route", "add", self.prefixes[0], "via", f"fd78:{number}::2")
+        self.mesh.run(relay, "ip", "route", "add", self.prefixes[1], "via", f"10.78.{number}.2")
 
     def send_by(self, relay: str) -> None:
         """Let the site send by this relay too; the one with the lower number before all."""
         number = relay.removeprefix("relay")
-        self.host.run("ip", "route", "add", "default", "via", f"fd78:{number}::1", "src", HOST6, "metric", number)
-        self.host.run("ip", "route", "add", "default", "via", f"10.78.{number}.1", "src", HOST4, "metric", number)
+        for gateway, source in zip((f"fd78:{number}::1", f"10.78.{number}.1"), self.addresses, strict=True):
+            self.host.run("ip", "route", "add", "default", "via", gateway, "src", source, "metric", number)
 
     def delivered_by(self, address: str) -> str:
         """The relay that hands a packet from the third one to the site, by the kernels' tables; empty: none does."""
@@ -101,21 +111,40 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def whole() -> Iterator[Site]:
+def lab() -> Iterator[tuple[Mesh, NamespaceFactory]]:
     with mesh(SPEC) as made, namespaces() as make:
-        host = make("site")
-        host.run("ip", "addr", "add", HOST6, "dev", "lo")
-        host.run("ip", "addr", "add", HOST4, "dev", "lo")
-        site = Site(made, host)
-        for relay in (NEAR, FAR):
-            site.plug(relay)
-            site.send_by(relay)
-        relays = {str(relay.name): str(relay.id) for relay in enrol.open_api(made.lab.control_plane()).relays()}
-        with opened(made) as api:
-            body = SiteNew(name="office", prefixes=[SITE6, SITE4], relays=[relays[NEAR], relays[FAR]])
-            api.ask(create_site.sync_detailed, body=body)
-        made.until_in_sync()
-        yield site
+        yield made, make
+
+
+@pytest.fixture(scope="module")
+def whole(lab: tuple[Mesh, NamespaceFactory]) -> Site:
+    made, make = lab
+    site = Site(made, make("site"))
+    found(site, "office", NEAR, FAR)
+    return site
+
+
+@pytest.fixture(scope="module")
+def branch(lab: tuple[Mesh, NamespaceFactory]) -> Site:
+    """Another site, behind the relay that the first one is reached from."""
+    made, make = lab
+    site = Site(made, make("branch"), ("fd77:2::/48", "10.79.0.0/16"), ("fd77:2::10", "10.79.0.10"))
+    found(site, "branch", FROM)
+    return site
+
+
+def found(site: Site, name: str, *relays: str) -> None:
+    """Cables, routes, and the site in the registry."""
+    for address in site.addresses:
+        site.host.run("ip", "addr", "add", address, "dev", "lo")
+    for relay in relays:
+        site.plug(relay)
+        site.send_by(relay)
+    known = {str(relay.name): str(relay.id) for relay in enrol.open_api(site.mesh.lab.control_plane()).relays()}
+    with opened(site.mesh) as api:
+        body = SiteNew(name=name, prefixes=list(site.prefixes), relays=[known[relay] for relay in relays])
+        api.ask(create_site.sync_detailed, body=body)
+    site.mesh.until_in_sync()
 
 
 @contextlib.contextmanager
@@ -152,6 +181,89 @@ def test_no_other_site_may_have_a_part_of_it_and_the_same_relays_are_no_excuse(s
         with opened(site.mesh) as api, pytest.raises(Conflict) as refused:
             api.ask(create_site.sync_detailed, body=SiteNew(name="other", prefixes=[prefix], relays=relays[:2]))
         assert refused.value.code == "prefix_overlaps"
+
+
+@pytest.fixture
+def far_apart(site: Site, branch: Site) -> Site:
+    """The branch, with two relays between its own and the nearer one of the office, one of which is in no site."""
+    mesh = site.mesh
+    for relay in (NEAR, FAR):
+        mesh.lab.impair(FROM, relay, cut=True)
+    mesh.lab.impair(BETWEEN, FAR, cut=True)
+    mesh.until(lambda: mesh.path(FROM, NEAR) == [BETWEEN, NEAR], "the way leads over a third relay")
+    site.until_by(NEAR)
+    mesh.until(lambda: " 1 received" in ping4(branch), "the office answers the branch")
+    return branch
+
+
+def ping4(branch: Site, *options: str) -> str:
+    """One packet from host to host."""
+    return branch.host.run("ping", "-4", "-n", "-c", "1", "-W", "3", *options, HOST4, check=False)
+
+
+def link_to(mesh: Mesh, relay: str) -> str:
+    return f"altl{int(mesh.addresses[relay].rpartition(':')[2], 16)}"
+
+
+def full_size(mesh: Mesh) -> int:
+    """Payload of the largest ICMP packet that crosses a link: less the headers of IPv4 and ICMP."""
+    link = json.loads(mesh.run(FROM, "ip", "-j", "link", "show", "dev", link_to(mesh, BETWEEN)))[0]
+    return int(link["mtu"]) - 28
+
+
+def transfer(sender: Namespace, receiver: Namespace, address: str, size: int) -> int:
+    """Send so many octets by TCP; how many came."""
+    with receiver.entered():
+        server = socket.create_server((address, 0))
+    with sender.entered():
+        client = socket.socket()
+    with server, client, ThreadPoolExecutor(1) as other:
+        server.settimeout(WITHIN)
+        client.settimeout(WITHIN)
+
+        def receive() -> int:
+            taker, _ = server.accept()
+            with taker:
+                taker.settimeout(WITHIN)
+                return sum(len(data) for data in iter(lambda: taker.recv(65536), b""))
+
+        came = other.submit(receive)
+        client.connect(server.getsockname())
+        client.sendall(bytes(size))
+        client.shutdown(socket.SHUT_WR)
+        return came.result(WITHIN)
+
+
+def test_ipv4_goes_from_site_to_site_over_three_relays_with_full_size_packets(far_apart: Site, site: Site) -> None:
+    full = full_size(site.mesh)
+
+    assert "ttl=61" in ping4(far_apart), "three relays took one each"
+    assert " 1 received" in ping4(far_apart, "-M", "do", "-s", str(full))
+    assert " 0 received" in ping4(far_apart, "-M", "do", "-s", str(full + 1))
+    assert transfer(far_apart.host, site.host, HOST4, 1_000_000) == 1_000_000
+    assert transfer(site.host, far_apart.host, far_apart.addresses[1], 1_000_000) == 1_000_000
+
+
+def test_ipv4_errors_of_relays_on_the_way_arrive_and_a_narrow_link_is_honoured(far_apart: Site, site: Site) -> None:
+    host, mesh = far_apart.host, site.mesh
+    traced = host.run("traceroute", "-4", "-n", "-q", "1", "-w", "2", "-N", "1", "-m", "6", HOST4)
+    hops = re.findall(r"^\s*\d+ +(\S+)", traced, re.MULTILINE)
+    # The host's own relay answers by the cable, the others over links.
+    assert hops == ["10.78.1.1", DUMMY, DUMMY, HOST4], traced
+
+    wide = full_size(mesh)
+    mesh.run(BETWEEN, "ip", "link", "set", "dev", link_to(mesh, NEAR), "mtu", "1280")
+    try:
+        told = ping4(far_apart, "-M", "do", "-s", str(wide))
+        came = transfer(host, site.host, HOST4, 500_000)
+        known = host.run("ip", "route", "get", HOST4)
+    finally:
+        mesh.run(BETWEEN, "ip", "link", "set", "dev", link_to(mesh, NEAR), "mtu", str(wide + 28))
+        host.run("ip", "route", "flush", "cache")
+    assert f"From {DUMMY}" in told
+    assert "mtu = 1280" in told
+    assert came == 500_000
+    assert "mtu 1280" in known
 
 
 def test_the_nearer_relay_is_drained_and_nothing_is_lost(site: Site) -> None:

@@ -13,7 +13,7 @@ from altnet.registry.domain.endpoints import check_endpoints, split_endpoint
 from altnet.registry.domain.liveness import Health, Liveness, LivenessRule
 from altnet.registry.domain.names import check_labels, check_name, name_from
 from altnet.registry.domain.ratelimit import RateLimit, RateRule
-from altnet.registry.domain.selection import Candidate, rank
+from altnet.registry.domain.selection import Candidate, choose, rank
 from altnet.registry.domain.tokens import TokenVerdict, judge, make_token, read_token
 from altnet.registry.domain.wgquick import PLACEHOLDER, Tunnel, access_endpoint, render
 from hypothesis import given
@@ -107,6 +107,25 @@ def test_relays_that_are_down_draining_or_unreachable_come_last_with_the_reason(
 def test_a_crowded_relay_gives_way_to_a_farther_one() -> None:
     near, far = candidate("near", clients=90), candidate("far", clients=10)
     assert rank([near, far], latencies={"near": 10, "far": 18})[0].relay == "far"
+
+
+def test_a_busy_host_gives_way_to_a_farther_one_and_says_why() -> None:
+    idle, busy = candidate("near", load=0.0), candidate("near", load=2.0)
+    far = candidate("far")
+    latencies = {"near": 10.0, "far": 18.0}
+
+    assert rank([idle, far], latencies=latencies)[0].relay == "near"
+    first, second = rank([busy, far], latencies=latencies)
+
+    assert (first.relay, second.relay) == ("far", "near")
+    assert second.parts["host"] == 2.0, "latency counts (1 + load / 2) fold"
+    assert "host load 2.00 per processor" in second.reasons
+    assert choose([busy, far], latencies=latencies).relay == "far"
+
+
+def test_a_busy_host_does_not_lose_the_clients_that_it_has() -> None:
+    both = [candidate("mine", load=3.0), candidate("other")]
+    assert rank(both, latencies={"mine": 10, "other": 11}, current="mine")[0].relay == "mine"
 
 
 def test_a_client_keeps_its_relay_unless_another_is_much_faster() -> None:

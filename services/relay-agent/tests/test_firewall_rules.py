@@ -127,6 +127,20 @@ async def test_a_text_that_nft_refuses_leaves_the_old_table(inside_netns: Namesp
     assert await tables.read("altnet") == before
 
 
+@pytest.mark.netns
+async def test_errors_leave_from_the_dummy_address_alone_and_nothing_else_comes_in_from_it(
+    inside_netns: Namespace,
+) -> None:
+    await NftTables(timeout=10).replace("altnet", await ruleset(SITES, SITES))
+
+    leave = inside_netns.run("nft", "-n", "list", "chain", "inet", "altnet", "leave")
+    assert 'oifname "altl*" icmp type { 3, 11, 12 } ip saddr != @sites4 ip saddr set 192.0.0.8' in leave
+    arrive = inside_netns.run("nft", "-n", "list", "chain", "inet", "altnet", "from_link")
+    assert [line.strip() for line in arrive.splitlines() if "192.0.0.8" in line] == [
+        "ip saddr 192.0.0.8 icmp type { 3, 11, 12 } accept"
+    ]
+
+
 async def test_without_nft_setting_says_so_and_reading_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     tables = NftTables(timeout=1)

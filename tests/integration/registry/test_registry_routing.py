@@ -104,6 +104,8 @@ async def test_what_a_relay_says_of_its_routing_is_shown_of_it_and_of_its_peerin
         "problem": "configuration refused: line 7",
         "sessions": 1,
         "sessions_up": 1,
+        "bfd": 1,
+        "bfd_up": 1,
         "peerings": 1,
         "peerings_up": 0,
         "routes": 12,
@@ -213,6 +215,40 @@ async def test_metrics_count_engines_peerings_and_routes(registry: RunningRegist
     text = render(registry.metrics).decode()
     assert 'altnet_registry_relays_routing{engine="bird",state="healthy"} 1.0' in text
     assert "altnet_registry_routes_learned 0.0" in text
+
+
+async def test_metrics_and_samples_tell_mesh_sessions_bfd_and_routes(registry: RunningRegistry) -> None:
+    one, two = await registry.enrol("one", routing="bird"), await registry.enrol("two", routing="bird")
+    await one.beat(
+        routing=routing(sessions=(session(two.id, bfd="up"), session("rly_far", "active", bfd="down")), routes=7)
+    )
+    await two.beat(routing=routing(sessions=(session(one.id, bfd="init"), session("rly_old", bfd="")), routes=5))
+
+    async def counted() -> bool:
+        return "altnet_registry_routes_in_kernels 12.0" in render(registry.metrics).decode()
+
+    await eventually(counted)
+    text = render(registry.metrics).decode()
+    assert 'altnet_registry_mesh_sessions{state="established"} 3.0' in text
+    assert 'altnet_registry_mesh_sessions{state="down"} 1.0' in text
+    assert 'altnet_registry_mesh_bfd_sessions{state="up"} 1.0' in text
+    assert 'altnet_registry_mesh_bfd_sessions{state="down"} 2.0' in text, "no BFD is no failure"
+    await one.beat()
+    path = f"/v1/relays/{one.id}/metrics"
+
+    async def sampled() -> bool:
+        return len((await registry.api.get(path)).json()["samples"]) == 2
+
+    await eventually(sampled)
+    first, second = (await registry.api.get(path)).json()["samples"]
+    assert {name: first["routing"][name] for name in ("sessions", "sessions_up", "bfd", "bfd_up", "routes")} == {
+        "sessions": 2,
+        "sessions_up": 1,
+        "bfd": 2,
+        "bfd_up": 1,
+        "routes": 7,
+    }
+    assert second["routing"] is None, "it said nothing of it"
 
 
 # -- learned and refused routes ----------------------------------------------------------------------------------------

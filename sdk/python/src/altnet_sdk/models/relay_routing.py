@@ -34,7 +34,12 @@ class RelayRouting:
     problem: str
     """ Why it is not as it should be. """
     sessions: int
+    """ With other relays, as configured. """
     sessions_up: int
+    """ Of these, established. """
+    bfd: int
+    """ Sessions with other relays that BFD watches. """
+    bfd_up: int
     peerings: int
     peerings_up: int
     routes: int
@@ -61,6 +66,10 @@ class RelayRouting:
 
         sessions_up = self.sessions_up
 
+        bfd = self.bfd
+
+        bfd_up = self.bfd_up
+
         peerings = self.peerings
 
         peerings_up = self.peerings_up
@@ -81,6 +90,8 @@ class RelayRouting:
             "problem": problem,
             "sessions": sessions,
             "sessions_up": sessions_up,
+            "bfd": bfd,
+            "bfd_up": bfd_up,
             "peerings": peerings,
             "peerings_up": peerings_up,
             "routes": routes,
@@ -110,6 +121,10 @@ class RelayRouting:
 
         sessions_up = d.pop("sessions_up")
 
+        bfd = d.pop("bfd")
+
+        bfd_up = d.pop("bfd_up")
+
         peerings = d.pop("peerings")
 
         peerings_up = d.pop("peerings_up")
@@ -127,6 +142,8 @@ class RelayRouting:
             problem=problem,
             sessions=sessions,
             sessions_up=sessions_up,
+            bfd=bfd,
+            bfd_up=bfd_up,
             peerings=peerings,
             peerings_up=peerings_up,
             routes=routes,

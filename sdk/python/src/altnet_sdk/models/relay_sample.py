@@ -14,6 +14,7 @@ import datetime
 if TYPE_CHECKING:
   from ..models.attached_client import AttachedClient
   from ..models.link_metrics import LinkMetrics
+  from ..models.relay_routing import RelayRouting
 
 
 
@@ -40,6 +41,8 @@ class RelaySample:
     mesh_generation: int
     document_generation: int
     failed_count: int
+    routing: None | RelayRouting
+    """ Its sessions, routes and BFD in short; null: it said nothing of them. """
     links: list[LinkMetrics]
     clients: list[AttachedClient]
 
@@ -50,6 +53,7 @@ class RelaySample:
     def to_dict(self) -> dict[str, Any]:
         from ..models.attached_client import AttachedClient # noqa: PLC0415
         from ..models.link_metrics import LinkMetrics # noqa: PLC0415
+        from ..models.relay_routing import RelayRouting # noqa: PLC0415
         at = self.at.isoformat()
 
         boot = self.boot
@@ -71,6 +75,12 @@ class RelaySample:
         document_generation = self.document_generation
 
         failed_count = self.failed_count
+
+        routing: dict[str, Any] | None
+        if isinstance(self.routing, RelayRouting):
+            routing = self.routing.to_dict()
+        else:
+            routing = self.routing
 
         links = []
         for links_item_data in self.links:
@@ -101,6 +111,7 @@ class RelaySample:
             "mesh_generation": mesh_generation,
             "document_generation": document_generation,
             "failed_count": failed_count,
+            "routing": routing,
             "links": links,
             "clients": clients,
         })
@@ -113,6 +124,7 @@ class RelaySample:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.attached_client import AttachedClient # noqa: PLC0415
         from ..models.link_metrics import LinkMetrics # noqa: PLC0415
+        from ..models.relay_routing import RelayRouting # noqa: PLC0415
         d = dict(src_dict)
         at = datetime.datetime.fromisoformat(d.pop("at"))
 
@@ -138,6 +150,24 @@ class RelaySample:
         document_generation = d.pop("document_generation")
 
         failed_count = d.pop("failed_count")
+
+        def _parse_routing(data: object) -> None | RelayRouting:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                routing_type_0 = RelayRouting.from_dict(data)
+
+
+
+                return routing_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | RelayRouting, data)
+
+        routing = _parse_routing(d.pop("routing"))
+
 
         links = []
         _links = d.pop("links")
@@ -171,6 +201,7 @@ class RelaySample:
             mesh_generation=mesh_generation,
             document_generation=document_generation,
             failed_count=failed_count,
+            routing=routing,
             links=links,
             clients=clients,
         )

@@ -647,7 +647,7 @@ def make_planes(
     journal: Journal,
     poker: Poker,
     made: Callable[[str], None] = lambda _name: None,
-    trust_firewall: bool = False,
+    trust: bool = False,
     last_endpoint: Callable[[PublicKey], Endpoint | None] = lambda _key: None,
 ) -> list[Plane]:
     """Every plane, over one host."""
@@ -663,8 +663,8 @@ def make_planes(
         }.get(name)
 
     return [
-        ForwardingPlane(host.links, names, journal),
-        FirewallPlane(host.tables, settings.firewall_table, trust=trust_firewall),
+        ForwardingPlane(host.links, names, journal, trust=trust),
+        FirewallPlane(host.tables, settings.firewall_table, trust=trust),
         DevicesPlane(host.wireguard, host.links, names, keys, made=made),
         PeersPlane(host.wireguard, names, poker, last_endpoint=last_endpoint),
         LinksPlane(host.links, names),

@@ -122,5 +122,5 @@ def _planes(
         identity=state.identity,
         journal=journal or Journal(state),
         poker=idle,
-        trust_firewall=trust,
+        trust=trust,
     )

@@ -165,6 +165,14 @@ class OnDevice(msgspec.Struct, frozen=True, kw_only=True):
     address: Interface
 
 
+SPREADING: Final = ("net/ipv6/fib_multipath_hash_policy", "net/ipv4/fib_multipath_hash_policy")
+"""By what the kernel chooses among equal paths."""
+SPREAD_BY_DEFAULT: Final = "0"
+"""Addresses, and of IPv6 the flow label."""
+SPREAD_BY_PORTS: Final = "1"
+"""Addresses, protocol and ports."""
+
+
 class Sysctl(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     value: str
@@ -262,6 +270,8 @@ def host_pieces(context: Context, ruleset: Ruleset | None, own: Originated | Non
     pieces = [_sysctl("net/ipv6/conf/all/forwarding", "1")]
     if context.ipv4_site:
         pieces.append(_sysctl("net/ipv4/ip_forward", "1"))
+    if context.bird:  # static routes have one path each
+        pieces += [_sysctl(name, SPREAD_BY_PORTS) for name in SPREADING]
     if ruleset is not None:
         pieces.append(Piece(FIREWALL, "ruleset", ruleset))
     access = _access_devices(context)

@@ -57,6 +57,22 @@ class RoutingGauges:
             for state in ("healthy", "failing"):
                 count = partial(_routing, pulse, engine, state == "healthy")
                 engines.labels(engine.value, state).set_function(count)
+        sessions_of_mesh = metrics.gauge(
+            "mesh_sessions",
+            "Ends of BGP sessions between relays, as each relay last said; one that is not established is down.",
+            labels=("state",),
+        )
+        bfd = metrics.gauge(
+            "mesh_bfd_sessions",
+            "Ends of BFD sessions between relays, as each relay last said; one that is not up is down.",
+            labels=("state",),
+        )
+        for state in ("established", "down"):
+            sessions_of_mesh.labels(state).set_function(partial(_mesh_sessions, pulse, state == "established"))
+        for state in ("up", "down"):
+            bfd.labels(state).set_function(partial(_mesh_bfd, pulse, state == "up"))
+        kernel = metrics.gauge("routes_in_kernels", "Routes that routing engines have put into relays' kernels.")
+        kernel.set_function(lambda: sum(one.routes for one in pulse.routing()))
         standing = metrics.gauge(
             "peerings", "Peerings by the standing of their session, on the leader.", labels=("standing",)
         )
@@ -83,3 +99,11 @@ class RoutingGauges:
 
 def _routing(pulse: Pulse, engine: Engine, healthy: bool) -> float:
     return sum(one.engine is engine and one.healthy is healthy for one in pulse.routing())
+
+
+def _mesh_sessions(pulse: Pulse, established: bool) -> float:
+    return sum((one.state == "established") is established for said in pulse.routing() for one in said.sessions)
+
+
+def _mesh_bfd(pulse: Pulse, up: bool) -> float:
+    return sum((one.bfd == "up") is up for said in pulse.routing() for one in said.sessions if one.bfd)

@@ -5,6 +5,10 @@ the link of its identifier, whoever sent it: without the table anybody on the un
 a neighbour into the link to another one. It lets in from clients what has a client's source, from links what has a
 source in the network or in a known site, and never forwards locators.
 
+Relays have no IPv4 address in the overlay, so the kernel would send its ICMPv4 errors (too big, time exceeded) from
+whatever address the host has, which no neighbour lets in. They leave from `DUMMY4` instead, and errors alone may come
+from there.
+
 Leaves out access policy (a table of its own, later) and every other table. Invariant: rendering is pure, and the
 table is there as rendered or not at all.
 """
@@ -16,7 +20,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address
 from typing import Final, Protocol
 
 import msgspec
@@ -32,6 +36,12 @@ from altnet.relay_agent.view import FIREWALL, Context, Key, Ruleset, place
 MARK: Final = "altnet "
 _COMMENT: Final = re.compile(rf'comment "{MARK}([0-9a-f]{{32}})"')
 
+
+DUMMY4: Final = IPv4Address("192.0.0.8")
+"""RFC 7600 §4.8: what a node without an IPv4 address sends ICMPv4 errors from. Linux does so by itself where a host has
+none at all."""
+_ERRORS4: Final = "icmp type { 3, 11, 12 }"
+"""Destination unreachable (too big is one), time exceeded, parameter problem (RFC 792)."""
 
 _VXLAN_IDENTIFIER: Final = "@th,96,24"
 """24 bits, 4 bytes into VXLAN's header, which follows the 8 bytes of UDP's (RFC 7348 §5). nftables names it since 1.0.9
@@ -116,6 +126,7 @@ def render(
 		ip6 saddr {{ {plan.prefix}, fe80::/10 }} accept
 		ip6 saddr @sites6 accept
 		ip saddr @sites4 accept
+		ip saddr {DUMMY4} {_ERRORS4} accept
 		counter drop
 	}}
 	chain local {{
@@ -125,6 +136,10 @@ def render(
 		udp dport {attach_port} iifname {access} accept
 		udp dport {attach_port} iifname {links} ip6 daddr {here.address} accept
 		udp dport {attach_port} counter drop{bgp}
+	}}
+	chain leave {{
+		type filter hook output priority filter - 10; policy accept;
+		oifname {links} {_ERRORS4} ip saddr != @sites4 ip saddr set {DUMMY4}
 	}}
 	chain pass {{
 		type filter hook forward priority filter - 10; policy accept;

@@ -2,6 +2,11 @@
 
 A host that forwards IPv6 stops listening to router advertisements (linux Documentation/networking/ip-sysctl,
 accept_ra), and would lose its own default route minutes later; interfaces that listen are told to go on.
+
+By default the kernel spreads load over equal paths by addresses alone (IPv6: and the flow label, which not every sender
+sets), so that all that two hosts say to each other takes one path. Where that default stands, ports count too; another
+choice is the operator's and is left, and so is a kernel that has none.
+
 Every earlier value is in the journal before it is changed.
 """
 
@@ -16,7 +21,7 @@ from altnet.common.kernel.links import Links
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.journal import Journal
 from altnet.relay_agent.planes import Failures
-from altnet.relay_agent.view import FORWARDING, Key, Names, Sysctl
+from altnet.relay_agent.view import FORWARDING, SPREAD_BY_DEFAULT, SPREAD_BY_PORTS, SPREADING, Key, Names, Sysctl
 
 IPV6_FORWARDING: Final = "net/ipv6/conf/all/forwarding"
 IPV4_FORWARDING: Final = "net/ipv4/ip_forward"
@@ -24,14 +29,17 @@ _OURS: Final = (IPV6_FORWARDING, IPV4_FORWARDING)
 
 
 class ForwardingPlane:
-    """Settings that the agent may change, and puts back."""
+    """Settings that the agent may change, and puts back. `trust`: what is as wanted need not be by us: for looking."""
 
     name = FORWARDING
 
-    def __init__(self, links: Links, names: Names, journal: Journal) -> None:
+    def __init__(self, links: Links, names: Names, journal: Journal, *, trust: bool = False) -> None:
         self._links = links
         self._names = names
         self._journal = journal
+        self._trust = trust
+        self._foreign: set[str] = set()
+        """Of `SPREADING`, wanted, and the operator's choice: left as they are."""
 
     async def read(self) -> Mapping[Key, Sysctl]:
         """The settings that hold the value that we gave them, or that are as wanted anyway."""
@@ -40,6 +48,10 @@ class ForwardingPlane:
             value = await self._value(name)
             if value == "1":
                 found[name] = Sysctl(name=name, value=value)
+        for name in SPREADING:
+            known = self._trust or name in self._foreign or name in self._journal.owned.sysctls
+            if known and await self._value(name) != SPREAD_BY_DEFAULT:
+                found[name] = Sysctl(name=name, value=SPREAD_BY_PORTS)
         return found
 
     def same(self, have: Sysctl, want: Sysctl) -> bool:
@@ -52,6 +64,9 @@ class ForwardingPlane:
             try:
                 if want.name == IPV6_FORWARDING:
                     await self._keep_advertisements()
+                if want.name in SPREADING and await self._value(want.name) != SPREAD_BY_DEFAULT:
+                    self._foreign.add(want.name)
+                    continue
                 await self._set(want.name, want.value)
             except AltnetError as error:
                 failures[operation.key] = error
@@ -61,6 +76,7 @@ class ForwardingPlane:
         """Put back what was before us; a setting that we did not change stays."""
         failures: Failures = {}
         for operation in operations:
+            self._foreign.discard(str(operation.key))
             try:
                 await restore(self._links, self._journal, str(operation.key))
                 if operation.key == IPV6_FORWARDING:

@@ -171,6 +171,8 @@ class RelaySample(Model):
     mesh_generation: int
     document_generation: int
     failed_count: int
+    routing: RelayRouting | None
+    """Its sessions, routes and BFD in short; null: it said nothing of them."""
     links: list[LinkMetrics]
     clients: list[AttachedClient]
 
@@ -189,6 +191,7 @@ class RelaySample(Model):
             mesh_generation=said.applied.mesh_generation,
             document_generation=said.applied.document_generation,
             failed_count=said.applied.failed_count,
+            routing=RelayRouting.of(said.routing) if said.routing else None,
             links=[
                 LinkMetrics(
                     neighbour=link.neighbour,

@@ -56,7 +56,12 @@ class RelayRouting(Model):
     problem: str
     """Why it is not as it should be."""
     sessions: int
+    """With other relays, as configured."""
     sessions_up: int
+    """Of these, established."""
+    bfd: int
+    """Sessions with other relays that BFD watches."""
+    bfd_up: int
     peerings: int
     peerings_up: int
     routes: int
@@ -75,6 +80,8 @@ class RelayRouting(Model):
             problem=said.problem,
             sessions=len(said.sessions),
             sessions_up=sum(one.state == "established" for one in said.sessions),
+            bfd=sum(bool(one.bfd) for one in said.sessions),
+            bfd_up=sum(one.bfd == "up" for one in said.sessions),
             peerings=len(said.peerings),
             peerings_up=sum(one.state == "established" for one in said.peerings),
             routes=said.routes,
