@@ -417,3 +417,31 @@ def test_a_malformed_scope_is_refused(scope: str) -> None:
     with pytest.raises(Invalid) as caught:
         check_scopes([scope], field="/scopes")
     assert caught.value.field == "/scopes"
+
+
+async def test_whoever_is_not_let_in_is_told_that_it_was_the_authorization_header() -> None:
+    toy = make_toy()
+    auditor = toy.bearer(role=Role.AUDITOR)
+    narrow = toy.bearer(scopes=frozenset({"clients:write"}))
+    two = [*toy.bearer().items(), *auditor.items()]
+    said = {}
+    async with toy.client() as client:
+        for name, headers in (
+            ("nobody", {}),
+            ("no token", {"Authorization": "Bearer nonsense"}),
+            ("two at once", two),
+            ("a lower role", auditor),
+            ("another scope", narrow),
+        ):
+            answer = await client.post("/v1/peers", json={"name": "x"}, headers=headers)
+            faults = [(fault["location"], fault["pointer"]) for fault in answer.json()["errors"]]
+            said[name] = (answer.status_code, answer.json()["code"], faults)
+
+    header = [("header", "/Authorization")]
+    assert said == {
+        "nobody": (401, "token_missing", header),
+        "no token": (401, "token_invalid", header),
+        "two at once": (401, "token_invalid", header),
+        "a lower role": (403, "role_too_low", header),
+        "another scope": (403, "scope_missing", header),
+    }

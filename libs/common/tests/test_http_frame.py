@@ -121,6 +121,7 @@ async def test_a_body_over_the_limit_is_refused_before_anybody_is_asked_who_sent
 
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
     assert "4096" in answer.json()["detail"]
+    assert [(fault["location"], fault["pointer"]) for fault in answer.json()["errors"]] == [("body", "")]
     assert answer.headers["connection"] == "close"
 
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import binascii
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
+from altnet.common.bus import nkey as nkeys
 from altnet.common.bus.jwt import make_nkey, sign
 from altnet.common.contracts.routing import Engine
 from altnet.common.http.auth import Role
 from altnet.common.keys import PrivateKey
+from altnet.common.net import FIRST_SLOT, LAST_SLOT
 from integration.registry.running import Host, Relay, RunningRegistry, eventually
 from sqlalchemy import event
+
+ORDER = 2**252 + 27742317777372353535851937790883648493
+"""Of the group that Ed25519 signs in: a signature's second half is below it, or it is none."""
 
 
 def key() -> str:
@@ -48,7 +55,8 @@ async def test_hosts_that_enrol_at_once_get_different_slots_and_names(registry: 
     relays = await asyncio.gather(*(registry.enrol(f"relay-{n}", token=token) for n in range(20)))
     assert sorted(relay.answer["relay"]["slot"] for relay in relays) == list(range(1, 21))
     assert len({relay.answer["relay"]["address"] for relay in relays}) == 20
-    assert (await Host("late").ask(registry.anonymous, token)).json()["code"] == "token_used"
+    late = await Host("late").ask(registry.anonymous, token)
+    assert (late.status_code, late.json()["code"], late.json()["errors"][0]["pointer"]) == (403, "token_used", "/token")
 
 
 async def test_an_enrolment_asks_the_database_nine_times_however_many_relays_there_are(
@@ -100,7 +108,8 @@ async def test_an_expired_token_lets_nobody_in(registry: RunningRegistry) -> Non
     async with registry.db.raw() as sql:
         await sql.execute("UPDATE registry.join_tokens SET expires_at = now() - interval '1 second'")
     answer = await Host("berlin-1").ask(registry.anonymous, made["secret"])
-    assert answer.json()["code"] == "token_expired"
+    assert (answer.status_code, answer.json()["code"]) == (403, "token_expired")
+    assert answer.json()["errors"][0]["pointer"] == "/token"
 
 
 async def test_a_token_of_another_kind_or_with_a_wrong_secret_is_refused(registry: RunningRegistry) -> None:
@@ -114,6 +123,8 @@ async def test_a_token_of_another_kind_or_with_a_wrong_secret_is_refused(registr
 async def test_a_request_that_its_nkey_did_not_sign_is_refused(registry: RunningRegistry) -> None:
     host, token = Host("berlin-1"), await registry.join_token()
     body = host.body(token)
+    good = base64.b64decode(host.signed(body)["Altnet-Signature"])
+    second = good[:32] + (int.from_bytes(good[32:], "little") + ORDER).to_bytes(32, "little")
     strange = base64.b64encode(sign(make_nkey()[1], b"altnet-enrol-v1\n" + body)).decode()
     cases = {
         "another key": (body, {**host.signed(body), "Altnet-Signature": strange}),
@@ -121,12 +132,27 @@ async def test_a_request_that_its_nkey_did_not_sign_is_refused(registry: Running
         "another purpose": (body, host.signed(body, b"altnet-credentials-v1\n")),
         "no base64": (body, {**host.signed(body), "Altnet-Signature": "%%%"}),
         "too short": (body, {**host.signed(body), "Altnet-Signature": "AAAA"}),
+        "a second one made from the first": (
+            body,
+            {**host.signed(body), "Altnet-Signature": base64.b64encode(second).decode()},
+        ),
+        "two in one": (body, {**host.signed(body), "Altnet-Signature": base64.b64encode(good + good[:8]).decode()}),
     }
     said = {}
     for name, (content, headers) in cases.items():
         answer = await registry.anonymous.post("/v1/enrol", content=content, headers=headers)
-        said[name] = (answer.status_code, answer.json()["code"])
-    assert said == dict.fromkeys(cases, (401, "bad_signature"))
+        fault = answer.json()["errors"][0]
+        said[name] = (answer.status_code, answer.json()["code"], fault["location"], fault["pointer"])
+    assert said == dict.fromkeys(cases, (401, "bad_signature", "header", "/Altnet-Signature"))
+
+
+@pytest.mark.parametrize("y", [0, 1, 2**255 - 20, 2**255 - 19, 2**255 - 18], ids=["0", "1", "p-1", "p", "p+1"])
+async def test_a_key_that_anybody_can_sign_for_enrols_nobody(registry: RunningRegistry, y: int) -> None:
+    whole = bytes([nkeys.Role.USER]) + y.to_bytes(32, "little")
+    nkey = base64.b32encode(whole + binascii.crc_hqx(whole, 0).to_bytes(2, "little")).decode().rstrip("=")
+    answer = await Host("berlin-1", nkey=nkey, seed=make_nkey()[1]).ask(registry.anonymous, "altj_x")
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_nkey")
+    assert answer.json()["errors"][0]["pointer"] == "/nkey"
 
 
 async def test_an_old_request_is_not_a_new_one(registry: RunningRegistry) -> None:
@@ -318,3 +344,55 @@ async def test_only_an_admin_makes_join_tokens(registry: RunningRegistry) -> Non
     assert (await registry.anonymous.post("/v1/tokens/join", json={})).status_code == 401
     narrow = registry.as_role(Role.OWNER, frozenset({"clients:write"}))
     assert (await registry.anonymous.post("/v1/tokens/join", json={}, headers=narrow)).status_code == 403
+
+
+async def test_what_a_token_says_of_labels_counts_and_its_region_stands_in(registry: RunningRegistry) -> None:
+    token = await registry.join_token(uses=2, labels={"rack": "r7", "region": "eu-central"})
+    quiet = await registry.enrol("berlin-1", token=token, labels={"rack": "mine", "os": "debian"})
+    told = await registry.enrol("berlin-2", token=token, region="eu-west")
+
+    shown = [(await registry.api.get(f"/v1/relays/{relay.id}")).json() for relay in (quiet, told)]
+
+    assert [one["labels"] for one in shown] == [
+        {"rack": "r7", "os": "debian", "region": "eu-central"},
+        {"rack": "r7", "region": "eu-central"},
+    ]
+    assert [one["region"] for one in shown] == ["eu-central", "eu-west"]
+    again = await quiet.host.ask(registry.anonymous, token, labels={"rack": "other"}, region="us-east")
+    assert (again.status_code, again.json()["change"]) == (200, None), "labels and region are the operator's by then"
+    found = (await registry.api.get("/v1/relays", params={"label": "rack=r7"})).json()["items"]
+    assert [one["id"] for one in found] == [quiet.id, told.id]
+
+
+async def test_when_all_slots_are_given_the_answer_says_so_and_the_token_is_not_used(
+    registry: RunningRegistry,
+) -> None:
+    first, token = await registry.enrol("berlin-1"), await registry.join_token(uses=3)
+    async with registry.db.raw() as sql:
+        await sql.execute(
+            "INSERT INTO registry.allocations (network_id, network_prefix, pool, prefix, slot, owner, allocated_at)"
+            " SELECT id, prefix, 'relay', set_masklen(set_masklen(prefix::inet, 128) + slot, 128)::cidr, slot,"
+            " 'rly_' || slot, now() FROM registry.networks, generate_series($1::bigint, $2) AS slot",
+            FIRST_SLOT + 1,
+            LAST_SLOT - 1,
+        )
+    last = await registry.enrol("berlin-2", token=token)
+
+    refused = await Host("berlin-3").ask(registry.anonymous, token)
+
+    assert last.answer["relay"]["slot"] == LAST_SLOT
+    assert refused.headers["content-type"] == "application/problem+json"
+    said = refused.json()
+    assert (refused.status_code, said["code"]) == (409, "pool_exhausted")
+    assert "4095 slots are taken or resting" in said["detail"]
+    assert "Revoke relays" in said["mend"]
+    assert (await registry.api.get("/v1/tokens/join")).json()["items"][0]["uses_left"] == 2
+    known = await first.host.ask(registry.anonymous, token)
+    assert known.status_code == 200, "who is in stays in"
+    await registry.api.delete(f"/v1/relays/{first.id}", headers={"If-Match": "*"})
+    resting = await Host("berlin-3").ask(registry.anonymous, token)
+    assert resting.json()["code"] == "pool_exhausted", "an address rests before another host gets it"
+    async with registry.db.raw() as sql:
+        await sql.execute("UPDATE registry.allocations SET released_at = to_timestamp(0) WHERE released_at IS NOT NULL")
+    freed = await registry.enrol("berlin-3", token=token)
+    assert freed.answer["relay"]["slot"] == FIRST_SLOT

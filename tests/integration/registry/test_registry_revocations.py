@@ -208,3 +208,52 @@ async def test_the_bus_drops_a_revoked_relay_and_the_others_forget_it(registry: 
     await eventually(dropped)
     mesh, _ = await other.until(mesh=told["change"])
     assert [entry.name for entry in mesh.relays] == ["berlin-2"]
+
+
+async def test_what_is_deleted_and_revoked_in_one_network_leaves_the_other_alone(registry: RunningRegistry) -> None:
+    other = (await registry.api.post("/v1/networks", json={"name": "other"})).json()["id"]
+    here_token, there_token = await registry.join_token(uses=2), await registry.join_token(uses=2, network="other")
+    here, there = await registry.enrol("one", token=here_token), await registry.enrol("one", token=there_token)
+    standing = await registry.enrol("two", token=here_token)
+    mine, theirs = public(), public()
+    client = (await new_client(registry, "laptop", mine, relay=here.id, network="default")).json()
+    left = (await new_client(registry, "laptop", theirs, relay=there.id, network="other")).json()
+    for network, owner in (("default", client["id"]), ("other", left["id"])):
+        wish = {"name": "wiki", "port": 80, "network": network, "owner": owner}
+        service = await registry.api.post("/v1/services", json=wish)
+    for network, relay, prefix in (("default", here.id, "10.1.0.0/16"), ("other", there.id, "10.2.0.0/16")):
+        wish = {"name": "office", "network": network, "prefixes": [prefix], "relays": [relay]}
+        site = await registry.api.post("/v1/sites", json=wish)
+    bus = await there.connect()
+    documents = await there.until(mesh=site.json()["change"], document=service.json()["change"])
+
+    async def of_other() -> dict[str, Any]:
+        found = {}
+        for path in ("relays", "clients", "services", "sites", "peers", "tokens/join"):
+            answer = await registry.api.get(f"/v1/{path}")
+            assert answer.status_code == 200, answer.text
+            found[path] = [item for item in answer.json()["items"] if item["network"] == other]
+        return found
+
+    before = await of_other()
+    assert {path: len(items) for path, items in before.items()} == {
+        **dict.fromkeys(("relays", "clients", "services", "sites", "tokens/join"), 1),
+        "peers": 2,
+    }
+
+    tokens = (await registry.api.get("/v1/tokens/join")).json()["items"]
+    (ours,) = [token["id"] for token in tokens if token["network"] != other]
+    gone = await registry.api.delete(f"/v1/tokens/join/{ours}")
+    assert gone.status_code in (200, 204), gone.text
+    await revoke(registry, key=mine)
+    told = await revoke(registry, relay=here.id)
+
+    await standing.until(mesh=told["change"])
+    assert await of_other() == before
+    assert await there.until() == documents
+    assert bus.connected
+    assert bus.counters.refusals == 0
+    assert (await Host("three").ask(registry.anonymous, here_token)).json()["code"] == "token_revoked"
+    assert (await Host("three").ask(registry.anonymous, there_token)).status_code == 201
+    stolen = await new_client(registry, "thief", mine, network="other")
+    assert stolen.json()["code"] == "key_revoked", "a key is out wherever it is tried"

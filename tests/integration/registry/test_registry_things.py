@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from altnet.common.contracts.agent import HostStatus
 from altnet.common.http.auth import Role
 from altnet.common.keys import PrivateKey
 from altnet.registry.handlers.tokens import make_first_owner
-from integration.registry.running import OWNER, RunningRegistry
+from integration.registry.running import OWNER, RunningRegistry, eventually
 
 
 def key() -> str:
@@ -142,6 +143,7 @@ async def test_a_stale_or_missing_version_changes_nothing(registry: RunningRegis
     assert (await registry.api.patch(path, json={"name": "a"}, headers={"If-Match": '"1"'})).status_code == 200
     late = await registry.api.patch(path, json={"name": "b"}, headers={"If-Match": '"1"'})
     assert (late.status_code, late.json()["code"]) == (412, "version_changed")
+    assert late.json()["errors"][0]["pointer"] == "/If-Match"
     assert (await registry.api.get(path)).json()["name"] == "a"
     null = await registry.api.patch(path, json={"name": None}, headers={"If-Match": "*"})
     assert null.status_code == 422
@@ -160,6 +162,28 @@ async def test_a_client_by_choice_goes_to_the_near_relay_with_room(registry: Run
     assert (await registry.api.put(f"/v1/clients/{client['id']}/latencies", json=measured)).status_code == 204
     ranking = (await registry.api.get(f"/v1/clients/{client['id']}/relays")).json()
     assert [one["name"] for one in ranking["relays"]] == ["far", "near"]
+
+
+async def test_a_busy_host_gets_no_new_clients_and_the_ranking_says_why(registry: RunningRegistry) -> None:
+    busy, idle = await registry.enrol("busy"), await registry.enrol("idle")
+    for relay, load in ((busy, 3.0), (idle, 0.25)):
+        await relay.beat(host=HostStatus(load=load))
+
+    async def heard() -> bool:
+        async with registry.db.raw() as sql:
+            rows = await sql.fetch("SELECT load FROM registry.relay_status WHERE health = 'up' ORDER BY load")
+        return [row["load"] for row in rows] == [0.25, 3.0]
+
+    await eventually(heard)
+
+    client = await made(registry, "/v1/clients", name="laptop", key=key())
+
+    assert client["relay"] == idle.id
+    ranking = (await registry.api.get(f"/v1/clients/{client['id']}/relays")).json()["relays"]
+    assert [(one["name"], one["usable"]) for one in ranking] == [("idle", True), ("busy", True)]
+    assert [one["parts"]["host"] for one in ranking] == [1.125, 2.5]
+    assert "host load 3.00 per processor" in ranking[1]["reasons"]
+    assert not any("host load" in reason for reason in ranking[0]["reasons"])
 
 
 async def test_a_service_of_a_client_has_an_address_that_follows_the_client(registry: RunningRegistry) -> None:
@@ -207,8 +231,10 @@ async def test_a_site_is_announced_by_its_relays(registry: RunningRegistry) -> N
     assert mesh.relays[0].origins == mesh.relays[1].origins
     overlap = await registry.api.post("/v1/sites", json={"name": "lab", "prefixes": ["10.1.2.0/24"]})
     assert (overlap.status_code, overlap.json()["code"]) == (409, "prefix_overlaps")
+    assert overlap.json()["errors"][0]["pointer"] == "/prefixes"
     inside = await registry.api.post("/v1/sites", json={"name": "lab", "prefixes": ["fd42:1337:beef:8000::/64"]})
     assert (inside.status_code, inside.json()["code"]) == (422, "prefix_inside_network")
+    assert inside.json()["errors"][0]["pointer"] == "/prefixes"
     bad = await registry.api.post("/v1/sites", json={"name": "lab", "prefixes": ["10.0.0.1/8"]})
     assert bad.json()["errors"][0]["pointer"] == "/prefixes/0"
     gone = await registry.api.delete(f"/v1/sites/{site['id']}", headers={"If-Match": "*"})

@@ -139,7 +139,9 @@ def problem(answer: Answer) -> AltnetError:
         said = _Problem()
     code = said.code or f"http_{answer.status}"
     detail = said.detail or said.title or f"the registry answered with status {answer.status}."
-    field = next((str(error["pointer"]) for error in said.errors if error.get("pointer")), None)
+    # A header is what the program sent; its name would tell its user nothing.
+    own = (error for error in said.errors if error.get("location") != "header")
+    field = next((str(error["pointer"]) for error in own if error.get("pointer")), None)
     if answer.status == 429:
         after = answer.headers.get("Retry-After", "")
         return TooMany(code, detail, after=float(after) if after.isdigit() else 5.0, mend=said.mend)

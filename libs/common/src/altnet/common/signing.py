@@ -24,6 +24,17 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 SIGNATURE_BYTES: Final = 64
+_FIELD: Final = 2**255 - 19
+_SMALL_ORDER: Final = frozenset(
+    {
+        0,
+        1,
+        _FIELD - 1,
+        2707385501144840649318225287225658788936804267575313519463743609750303402022,
+        _FIELD - 2707385501144840649318225287225658788936804267575313519463743609750303402022,
+    }
+)
+"""The y of the eight points whose order divides 8, in pairs of one y."""
 _FINGERPRINT: Final = b"altnet-fingerprint-v1\0"
 
 
@@ -39,8 +50,11 @@ class VerifyKey:
 
     @classmethod
     def parse(cls, text: str, *, field: str | None = None) -> VerifyKey:
-        """Read canonical base64. Raises `Invalid` (`bad_signing_key`)."""
-        return cls(_decode(text, field=field))
+        """Read canonical base64. Raises `Invalid` (`bad_signing_key`), also for a key that proves nothing."""
+        raw = _decode(text, field=field)
+        if proves_nothing(raw):
+            raise Invalid("bad_signing_key", "anybody can sign for this key.", field=field, mend="Make another.")
+        return cls(raw)
 
     @property
     def base64(self) -> str:
@@ -48,6 +62,8 @@ class VerifyKey:
 
     def verifies(self, signature: bytes, *, purpose: bytes, content: bytes) -> bool:
         """Whether the key's owner signed the content for this purpose."""
+        if proves_nothing(self.raw):
+            return False
         try:
             Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, purpose + b"\0" + content)
         except (InvalidSignature, ValueError):
@@ -92,6 +108,16 @@ class SigningKey:
         return "SigningKey(<hidden>)"
 
     __str__ = __repr__
+
+
+def proves_nothing(public: bytes) -> bool:
+    """Whether the 32 bytes of a public key have no owner: a point of small order, or a second spelling of a point.
+
+    For the former anybody finds a signature over any text, as OpenSSL verifies (without the cofactor, and it takes
+    such keys); the latter would be two names of one key.
+    """
+    y = int.from_bytes(public, "little") & ((1 << 255) - 1)
+    return y >= _FIELD or y in _SMALL_ORDER
 
 
 def fingerprint(static: PublicKey, signing: VerifyKey | None) -> str:

@@ -157,12 +157,15 @@ def serve(
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Run the story to its end and exit; 0 only if all held")] = False,
     relays: Annotated[int, typer.Option(min=3, max=32, help="How many relays")] = 4,
+    prefix: Annotated[
+        str | None, typer.Option(help="First part of the namespaces' names, as in `altnet lab`", show_default="altlab")
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Show the whole product on this machine, live: relays, clients, packets, failures. Needs root."""
     from altnet.host.demo import run_demo
 
-    raise typer.Exit(run_demo(once=once, json=json_output, relays=relays))
+    raise typer.Exit(run_demo(once=once, json=json_output, prefix=prefix, relays=relays))
 
 
 def _with_flags(**flags: Sequence[str] | str | None) -> dict[str, str]:

@@ -13,7 +13,8 @@ import re
 import secrets
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import msgspec
 from altnet.common import log
@@ -35,6 +36,9 @@ from altnet.relay_agent.probe import UdpProber
 from altnet.relay_agent.report import host_status, versions
 from altnet.relay_agent.settings import AgentSettings
 from altnet.relay_agent.state import DiskState, Enrolment, not_enrolled
+
+ENROL_JITTER: Final = 0.2
+"""Share of a wait that is added by chance."""
 
 _log = log.get(__name__)
 
@@ -98,7 +102,7 @@ async def _live(settings: AgentSettings, *, state: DiskState, host: Host, clock:
     enrolment = state.enrolment()
     if enrolment is None:
         systemd.tell("STATUS=enrolling")
-        enrolment = await _enrol_patiently(settings, state=state, host=host, clock=clock)
+        enrolment = await enrol_patiently(settings, state=state, host=host, clock=clock, random=random.random)
     membership = Membership(state, enrolment, clock=clock)
     found = await find_engine(settings)
     runs_here = await versions_of(host, found)
@@ -143,7 +147,14 @@ async def _live(settings: AgentSettings, *, state: DiskState, host: Host, clock:
             watchdog.cancel()
 
 
-async def _enrol_patiently(settings: AgentSettings, *, state: DiskState, host: Host, clock: Clock) -> Enrolment:
+async def enrol_patiently(
+    settings: AgentSettings, *, state: DiskState, host: Host, clock: Clock, random: Callable[[], float]
+) -> Enrolment:
+    """`enrol`, again and again while the registry is away, busy or has nothing left: twice as late each time.
+
+    Up to a fifth is added to each wait, so that a rack that starts at once does not ask at once; never less than what
+    the registry asks for. `random` gives numbers from 0 to 1. Raises what no waiting mends.
+    """
     if not settings.join_token:
         raise not_enrolled()
     wait = settings.timers.retry_first
@@ -154,7 +165,7 @@ async def _enrol_patiently(settings: AgentSettings, *, state: DiskState, host: H
             _log.warning("not enrolled yet", reason=str(error))
             pause = error.after if isinstance(error, TooMany) else wait
             wait = min(settings.timers.retry_most, wait * 2)
-            await asyncio.sleep(pause * (1 + 0.2 * random.random()))  # noqa: S311 - jitter
+            await asyncio.sleep(pause * (1 + ENROL_JITTER * random()))
 
 
 def open_registry(settings: AgentSettings, clock: Clock) -> Registry:

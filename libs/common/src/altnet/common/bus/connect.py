@@ -269,12 +269,8 @@ class Bus:
         _LOG.info("bus_connected", bus=self.name, server=server)
 
     async def _pause(self, failures: int) -> None:
-        settings = self.settings
-        longest = (
-            settings.refused_wait_max if isinstance(self.last_failure, Unauthenticated) else settings.reconnect_wait_max
-        )
-        wait = min(longest, settings.reconnect_wait * 2 ** min(failures, 16))
-        wait *= self._uniform(1 - settings.reconnect_jitter, 1)
+        refused = isinstance(self.last_failure, Unauthenticated)
+        wait = pause_after(failures, refused=refused, settings=self.settings, uniform=self._uniform)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 await self._hurry.wait()
@@ -329,6 +325,18 @@ class Bus:
             for subscription in self._subscriptions:
                 if subscription.subject.lower() == subject:
                     subscription.refused = refusal
+
+
+def pause_after(
+    failures: int, *, refused: bool, settings: BusSettings, uniform: Callable[[float, float], float]
+) -> float:
+    """Seconds until the next attempt: doubled with each failure up to a bound, and drawn anew each time.
+
+    `refused`: the server does not take our identity. `uniform` draws from a range.
+    """
+    longest = settings.refused_wait_max if refused else settings.reconnect_wait_max
+    wait = min(longest, settings.reconnect_wait * 2 ** min(failures, 16))
+    return wait * uniform(1 - settings.reconnect_jitter, 1)
 
 
 def port_is_closed(error: Exception) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 
 from altnet.common.errors import Invalid
 from altnet.common.ids import Randomness
+from altnet.common.signing import proves_nothing
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -52,6 +53,8 @@ def verify(public: str, data: bytes, signature: bytes) -> bool:
     raw = _decode(public)
     if len(raw) != 33:
         raise _bad("has the wrong length")
+    if proves_nothing(raw[1:]):
+        return False
     try:
         Ed25519PublicKey.from_public_bytes(raw[1:]).verify(signature, data)
     except InvalidSignature:
@@ -64,6 +67,8 @@ def check_user_nkey(public: str, *, field: str | None = None) -> str:
     raw = _decode(public, field=field)
     if len(raw) != 33 or raw[0] != Role.USER:
         raise _bad("is not the public key of a user", field=field)
+    if proves_nothing(raw[1:]):
+        raise _bad("is one that anybody can sign for", field=field)
     return public
 
 

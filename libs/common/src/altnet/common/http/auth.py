@@ -21,6 +21,7 @@ from altnet.common.http import routes
 from altnet.common.http.principal import EVERYTHING, Principal, Role, check_scopes
 from altnet.common.http.tokens import (
     API_TOKEN_PREFIX,
+    FIELD,
     IssuedToken,
     LookUp,
     NewApiToken,
@@ -125,7 +126,9 @@ async def authenticate_scope(scope: Scope) -> Principal:
         authenticator = cast(Authenticator, scope[AUTHENTICATOR_KEY])
         found = [value for name, value in scope["headers"] if name == b"authorization"]
         if len(found) > 1:
-            raise Unauthenticated("token_invalid", "There is more than one Authorization header.", mend="Send one.")
+            raise Unauthenticated(
+                "token_invalid", "There is more than one Authorization header.", field=FIELD, mend="Send one."
+            )
         principal = await authenticator.authenticate(found[0].decode("latin-1") if found else None)
         log.bind(principal=principal.id)
         scope[_PRINCIPAL_KEY] = principal
@@ -154,6 +157,7 @@ def require(role: Role, *, scope: str | None = None, own: str | None = None) -> 
             raise Forbidden(
                 "role_too_low",
                 f"This takes the role {role.value}; yours is {principal.role.value}.",
+                field=FIELD,
                 mend="Ask an owner of the network.",
             )
         needed = scope or _scope_of(request)
@@ -161,6 +165,7 @@ def require(role: Role, *, scope: str | None = None, own: str | None = None) -> 
             raise Forbidden(
                 "scope_missing",
                 f"This takes a token with the scope {needed or '*'}.",
+                field=FIELD,
                 mend="Make a token with that scope.",
             )
         return principal
@@ -183,7 +188,7 @@ def _bearer(authorization: str | None) -> str:
     kind, _, text = (authorization or "").partition(" ")
     if kind.lower() != "bearer" or not text.strip():
         raise Unauthenticated(
-            "token_missing", "This needs a token.", mend="Send it as `Authorization: Bearer <token>`."
+            "token_missing", "This needs a token.", field=FIELD, mend="Send it as `Authorization: Bearer <token>`."
         )
     return text.strip()
 

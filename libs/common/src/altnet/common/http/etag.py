@@ -5,10 +5,13 @@ A thing's version is its row's counter; its ETag is that number in quotes.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from altnet.common.errors import PreconditionRequired, Stale
 from fastapi import Header
+
+FIELD: Final = "/If-Match"
+"""How a problem names the header."""
 
 IfMatch = Annotated[
     str | None,
@@ -32,6 +35,7 @@ def require_match(if_match: str | None, version: int) -> None:
         raise PreconditionRequired(
             "if_match_required",
             "A change must say which version it is based on.",
+            field=FIELD,
             mend="Read the thing, and send its ETag as If-Match.",
         )
     tags = [tag.strip() for tag in if_match.split(",")]
@@ -39,5 +43,6 @@ def require_match(if_match: str | None, version: int) -> None:
         raise Stale(
             "version_changed",
             f"Somebody changed it since; its version is now {etag_of(version)}.",
+            field=FIELD,
             mend="Read it again, and decide anew.",
         )

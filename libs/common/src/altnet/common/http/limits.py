@@ -118,4 +118,9 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _too_large(limit: int) -> TooLarge:
-    return TooLarge("body_too_large", f"The body is over {limit} bytes.", mend="Send less, or in several requests.")
+    return TooLarge(
+        "body_too_large",
+        f"The body is over {limit} bytes.",
+        field="",  # the body as a whole
+        mend="Send less, or in several requests.",
+    )

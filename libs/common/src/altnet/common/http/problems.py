@@ -53,6 +53,9 @@ TITLES: Final[Mapping[int, str]] = {
 
 Location = Literal["body", "query", "path", "header", "cookie"]
 
+_HEADERS: Final = frozenset({"/Authorization", "/If-Match", "/Idempotency-Key", "/Altnet-Signature"})
+"""Fields of our own errors that are headers; what is in a body is written small, so they are mistaken for nothing."""
+
 _log = log.get(__name__)
 
 
@@ -135,7 +138,11 @@ def of_error(error: AltnetError, context: RequestContext | None, *, retry_after:
         headers["WWW-Authenticate"] = 'Bearer realm="altnet"'
     faults = []
     if error.field is not None:
-        faults.append(ProblemError(pointer=error.field, detail=error.detail, code=error.code))
+        faults.append(
+            ProblemError(
+                pointer=error.field, detail=error.detail, code=error.code, location=_location_of_field(error.field)
+            )
+        )
     return respond(
         status=status,
         code=error.code,
@@ -254,6 +261,12 @@ def _fault(fault: Mapping[str, Any]) -> ProblemError:
         )
     detail = str(fault["msg"]).removeprefix("Value error, ")
     return ProblemError(pointer=pointer(steps), detail=detail, code=str(fault["type"]), location=location)
+
+
+def _location_of_field(field: str) -> Location | None:
+    if field in _HEADERS:
+        return "header"
+    return "body" if field == "" else None
 
 
 def pointer(steps: Iterable[object]) -> str:

@@ -36,6 +36,8 @@ AUDIENCE: Final = "altnet"
 ALGORITHM: Final = "Ed25519"
 TYPE: Final = "at+jwt"
 API_TOKEN_PREFIX: Final = "alt_"
+FIELD: Final = "/Authorization"
+"""How a problem names the header that the token came in."""
 
 LONGEST_TOKEN: Final = 4096
 """Characters; ours have about 450. Longer ones are refused before any work is spent on them."""
@@ -224,12 +226,12 @@ async def check_api_token(text: str, look_up: LookUp, *, clock: Clock) -> Princi
 
 
 def _refused() -> Unauthenticated:
-    return Unauthenticated("token_invalid", "The token is not valid here.", mend="Ask for a new one.")
+    return Unauthenticated("token_invalid", "The token is not valid here.", field=FIELD, mend="Ask for a new one.")
 
 
 def _expired() -> Unauthenticated:
-    return Unauthenticated("token_expired", "The token has expired.", mend="Ask for a new one.")
+    return Unauthenticated("token_expired", "The token has expired.", field=FIELD, mend="Ask for a new one.")
 
 
 def token_was_revoked() -> Unauthenticated:
-    return Unauthenticated("token_revoked", "The token has been revoked.", mend="Ask for a new one.")
+    return Unauthenticated("token_revoked", "The token has been revoked.", field=FIELD, mend="Ask for a new one.")

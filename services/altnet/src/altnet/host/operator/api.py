@@ -144,7 +144,9 @@ def error_of(problem: Problem) -> AltnetError:
     for error in problem.errors:
         if error.detail != problem.detail:
             detail += f" {error.pointer}: {error.detail}" if error.pointer else f" {error.detail}"
-    fields = [error.pointer for error in problem.errors if error.pointer and error.detail == problem.detail]
+    # A header is what this program sent; who typed the command can do nothing with its name.
+    said = [error for error in problem.errors if error.location != "header" and error.detail == problem.detail]
+    fields = [error.pointer for error in said if error.pointer]
     mend = problem.mend or None
     if problem.status == 429:
         return TooMany(problem.code, detail, after=1.0, mend=mend)

@@ -146,6 +146,7 @@ def _prove(nkey: str, purpose: bytes, body: bytes, signature: str) -> None:
     refused = Unauthenticated(
         "bad_signature",
         "the signature does not prove the nkey in the body.",
+        field="/Altnet-Signature",
         mend="Sign the purpose line and the exact bytes of the body with the key's seed.",
     )
     try:

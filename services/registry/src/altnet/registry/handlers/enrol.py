@@ -184,5 +184,6 @@ def _refuse_revoked(row: RelayRow) -> None:
         raise Forbidden(
             "relay_revoked",
             "this relay has been revoked.",
+            field="/nkey",
             mend="An operator put it out; to let the host in again, remove its state so that it makes new keys.",
         )

@@ -1,0 +1,43 @@
+"""What the command line makes of a refused request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from altnet.common.calls import Answer, problem
+from altnet.common.errors import AltnetError, Stale
+from altnet.host.operator.api import error_of
+from altnet_sdk.models.problem import Problem
+
+
+def refused(status: int, code: str, detail: str, *, pointer: str, location: str | None) -> dict[str, Any]:
+    fault = {"pointer": pointer, "detail": detail, "code": code, "location": location}
+    kind = f"urn:altnet:problem:{code}"
+    own = {"type": kind, "title": "No", "status": status, "detail": detail, "code": code, "request_id": "r-1"}
+    return {**own, "mend": "Read it again.", "errors": [fault]}
+
+
+def by_sdk(document: dict[str, Any]) -> AltnetError:
+    return error_of(Problem.from_dict(document))
+
+
+def by_agent(document: dict[str, Any]) -> AltnetError:
+    return problem(Answer(status=document["status"], headers={}, body=msgspec.json.encode(document)))
+
+
+@pytest.mark.parametrize("read", [by_sdk, by_agent])
+def test_a_field_of_the_body_is_named_and_a_header_that_the_program_sent_is_not(read: Any) -> None:
+    field = read(refused(409, "name_taken", "It is taken.", pointer="/name", location=None))
+    header = read(refused(403, "role_too_low", "Yours is auditor.", pointer="/Authorization", location="header"))
+
+    assert str(field) == "/name: It is taken. Read it again."
+    assert str(header) == "Yours is auditor. Read it again."
+
+
+def test_somebody_elses_change_in_between_is_a_conflict_in_plain_words() -> None:
+    error = by_sdk(refused(412, "version_changed", "Somebody changed it.", pointer="/If-Match", location="header"))
+
+    assert isinstance(error, Stale)
+    assert str(error) == "Somebody changed it. Read it again."
