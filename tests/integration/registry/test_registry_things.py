@@ -344,6 +344,9 @@ async def test_an_api_token_works_within_its_scopes_until_it_is_revoked(registry
     assert (await registry.anonymous.get("/v1/clients", headers=access)).status_code == 200
     assert (await registry.anonymous.post("/v1/auth/exchange", headers=access)).json()["code"] == "not_an_api_token"
     await registry.api.delete(f"/v1/tokens/api/{token['id']}")
+    for asked, found in (("name=ci", 1), ("name=cd", 0), ("role=owner", 0), ("usable=true", 0), ("usable=false", 1)):
+        listed = (await registry.api.get(f"/v1/tokens/api?{asked}")).json()["items"]
+        assert [it["id"] for it in listed] == [token["id"]] * found, asked
     assert (await registry.anonymous.get("/v1/clients", headers=headers)).json()["code"] == "token_revoked"
     async with registry.db.raw() as sql:
         row = await sql.fetchrow("SELECT * FROM registry.api_tokens WHERE id = $1", token["id"])
