@@ -11,11 +11,14 @@ from altnet.common.bus.consume import Delivery
 from altnet.common.bus.publish import outgoing
 from altnet.common.clock import SystemClock
 from altnet.common.contracts.envelope import HEADER_ID, Envelope
+from altnet.common.db.dead_letters import DeadLetters
 from altnet.common.db.engine import Database
-from altnet.common.db.inbox import InboxSettings, dead_letters, once, sweep_job
+from altnet.common.db.inbox import InboxSettings, once, sweep_job
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Broken, Retry
 from altnet.common.ids import EventId
+from altnet.common.metrics import Metrics
+from prometheus_client import CollectorRegistry
 from support.postgres import DatabaseFactory
 from support.thing_event import ThingChanged, readable
 
@@ -98,7 +101,7 @@ async def test_a_message_that_cannot_be_read_is_broken_and_kept_whole(db: Databa
     with pytest.raises(Broken) as verdict:
         await once(db, "one", _tell_on)(unreadable)
 
-    store = dead_letters(db, "one")
+    store = DeadLetters(db, Metrics(CollectorRegistry(), service="example")).of("one")
     await store(unreadable, verdict.value.reason)
     await store(unreadable, "again\0")
 
@@ -108,6 +111,25 @@ async def test_a_message_that_cannot_be_read_is_broken_and_kept_whole(db: Databa
     assert json.loads(row["headers"]) == {"Alt-Kind": "x.y.z"}
     assert (row["message_id"], row["reason"], row["delivered"]) == ("EVT-7", "again", 2)
     assert row["last_at"] > row["first_at"]
+
+
+async def test_what_was_set_aside_is_told_until_somebody_has_resolved_it(db: Database) -> None:
+    registry = CollectorRegistry()
+    dead = DeadLetters(db, Metrics(registry, service="example"))
+    assert dead.remarks() == {}
+
+    await dead.of("one")(delivery(1), "never")
+    assert registry.get_sample_value("altnet_example_dead_letters") == 1
+    assert "1 set aside" in dead.remarks()["example dead letters"]
+
+    after_a_restart = DeadLetters(db, Metrics(CollectorRegistry(), service="example"))
+    await after_a_restart.look()
+    assert after_a_restart.waiting == 1
+
+    async with db.raw() as connection:
+        await connection.execute("UPDATE example.dead_letter SET resolved_at = now()")
+    await dead.look()
+    assert (dead.remarks(), registry.get_sample_value("altnet_example_dead_letters")) == ({}, 0)
 
 
 async def test_old_entries_are_forgotten_and_younger_ones_kept(db: Database) -> None:

@@ -16,11 +16,14 @@ from altnet.common.bus.streams import ensure_streams
 from altnet.common.clock import SystemClock
 from altnet.common.contracts.envelope import Envelope
 from altnet.common.db.advisory import LeaderSettings
+from altnet.common.db.dead_letters import DeadLetters
 from altnet.common.db.engine import Database
-from altnet.common.db.inbox import dead_letters, once
+from altnet.common.db.inbox import once
 from altnet.common.db.outbox import OutboxRelay, OutboxSettings, backlog, replay
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.embedded.nats import NatsServer
+from altnet.common.metrics import Metrics
+from prometheus_client import CollectorRegistry
 from support.nats import ServiceBus
 from support.postgres import DatabaseFactory
 from support.thing_event import ThingChanged, readable
@@ -88,7 +91,7 @@ async def _running(db: Database, other: Database, bus: Bus, other_bus: Bus) -> A
         durable="dnsd",
         filters=[subjects.event_filter("registry")],
         process=once(other, "projection", projection.apply),
-        on_broken=dead_letters(other, "projection"),
+        on_broken=DeadLetters(other, Metrics(CollectorRegistry(), service="example")).of("projection"),
         ack_wait=1.0,
         pull_expires=0.5,
         retry_wait=0.05,

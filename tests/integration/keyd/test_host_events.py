@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from altnet.common.bus.subjects import event_filter
+from altnet.common.contracts.envelope import HEADER_ID, HEADER_KIND
 from altnet.common.contracts.keyd import HostReport, Tell
 from altnet.common.errors import Forbidden
 from integration.keyd.running import Agent, RunningKeyd, enrol_agent, meet
-from integration.registry.running import RunningRegistry
+from integration.registry.running import RunningRegistry, eventually
 
 pytestmark = [pytest.mark.server]
 
@@ -55,6 +57,25 @@ async def test_a_hosts_events_come_out_once_in_order_and_a_jump_of_its_count_is_
     ]
     own = [one["number"] for one in await events(keyd) if one["emitter"] == "keyd"]
     assert own == list(range(1, len(own) + 1)), "keyd's own count has nothing to do with hosts'"
+
+
+async def test_an_event_that_cannot_be_read_is_set_aside_and_told_and_keyd_works_on(
+    registry: RunningRegistry, keyd: RunningKeyd
+) -> None:
+    headers = {HEADER_ID: "evt_broken", HEADER_KIND: "registry.relay.registered"}
+    subject = event_filter("registry", "relay", "registered").removesuffix(">") + "rly_x"
+    await registry.bus.publish(subject, b"\0not json", headers=headers)
+
+    async def told_of() -> bool:
+        said = (await keyd.api.get("/readyz")).json()
+        return "1 set aside" in said.get("remarks", {}).get("keyd dead letters", "")
+
+    await eventually(told_of)
+    assert (await keyd.api.get("/readyz")).status_code == 200
+    assert "altnet_keyd_dead_letters 1.0" in (await keyd.api.get("/metrics")).text
+    agent = await enrol_agent(registry, "berlin-1")
+    await meet(agent)
+    await keyd.until(agent.id, "active")
 
 
 async def test_a_host_that_nothing_proves_tells_nothing(registry: RunningRegistry, keyd: RunningKeyd) -> None:

@@ -234,9 +234,20 @@ async def test_a_policy_starts_a_rotation_when_keys_are_old(rotating: tuple[Runn
     assert answer.status_code == 200, answer.text
 
     async def dated() -> bool:
-        return (await keyd.api.get("/v1/rotation-policies")).json()[0]["due_at"] is not None
+        return (await keyd.api.get("/v1/rotation-policies?kind=mesh")).json()["items"][0]["due_at"] is not None
 
     await eventually(dated)
+    other = await keyd.api.put(f"/v1/rotation-policies/{network}?kind=access", json={"jitter": 0, "plan": PLAN})
+    assert other.status_code == 200, other.text
+    first = (await keyd.api.get("/v1/rotation-policies?limit=1")).json()
+    second = (await keyd.api.get(f"/v1/rotation-policies?limit=1&cursor={first['next_cursor']}")).json()
+    assert ([it["kind"] for it in (*first["items"], *second["items"])], second["next_cursor"]) == (
+        ["access", "mesh"],
+        None,
+    )
+    mesh = (await keyd.api.get(f"/v1/rotation-policies?kind=mesh&network={network}")).json()["items"]
+    assert [it["kind"] for it in mesh] == ["mesh"]
+    assert (await keyd.api.get("/v1/rotation-policies?network=net_other")).json()["items"] == []
     assert (await keyd.api.get("/v1/rotations")).json()["items"] == []
     async with keyd.db.transaction(actor="test") as uow:  # an age passes
         await uow.connection.exec_driver_sql("UPDATE keyd.rotation_policies SET due_at = now()")

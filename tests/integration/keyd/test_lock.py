@@ -81,6 +81,12 @@ async def test_the_lock_is_turned_on_by_k_owners_when_every_relay_is_signed_and_
     assert (status, said["enabled"], said["length"]) == (201, False, 2)
     again = await post(keyd, "entries", entry_body(smith.log.entries[-1]))
     assert (again[0], again[1]["length"]) == (201, 2)
+    first = (await keyd.api.get("/v1/lock/entries?limit=1")).json()
+    second = (await keyd.api.get(f"/v1/lock/entries?limit=1&cursor={first['next_cursor']}")).json()
+    numbers = [it["number"] for it in (*first["items"], *second["items"])]
+    assert (len(numbers), second["next_cursor"]) == (2, None)
+    behind = (await keyd.api.get(f"/v1/lock/entries?after={numbers[0]}")).json()
+    assert [it["number"] for it in behind["items"]] == numbers[1:]
     told = [event for event in await keyd.events() if event["kind"].startswith("keyd.lock.")]
     assert [event["kind"] for event in told] == ["keyd.lock.signed", "keyd.lock.changed", "keyd.lock.changed"]
     assert [(event["change"], event["enabled"]) for event in told[1:]] == [("init", True), ("disable", False)]

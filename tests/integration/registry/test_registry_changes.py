@@ -13,7 +13,7 @@ from altnet.common.db.settings import DatabaseSettings
 from altnet.common.keys import PrivateKey
 from altnet.registry.api.changes import _follow
 from altnet.registry.store.progress import receipts_since
-from integration.registry.running import RunningRegistry, eventually, running
+from integration.registry.running import FAST, RunningRegistry, eventually, running
 
 
 async def test_a_change_is_complete_when_every_relay_has_said_so(registry: RunningRegistry) -> None:
@@ -155,6 +155,25 @@ async def test_a_relay_is_up_by_its_heartbeats_and_its_last_ones_are_kept(regist
     assert [row["kind"] for row in kinds] == ["registry.relay.registered", "registry.relay.health_changed"]
     metrics = (await registry.anonymous.get("/metrics")).text
     assert 'altnet_registry_relays{health="up"} 1.0' in metrics
+    assert relay.id not in metrics
+
+
+async def test_each_relay_and_link_is_on_metrics_where_that_is_wanted(
+    registry_database: DatabaseSettings, bus_settings: BusSettings, bus_identity: BusIdentity
+) -> None:
+    env = {**FAST, "ALTNET_REGISTRY_METRICS__DETAILED": "true"}
+    async with running(registry_database, bus_settings, bus_identity, env=env) as registry:
+        relay = await registry.enrol("one")
+        await relay.beat(links=(LinkStatus(neighbour="rly_x", up=True, rtt=0.02),), host=HostStatus(load=0.5))
+
+        async def is_there() -> bool:
+            text = (await registry.anonymous.get("/metrics")).text
+            return (
+                f'altnet_registry_relay_load{{relay="{relay.id}"}} 0.5' in text
+                and f'altnet_registry_link_rtt_seconds{{neighbour="rly_x",relay="{relay.id}"}} 0.02' in text
+            )
+
+        await eventually(is_there)
 
 
 async def test_a_silent_relay_is_late_then_down_and_says_so_in_receipts(registry: RunningRegistry) -> None:

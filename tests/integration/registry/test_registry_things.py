@@ -71,11 +71,31 @@ async def test_the_configuration_has_a_placeholder_and_is_a_qr_code_too(registry
     assert "<svg" in svg.text
 
 
+async def test_where_a_file_fits_no_code_a_new_client_still_gets_its_key_and_a_code_is_refused_with_the_mend(
+    registry: RunningRegistry,
+) -> None:
+    one = await registry.enrol("one")
+    for part in range(5):
+        prefixes = [f"2001:db8:{part:x}{it:02x}:1234:5678::/80" for it in range(32)]
+        await made(registry, "/v1/sites", name=f"office-{part}", prefixes=prefixes, relays=[one.id])
+    client = await made(registry, "/v1/clients", name="phone", generate_key=True)
+    assert client["private_key"] in client["config"]
+    assert client["config_svg"] is None
+    assert "QR code holds" in client["config_svg_missing"]
+    for kind in ("png", "svg"):
+        refused = await registry.api.get(f"/v1/clients/{client['id']}/config.{kind}")
+        assert (refused.status_code, refused.json()["code"]) == (409, "too_large_for_code")
+        assert "file" in refused.json()["mend"]
+    assert (await registry.api.get(f"/v1/clients/{client['id']}/config")).status_code == 200
+
+
 async def test_a_generated_private_key_is_shown_once_and_stored_nowhere(registry: RunningRegistry) -> None:
     await registry.enrol("one")
     client = await made(registry, "/v1/clients", name="phone", generate_key=True)
     assert PrivateKey.parse(client["private_key"]).public().base64 == client["key"]
     assert f"PrivateKey = {client['private_key']}" in client["config"]
+    assert "<svg" in client["config_svg"]
+    assert client["config_svg_missing"] is None
     assert "private_key" not in (await registry.api.get(f"/v1/clients/{client['id']}")).json()
     async with registry.db.raw() as sql:
         for table in await sql.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'registry'"):
@@ -423,6 +443,9 @@ async def test_an_api_token_works_within_its_scopes_until_it_is_revoked(registry
     assert (await registry.anonymous.get("/v1/clients", headers=access)).status_code == 200
     assert (await registry.anonymous.post("/v1/auth/exchange", headers=access)).json()["code"] == "not_an_api_token"
     await registry.api.delete(f"/v1/tokens/api/{token['id']}")
+    for asked, found in (("name=ci", 1), ("name=cd", 0), ("role=owner", 0), ("usable=true", 0), ("usable=false", 1)):
+        listed = (await registry.api.get(f"/v1/tokens/api?{asked}")).json()["items"]
+        assert [it["id"] for it in listed] == [token["id"]] * found, asked
     assert (await registry.anonymous.get("/v1/clients", headers=headers)).json()["code"] == "token_revoked"
     async with registry.db.raw() as sql:
         row = await sql.fetchrow("SELECT * FROM registry.api_tokens WHERE id = $1", token["id"])

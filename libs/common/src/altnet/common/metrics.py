@@ -2,7 +2,8 @@
 
 Each service counts in its own `CollectorRegistry`, so that several live in one process; a registry is a parameter,
 never prometheus-client's global one. Labels are for values that are few and known: never identifiers of users,
-raw paths or texts.
+raw paths or texts. Where an operator asks for more, a collector of its own bounds the number of series
+(`altnet.registry.jobs.detail`).
 """
 
 from __future__ import annotations
@@ -34,19 +35,20 @@ class Metrics:
 
     def counter(self, what: str, help: str, *, labels: Sequence[str] = ()) -> Counter:
         """Something that only grows. `what` ends with what is counted: `http_requests`; `_total` is added."""
-        return Counter(self._name(what), help, labelnames=labels, registry=self.registry)
+        return Counter(self.name(what), help, labelnames=labels, registry=self.registry)
 
     def gauge(self, what: str, help: str, *, labels: Sequence[str] = ()) -> Gauge:
         """Something that goes up and down."""
-        return Gauge(self._name(what), help, labelnames=labels, registry=self.registry)
+        return Gauge(self.name(what), help, labelnames=labels, registry=self.registry)
 
     def histogram(
         self, what: str, help: str, *, labels: Sequence[str] = (), buckets: Sequence[float] = SECONDS
     ) -> Histogram:
         """How something is spread; durations are in seconds and `what` ends in `_seconds`."""
-        return Histogram(self._name(what), help, labelnames=labels, buckets=buckets, registry=self.registry)
+        return Histogram(self.name(what), help, labelnames=labels, buckets=buckets, registry=self.registry)
 
-    def _name(self, what: str) -> str:
+    def name(self, what: str) -> str:
+        """The whole name of a metric, for a collector of one's own."""
         if not _NAME.match(what):
             raise ValueError(f"not a metric name: {what!r}")
         return f"{self._stem}_{what}"

@@ -73,6 +73,7 @@ from .link_page import LinkPage
 from .lock_change import LockChange
 from .lock_entry_new import LockEntryNew
 from .lock_entry_signed import LockEntrySigned
+from .lock_entry_signed_page import LockEntrySignedPage
 from .lock_host import LockHost
 from .lock_host_page import LockHostPage
 from .lock_key import LockKey
@@ -152,6 +153,7 @@ from .rotation_phase import RotationPhase
 from .rotation_plan import RotationPlan
 from .rotation_plan_input import RotationPlanInput
 from .rotation_policy import RotationPolicy
+from .rotation_policy_page import RotationPolicyPage
 from .rotation_relay import RotationRelay
 from .rotation_start import RotationStart
 from .route import Route
@@ -249,6 +251,7 @@ __all__ = (
     "LockChange",
     "LockEntryNew",
     "LockEntrySigned",
+    "LockEntrySignedPage",
     "LockHost",
     "LockHostPage",
     "LockKey",
@@ -328,6 +331,7 @@ __all__ = (
     "RotationPlan",
     "RotationPlanInput",
     "RotationPolicy",
+    "RotationPolicyPage",
     "RotationRelay",
     "RotationStart",
     "Route",

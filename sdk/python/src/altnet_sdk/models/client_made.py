@@ -59,6 +59,8 @@ class ClientMade:
     """ The wg-quick file with the private key in it. """
     config_svg: None | str
     """ The same as a QR code, for a phone. """
+    config_svg_missing: None | str
+    """ Why the file is there and the code is not: it is too large for one. """
 
 
 
@@ -122,6 +124,9 @@ class ClientMade:
         config_svg: None | str
         config_svg = self.config_svg
 
+        config_svg_missing: None | str
+        config_svg_missing = self.config_svg_missing
+
 
         field_dict: dict[str, Any] = {}
 
@@ -147,6 +152,7 @@ class ClientMade:
             "private_key": private_key,
             "config": config,
             "config_svg": config_svg,
+            "config_svg_missing": config_svg_missing,
         })
 
         return field_dict
@@ -276,6 +282,14 @@ class ClientMade:
         config_svg = _parse_config_svg(d.pop("config_svg"))
 
 
+        def _parse_config_svg_missing(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        config_svg_missing = _parse_config_svg_missing(d.pop("config_svg_missing"))
+
+
         client_made = cls(
             id=id,
             network=network,
@@ -298,6 +312,7 @@ class ClientMade:
             private_key=private_key,
             config=config,
             config_svg=config_svg,
+            config_svg_missing=config_svg_missing,
         )
 
         return client_made

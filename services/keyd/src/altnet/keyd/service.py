@@ -18,6 +18,7 @@ from altnet.common.bus.publish import OutgoingEvent, publish_events
 from altnet.common.contracts.keyd import SERVICE
 from altnet.common.contracts.lock import ALARMS, REFUSABLE
 from altnet.common.db import inbox
+from altnet.common.db.dead_letters import DeadLetters
 from altnet.common.db.engine import Database
 from altnet.common.db.outbox import OutboxRelay
 from altnet.common.http.app import create_app
@@ -112,7 +113,10 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         ),
         lock_heard=lock_heard,
     )
-    events = RelayEvents(db, bus)
+    dead_letters = DeadLetters(db, metrics)
+    events = RelayEvents(db, bus, dead_letters)
+    stuck = metrics.gauge("events_stuck_seconds", "For how long the first event in line has failed.")
+    stuck.set_function(lambda: events.stuck)
     metrics.gauge("channel_sessions", "Sessions held here.").set_function(lambda: responder.sessions)
     metrics.gauge("channel_handshakes", "Handshakes answered here.").set_function(lambda: channel.handshakes)
     metrics.gauge("channel_records", "Records opened here.").set_function(lambda: channel.records)
@@ -131,6 +135,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         clock=clock,
         metrics=context.metrics,
         ready=ready,
+        remarks=dead_letters.remarks,
         settings=context.http,
     )
     app.state.keyd = Parts(
@@ -159,6 +164,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             Job("keyd-proven", proven.run),
             Job("keyd-sessions", every(settings.channel.sweep, channel.sweep)),
             Job("keyd-refusals", every(settings.channel.flush_refusals, refusals.flush)),
+            Job("keyd-dead-letters", dead_letters.job().run),
             Job("keyd-inbox", inbox.sweep_job(db).run),
             Job("keyd-idempotency", sweep_job(db, clock=clock, settings=context.http).run),
         ],

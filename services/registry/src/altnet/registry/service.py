@@ -35,6 +35,7 @@ from altnet.registry.domain.ratelimit import RateLimit, RateRule
 from altnet.registry.handlers import tokens as token_handlers
 from altnet.registry.handlers.admin import rebuild_desired, renumber_after_restore
 from altnet.registry.jobs.convergence import Convergence
+from altnet.registry.jobs.detail import Detail
 from altnet.registry.jobs.director import Director
 from altnet.registry.jobs.gauges import Gauges, RoutingGauges
 from altnet.registry.jobs.learning import Learning
@@ -92,6 +93,8 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         metrics = Metrics(context.metrics, service="registry")
         Gauges(metrics, pulse=pulse, convergence=convergence, director=director, reports=reports)
         RoutingGauges(metrics, pulse=pulse, sessions=sessions, learning=learning)
+        if settings.metrics.detailed:
+            Detail(metrics, newest=pulse.newest, clock=clock, most_series=settings.metrics.most_series)
 
         async def ready() -> Mapping[str, str]:
             return {}  # the database is checked by the frame; without the bus everything but delivery works

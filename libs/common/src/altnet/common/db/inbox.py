@@ -1,26 +1,21 @@
 """The inbox: each event is worked on once per consumer, however often it is delivered.
 
 A row (consumer, message id) is written in the handler's own transaction: both or neither. What can never be worked on
-goes to the dead letters, whole, so that it can be looked at and tried again after a repair.
+goes to the dead letters (`dead_letters.py`).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 import msgspec
-from altnet.common import log
-from altnet.common.bus.consume import Delivery, OnBroken, Process
+from altnet.common.bus.consume import Delivery, Process
 from altnet.common.contracts.envelope import Envelope
 from altnet.common.db.engine import Database
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.jobs import Job, every
 
 Handler = Callable[[Envelope, UnitOfWork], Awaitable[None]]
-
-_LOG: Final = log.get(__name__)
 
 
 class InboxSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,34 +44,6 @@ def once(db: Database, consumer: str, handler: Handler, *, actor: str | None = N
                 await handler(envelope, uow)
 
     return process
-
-
-def dead_letters(db: Database, consumer: str) -> OnBroken:
-    """For `PullConsumer.on_broken`: keep the message with the reason. Raises `Unavailable`."""
-
-    async def store(delivery: Delivery, reason: str) -> None:
-        async with db.raw() as connection:
-            await connection.execute(
-                f"""
-                INSERT INTO {db.schema}.dead_letter AS old
-                    (consumer, message_id, subject, headers, payload, reason, delivered, first_at, last_at)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
-                ON CONFLICT (consumer, message_id) DO UPDATE SET
-                    reason = excluded.reason, last_at = excluded.last_at, resolved_at = NULL,
-                    delivered = old.delivered + excluded.delivered
-                """,  # noqa: S608 - as above
-                consumer,
-                delivery.message_id,
-                delivery.subject,
-                json.dumps(dict(delivery.headers)),
-                delivery.payload,
-                reason.replace("\0", "")[:2000],
-                delivery.delivered,
-                db.clock.now(),
-            )
-        _LOG.error("a message was set aside", consumer=consumer, subject=delivery.subject, reason=reason)
-
-    return store
 
 
 def sweep_job(db: Database, *, settings: InboxSettings | None = None) -> Job:

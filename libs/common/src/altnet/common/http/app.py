@@ -39,6 +39,7 @@ def create_app(
     clock: Clock,
     metrics: CollectorRegistry,
     ready: health.Ready,
+    remarks: health.Remarks | None = None,
     settings: HttpSettings | None = None,
 ) -> FastAPI:
     """An application with `routers`, which give their paths in full (`/v1/relays`).
@@ -67,7 +68,9 @@ def create_app(
     problems.install(app, settings)
     for router in routers:
         app.include_router(router)
-    app.include_router(health.probes(ready=ready, database=database, registry=metrics, settings=settings))
+    app.include_router(
+        health.probes(ready=ready, remarks=remarks, database=database, registry=metrics, settings=settings)
+    )
     table.fill(app.routes)
     openapi.install(app)
     return app

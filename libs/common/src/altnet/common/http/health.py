@@ -1,6 +1,7 @@
 """`/livez`, `/readyz` and `/metrics`: for machines that watch, without authentication and outside the API document.
 
 Alive means that the process answers. Ready means that requests can succeed: each part says `ok` or what is wrong.
+Remarks are for a person: what somebody has to look at although requests succeed.
 """
 
 from __future__ import annotations
@@ -24,11 +25,19 @@ OK: Final = "ok"
 Ready = Callable[[], Awaitable[Mapping[str, str]]]
 """Says of each part that requests need `ok`, or what is wrong with it."""
 
+Remarks = Callable[[], Mapping[str, str]]
+"""What somebody has to look at, by its name; empty where there is nothing."""
+
 _log = log.get(__name__)
 
 
 def probes(
-    *, ready: Ready, database: Database | None, registry: CollectorRegistry, settings: HttpSettings
+    *,
+    ready: Ready,
+    remarks: Remarks | None = None,
+    database: Database | None,
+    registry: CollectorRegistry,
+    settings: HttpSettings,
 ) -> APIRouter:
     """The three routes."""
     router = APIRouter(include_in_schema=False)
@@ -50,7 +59,10 @@ def probes(
         )
         parts: dict[str, Any] = {name: state for answer in told for name, state in answer.items()}
         fit = all(state == OK for state in parts.values())
-        return JSONResponse({"status": OK if fit else "unready", "parts": parts}, status_code=200 if fit else 503)
+        answer: dict[str, Any] = {"status": OK if fit else "unready", "parts": parts}
+        if said := remarks() if remarks is not None else {}:
+            answer["remarks"] = dict(said)
+        return JSONResponse(answer, status_code=200 if fit else 503)
 
     @router.get("/metrics")
     async def metrics_text() -> Response:

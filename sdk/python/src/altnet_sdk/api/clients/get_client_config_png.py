@@ -117,7 +117,7 @@ def sync_detailed(
 ) -> Response[File | Problem]:
     """ Get Client Config Png
 
-     The same as a QR code, PNG.
+     The same as a QR code, PNG. A file that is too large for one is a conflict (`too_large_for_code`).
 
     Args:
         client_path (str):
@@ -150,7 +150,7 @@ def sync(
 ) -> File | Problem | None:
     """ Get Client Config Png
 
-     The same as a QR code, PNG.
+     The same as a QR code, PNG. A file that is too large for one is a conflict (`too_large_for_code`).
 
     Args:
         client_path (str):
@@ -178,7 +178,7 @@ async def asyncio_detailed(
 ) -> Response[File | Problem]:
     """ Get Client Config Png
 
-     The same as a QR code, PNG.
+     The same as a QR code, PNG. A file that is too large for one is a conflict (`too_large_for_code`).
 
     Args:
         client_path (str):
@@ -211,7 +211,7 @@ async def asyncio(
 ) -> File | Problem | None:
     """ Get Client Config Png
 
-     The same as a QR code, PNG.
+     The same as a QR code, PNG. A file that is too large for one is a conflict (`too_large_for_code`).
 
     Args:
         client_path (str):

@@ -110,7 +110,7 @@ def sync_detailed(
 ) -> Response[Problem | str]:
     """ Get Client Config Svg
 
-     The same as a QR code, SVG.
+     The same as a QR code, SVG. A file that is too large for one is a conflict (`too_large_for_code`).
 
     Args:
         client_path (str):
@@ -143,7 +143,7 @@ def sync(
 ) -> Problem | str | None:
     """ Get Client Config Svg
 
-     The same as a QR code, SVG.
+     The same as a QR code, SVG. A file that is too large for one is a conflict (`too_large_for_code`).
 
     Args:
         client_path (str):
@@ -171,7 +171,7 @@ async def asyncio_detailed(
 ) -> Response[Problem | str]:
     """ Get Client Config Svg
 
-     The same as a QR code, SVG.
+     The same as a QR code, SVG. A file that is too large for one is a conflict (`too_large_for_code`).
 
     Args:
         client_path (str):
@@ -204,7 +204,7 @@ async def asyncio(
 ) -> Problem | str | None:
     """ Get Client Config Svg
 
-     The same as a QR code, SVG.
+     The same as a QR code, SVG. A file that is too large for one is a conflict (`too_large_for_code`).
 
     Args:
         client_path (str):

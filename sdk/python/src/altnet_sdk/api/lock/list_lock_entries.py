@@ -8,7 +8,7 @@ from ...client import AuthenticatedClient, Client
 from ...types import Response, UNSET
 from ... import errors
 
-from ...models.lock_entry_signed import LockEntrySigned
+from ...models.lock_entry_signed_page import LockEntrySignedPage
 from ...models.problem import Problem
 from ...types import UNSET, Unset
 from typing import cast
@@ -18,6 +18,9 @@ from typing import cast
 def _get_kwargs(
     *,
     network: None | str | Unset = UNSET,
+    after: int | Unset = 0,
+    cursor: None | str | Unset = UNSET,
+    limit: int | Unset = 50,
 
 ) -> dict[str, Any]:
     
@@ -32,6 +35,17 @@ def _get_kwargs(
     else:
         json_network = network
     params["network"] = json_network
+
+    params["after"] = after
+
+    json_cursor: None | str | Unset
+    if isinstance(cursor, Unset):
+        json_cursor = UNSET
+    else:
+        json_cursor = cursor
+    params["cursor"] = json_cursor
+
+    params["limit"] = limit
 
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
@@ -48,16 +62,11 @@ def _get_kwargs(
 
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Problem | list[LockEntrySigned] | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> LockEntrySignedPage | Problem | None:
     if response.status_code == 200:
-        response_200 = []
-        _response_200 = response.json()
-        for response_200_item_data in (_response_200):
-            response_200_item = LockEntrySigned.from_dict(response_200_item_data)
+        response_200 = LockEntrySignedPage.from_dict(response.json())
 
 
-
-            response_200.append(response_200_item)
 
         return response_200
 
@@ -102,7 +111,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Problem | list[LockEntrySigned]]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[LockEntrySignedPage | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -115,26 +124,35 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     network: None | str | Unset = UNSET,
+    after: int | Unset = 0,
+    cursor: None | str | Unset = UNSET,
+    limit: int | Unset = 50,
 
-) -> Response[Problem | list[LockEntrySigned]]:
+) -> Response[LockEntrySignedPage | Problem]:
     """ List Lock Entries
 
-     The whole log, as it was signed, oldest first: enough for anybody to verify it.
+     The log, as it was signed, oldest first: all of it is enough for anybody to verify it.
 
     Args:
         network (None | str | Unset): Identifier; not needed where there is one.
+        after (int | Unset): Only entries behind this number, for who has the others. Default: 0.
+        cursor (None | str | Unset): `next_cursor` of the page before.
+        limit (int | Unset): At most so many items. Default: 50.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Problem | list[LockEntrySigned]]
+        Response[LockEntrySignedPage | Problem]
      """
 
 
     kwargs = _get_kwargs(
         network=network,
+after=after,
+cursor=cursor,
+limit=limit,
 
     )
 
@@ -148,27 +166,36 @@ def sync(
     *,
     client: AuthenticatedClient,
     network: None | str | Unset = UNSET,
+    after: int | Unset = 0,
+    cursor: None | str | Unset = UNSET,
+    limit: int | Unset = 50,
 
-) -> Problem | list[LockEntrySigned] | None:
+) -> LockEntrySignedPage | Problem | None:
     """ List Lock Entries
 
-     The whole log, as it was signed, oldest first: enough for anybody to verify it.
+     The log, as it was signed, oldest first: all of it is enough for anybody to verify it.
 
     Args:
         network (None | str | Unset): Identifier; not needed where there is one.
+        after (int | Unset): Only entries behind this number, for who has the others. Default: 0.
+        cursor (None | str | Unset): `next_cursor` of the page before.
+        limit (int | Unset): At most so many items. Default: 50.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Problem | list[LockEntrySigned]
+        LockEntrySignedPage | Problem
      """
 
 
     return sync_detailed(
         client=client,
 network=network,
+after=after,
+cursor=cursor,
+limit=limit,
 
     ).parsed
 
@@ -176,26 +203,35 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     network: None | str | Unset = UNSET,
+    after: int | Unset = 0,
+    cursor: None | str | Unset = UNSET,
+    limit: int | Unset = 50,
 
-) -> Response[Problem | list[LockEntrySigned]]:
+) -> Response[LockEntrySignedPage | Problem]:
     """ List Lock Entries
 
-     The whole log, as it was signed, oldest first: enough for anybody to verify it.
+     The log, as it was signed, oldest first: all of it is enough for anybody to verify it.
 
     Args:
         network (None | str | Unset): Identifier; not needed where there is one.
+        after (int | Unset): Only entries behind this number, for who has the others. Default: 0.
+        cursor (None | str | Unset): `next_cursor` of the page before.
+        limit (int | Unset): At most so many items. Default: 50.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Problem | list[LockEntrySigned]]
+        Response[LockEntrySignedPage | Problem]
      """
 
 
     kwargs = _get_kwargs(
         network=network,
+after=after,
+cursor=cursor,
+limit=limit,
 
     )
 
@@ -209,26 +245,35 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     network: None | str | Unset = UNSET,
+    after: int | Unset = 0,
+    cursor: None | str | Unset = UNSET,
+    limit: int | Unset = 50,
 
-) -> Problem | list[LockEntrySigned] | None:
+) -> LockEntrySignedPage | Problem | None:
     """ List Lock Entries
 
-     The whole log, as it was signed, oldest first: enough for anybody to verify it.
+     The log, as it was signed, oldest first: all of it is enough for anybody to verify it.
 
     Args:
         network (None | str | Unset): Identifier; not needed where there is one.
+        after (int | Unset): Only entries behind this number, for who has the others. Default: 0.
+        cursor (None | str | Unset): `next_cursor` of the page before.
+        limit (int | Unset): At most so many items. Default: 50.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Problem | list[LockEntrySigned]
+        LockEntrySignedPage | Problem
      """
 
 
     return (await asyncio_detailed(
         client=client,
 network=network,
+after=after,
+cursor=cursor,
+limit=limit,
 
     )).parsed

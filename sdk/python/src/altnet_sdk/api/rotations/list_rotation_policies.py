@@ -8,24 +8,62 @@ from ...client import AuthenticatedClient, Client
 from ...types import Response, UNSET
 from ... import errors
 
+from ...models.key_kind import check_key_kind
+from ...models.key_kind import KeyKind
 from ...models.problem import Problem
-from ...models.rotation_policy import RotationPolicy
+from ...models.rotation_policy_page import RotationPolicyPage
+from ...types import UNSET, Unset
 from typing import cast
 
 
 
 def _get_kwargs(
-    
+    *,
+    network: None | str | Unset = UNSET,
+    kind: KeyKind | None | Unset = UNSET,
+    cursor: None | str | Unset = UNSET,
+    limit: int | Unset = 50,
+
 ) -> dict[str, Any]:
     
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    json_network: None | str | Unset
+    if isinstance(network, Unset):
+        json_network = UNSET
+    else:
+        json_network = network
+    params["network"] = json_network
+
+    json_kind: None | str | Unset
+    if isinstance(kind, Unset):
+        json_kind = UNSET
+    elif isinstance(kind, str):
+        json_kind = kind
+    else:
+        json_kind = kind
+    params["kind"] = json_kind
+
+    json_cursor: None | str | Unset
+    if isinstance(cursor, Unset):
+        json_cursor = UNSET
+    else:
+        json_cursor = cursor
+    params["cursor"] = json_cursor
+
+    params["limit"] = limit
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/v1/rotation-policies",
+        "params": params,
     }
 
 
@@ -33,16 +71,11 @@ def _get_kwargs(
 
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Problem | list[RotationPolicy] | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Problem | RotationPolicyPage | None:
     if response.status_code == 200:
-        response_200 = []
-        _response_200 = response.json()
-        for response_200_item_data in (_response_200):
-            response_200_item = RotationPolicy.from_dict(response_200_item_data)
+        response_200 = RotationPolicyPage.from_dict(response.json())
 
 
-
-            response_200.append(response_200_item)
 
         return response_200
 
@@ -59,6 +92,13 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
 
         return response_403
+
+    if response.status_code == 422:
+        response_422 = Problem.from_dict(response.json())
+
+
+
+        return response_422
 
     if response.status_code == 500:
         response_500 = Problem.from_dict(response.json())
@@ -80,7 +120,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Problem | list[RotationPolicy]]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Problem | RotationPolicyPage]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -92,23 +132,37 @@ def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 def sync_detailed(
     *,
     client: AuthenticatedClient,
+    network: None | str | Unset = UNSET,
+    kind: KeyKind | None | Unset = UNSET,
+    cursor: None | str | Unset = UNSET,
+    limit: int | Unset = 50,
 
-) -> Response[Problem | list[RotationPolicy]]:
+) -> Response[Problem | RotationPolicyPage]:
     """ List Rotation Policies
 
      List when each network's keys rotate by themselves; networks without a policy are left out.
+
+    Args:
+        network (None | str | Unset): Identifier.
+        kind (KeyKind | None | Unset): Which keys.
+        cursor (None | str | Unset): `next_cursor` of the page before.
+        limit (int | Unset): At most so many items. Default: 50.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Problem | list[RotationPolicy]]
+        Response[Problem | RotationPolicyPage]
      """
 
 
     kwargs = _get_kwargs(
-        
+        network=network,
+kind=kind,
+cursor=cursor,
+limit=limit,
+
     )
 
     response = client.get_httpx_client().request(
@@ -120,46 +174,74 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient,
+    network: None | str | Unset = UNSET,
+    kind: KeyKind | None | Unset = UNSET,
+    cursor: None | str | Unset = UNSET,
+    limit: int | Unset = 50,
 
-) -> Problem | list[RotationPolicy] | None:
+) -> Problem | RotationPolicyPage | None:
     """ List Rotation Policies
 
      List when each network's keys rotate by themselves; networks without a policy are left out.
+
+    Args:
+        network (None | str | Unset): Identifier.
+        kind (KeyKind | None | Unset): Which keys.
+        cursor (None | str | Unset): `next_cursor` of the page before.
+        limit (int | Unset): At most so many items. Default: 50.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Problem | list[RotationPolicy]
+        Problem | RotationPolicyPage
      """
 
 
     return sync_detailed(
         client=client,
+network=network,
+kind=kind,
+cursor=cursor,
+limit=limit,
 
     ).parsed
 
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
+    network: None | str | Unset = UNSET,
+    kind: KeyKind | None | Unset = UNSET,
+    cursor: None | str | Unset = UNSET,
+    limit: int | Unset = 50,
 
-) -> Response[Problem | list[RotationPolicy]]:
+) -> Response[Problem | RotationPolicyPage]:
     """ List Rotation Policies
 
      List when each network's keys rotate by themselves; networks without a policy are left out.
+
+    Args:
+        network (None | str | Unset): Identifier.
+        kind (KeyKind | None | Unset): Which keys.
+        cursor (None | str | Unset): `next_cursor` of the page before.
+        limit (int | Unset): At most so many items. Default: 50.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Problem | list[RotationPolicy]]
+        Response[Problem | RotationPolicyPage]
      """
 
 
     kwargs = _get_kwargs(
-        
+        network=network,
+kind=kind,
+cursor=cursor,
+limit=limit,
+
     )
 
     response = await client.get_async_httpx_client().request(
@@ -171,22 +253,36 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient,
+    network: None | str | Unset = UNSET,
+    kind: KeyKind | None | Unset = UNSET,
+    cursor: None | str | Unset = UNSET,
+    limit: int | Unset = 50,
 
-) -> Problem | list[RotationPolicy] | None:
+) -> Problem | RotationPolicyPage | None:
     """ List Rotation Policies
 
      List when each network's keys rotate by themselves; networks without a policy are left out.
+
+    Args:
+        network (None | str | Unset): Identifier.
+        kind (KeyKind | None | Unset): Which keys.
+        cursor (None | str | Unset): `next_cursor` of the page before.
+        limit (int | Unset): At most so many items. Default: 50.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Problem | list[RotationPolicy]
+        Problem | RotationPolicyPage
      """
 
 
     return (await asyncio_detailed(
         client=client,
+network=network,
+kind=kind,
+cursor=cursor,
+limit=limit,
 
     )).parsed

@@ -9,6 +9,8 @@ from ...types import Response, UNSET
 from ... import errors
 
 from ...models.api_token_page import ApiTokenPage
+from ...models.operator_role import check_operator_role
+from ...models.operator_role import OperatorRole
 from ...models.problem import Problem
 from ...types import UNSET, Unset
 from typing import cast
@@ -17,6 +19,9 @@ from typing import cast
 
 def _get_kwargs(
     *,
+    name: None | str | Unset = UNSET,
+    role: None | OperatorRole | Unset = UNSET,
+    usable: bool | None | Unset = UNSET,
     cursor: None | str | Unset = UNSET,
     limit: int | Unset = 50,
 
@@ -26,6 +31,29 @@ def _get_kwargs(
     
 
     params: dict[str, Any] = {}
+
+    json_name: None | str | Unset
+    if isinstance(name, Unset):
+        json_name = UNSET
+    else:
+        json_name = name
+    params["name"] = json_name
+
+    json_role: None | str | Unset
+    if isinstance(role, Unset):
+        json_role = UNSET
+    elif isinstance(role, str):
+        json_role = role
+    else:
+        json_role = role
+    params["role"] = json_role
+
+    json_usable: bool | None | Unset
+    if isinstance(usable, Unset):
+        json_usable = UNSET
+    else:
+        json_usable = usable
+    params["usable"] = json_usable
 
     json_cursor: None | str | Unset
     if isinstance(cursor, Unset):
@@ -112,6 +140,9 @@ def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 def sync_detailed(
     *,
     client: AuthenticatedClient,
+    name: None | str | Unset = UNSET,
+    role: None | OperatorRole | Unset = UNSET,
+    usable: bool | None | Unset = UNSET,
     cursor: None | str | Unset = UNSET,
     limit: int | Unset = 50,
 
@@ -121,6 +152,9 @@ def sync_detailed(
      List API tokens, newest first.
 
     Args:
+        name (None | str | Unset):
+        role (None | OperatorRole | Unset):
+        usable (bool | None | Unset): Only those that are good now, or only the others.
         cursor (None | str | Unset): `next_cursor` of the page before.
         limit (int | Unset): At most so many items. Default: 50.
 
@@ -134,7 +168,10 @@ def sync_detailed(
 
 
     kwargs = _get_kwargs(
-        cursor=cursor,
+        name=name,
+role=role,
+usable=usable,
+cursor=cursor,
 limit=limit,
 
     )
@@ -148,6 +185,9 @@ limit=limit,
 def sync(
     *,
     client: AuthenticatedClient,
+    name: None | str | Unset = UNSET,
+    role: None | OperatorRole | Unset = UNSET,
+    usable: bool | None | Unset = UNSET,
     cursor: None | str | Unset = UNSET,
     limit: int | Unset = 50,
 
@@ -157,6 +197,9 @@ def sync(
      List API tokens, newest first.
 
     Args:
+        name (None | str | Unset):
+        role (None | OperatorRole | Unset):
+        usable (bool | None | Unset): Only those that are good now, or only the others.
         cursor (None | str | Unset): `next_cursor` of the page before.
         limit (int | Unset): At most so many items. Default: 50.
 
@@ -171,6 +214,9 @@ def sync(
 
     return sync_detailed(
         client=client,
+name=name,
+role=role,
+usable=usable,
 cursor=cursor,
 limit=limit,
 
@@ -179,6 +225,9 @@ limit=limit,
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
+    name: None | str | Unset = UNSET,
+    role: None | OperatorRole | Unset = UNSET,
+    usable: bool | None | Unset = UNSET,
     cursor: None | str | Unset = UNSET,
     limit: int | Unset = 50,
 
@@ -188,6 +237,9 @@ async def asyncio_detailed(
      List API tokens, newest first.
 
     Args:
+        name (None | str | Unset):
+        role (None | OperatorRole | Unset):
+        usable (bool | None | Unset): Only those that are good now, or only the others.
         cursor (None | str | Unset): `next_cursor` of the page before.
         limit (int | Unset): At most so many items. Default: 50.
 
@@ -201,7 +253,10 @@ async def asyncio_detailed(
 
 
     kwargs = _get_kwargs(
-        cursor=cursor,
+        name=name,
+role=role,
+usable=usable,
+cursor=cursor,
 limit=limit,
 
     )
@@ -215,6 +270,9 @@ limit=limit,
 async def asyncio(
     *,
     client: AuthenticatedClient,
+    name: None | str | Unset = UNSET,
+    role: None | OperatorRole | Unset = UNSET,
+    usable: bool | None | Unset = UNSET,
     cursor: None | str | Unset = UNSET,
     limit: int | Unset = 50,
 
@@ -224,6 +282,9 @@ async def asyncio(
      List API tokens, newest first.
 
     Args:
+        name (None | str | Unset):
+        role (None | OperatorRole | Unset):
+        usable (bool | None | Unset): Only those that are good now, or only the others.
         cursor (None | str | Unset): `next_cursor` of the page before.
         limit (int | Unset): At most so many items. Default: 50.
 
@@ -238,6 +299,9 @@ async def asyncio(
 
     return (await asyncio_detailed(
         client=client,
+name=name,
+role=role,
+usable=usable,
 cursor=cursor,
 limit=limit,
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from altnet.common.errors import Conflict
 from altnet.common.files import write_private
 from altnet.common.keys import PrivateKey
 from altnet.host.operator.api import etag
@@ -32,6 +33,8 @@ from altnet_sdk.models.client_patch import ClientPatch
 clients = group("Clients: laptops and phones that attach to a relay.")
 
 COLUMNS = (("NAME", "name"), ("ADDRESS", "address"), ("RELAY", "relay"), ("EXPIRES", "expires_at"), ("ID", "id"))
+FILES = ("config", "config_svg", "config_svg_missing")
+"""Of the answer to a new client: what it has only where the registry made the key pair."""
 
 
 @clients.command("list")
@@ -76,18 +79,15 @@ def create(
     body = ClientNew.from_dict({"name": name, "key": public, "movable": movable, **wishes})
     made = api.ask(create_client.sync_detailed, body=body)
     if private is None:
-        show_one(made, as_json=json_output, leave_out=("config", "config_svg"))
+        show_one(made, as_json=json_output, leave_out=FILES)
         return
     text = filled(str(api.ask(get_client_config.sync_detailed, made.id)), private)
     if config is not None:
         write_private(config, text.encode())
         note(f"configuration with its private key: {config}")
-    if qr:
-        import segno
-
-        segno.make(text, error="m").terminal(compact=True)
-    show_one(made, as_json=json_output, leave_out=("config", "config_svg"))
-    if config is None and not qr and not json_output:
+    shown = qr and _show_code(text)
+    show_one(made, as_json=json_output, leave_out=FILES)
+    if config is None and not shown and (qr or not json_output):
         note("its configuration, shown once; the private key is nowhere else:")
         sys.stdout.write("\n" + text)
 
@@ -159,3 +159,16 @@ def remove(
     found = api.find(list_clients.sync_detailed, client, kind="client")
     confirm(f"Remove {found.name} ({found.address})?", yes=yes)
     api.ask(remove_client.sync_detailed, found.id, if_match=etag(found.version))
+
+
+def _show_code(text: str) -> bool:
+    """Show it as a QR code if it fits one, and say why if it does not."""
+    from altnet.registry.domain.codes import code_of
+
+    try:
+        code = code_of(text)
+    except Conflict as error:
+        note(f"no QR code: {error}")
+        return False
+    code.terminal(compact=True)
+    return True

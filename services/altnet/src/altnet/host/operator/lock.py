@@ -384,7 +384,7 @@ def _network(api: Api, wanted: str | None) -> Any:
 
 def _log(api: Api, network: str) -> Log:
     """The log as it is shown, verified here. Raises what is wrong with it."""
-    told = api.ask(list_lock_entries.sync_detailed, network=network)
+    told = api.each(list_lock_entries.sync_detailed, network=network)
     entries = [
         msgspec.convert({"entry": one.entry, "signatures": [item.to_dict() for item in one.signatures]}, SignedEntry)
         for one in told

@@ -96,9 +96,15 @@ def create(
 
 
 @tokens.command("list")
-def list_all(context: typer.Context, json_output: Json = False) -> None:
+def list_all(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Option(help="Those of one name")] = None,
+    usable: Annotated[bool | None, typer.Option("--usable/--void", help="Those that are good, or the others")] = None,
+    json_output: Json = False,
+) -> None:
     """Every API token; never a secret."""
-    show_list(api_of(context).each(list_api_tokens.sync_detailed), API_COLUMNS, as_json=json_output)
+    found = api_of(context).each(list_api_tokens.sync_detailed, name=name, usable=usable)
+    show_list(found, API_COLUMNS, as_json=json_output)
 
 
 @tokens.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Annotated
 
 import httpx
@@ -93,9 +94,9 @@ def doctor(
 ) -> None:
     """Ask every part how it is, and say what to do. Exit code 1 if something is wrong."""
     if ready is not None:
-        raise typer.Exit(0 if _ask_ready(ready) else 1)
+        raise typer.Exit(0 if _ask_ready(ready).ready else 1)
     api = api_of(context)
-    fit = _ask_ready(str(api.client.get_httpx_client().base_url))
+    asked = _ask_ready(str(api.client.get_httpx_client().base_url))
     try:
         networks = list(api.each(list_networks.sync_detailed))
         print(f"ok    token accepted, {len(networks)} network(s)")
@@ -107,17 +108,27 @@ def doctor(
         print(f"WRONG {relay.name}: {'; '.join(reason.detail for reason in relay.reasons)}")
     if not behind:
         print("ok    every relay is as desired")
-    if behind or not fit:
+    if behind or not asked.ready or asked.remarks:
         raise typer.Exit(1)
 
 
-def _ask_ready(url: str) -> bool:
+@dataclass(frozen=True)
+class _Asked:
+    ready: bool
+    remarks: int = 0
+    """What somebody has to look at although requests succeed."""
+
+
+def _ask_ready(url: str) -> _Asked:
     try:
         answer = httpx.get(f"{url.rstrip('/')}/readyz", timeout=5.0)
-        parts = answer.json()["parts"]
+        said = answer.json()
+        parts, remarks = said["parts"], said.get("remarks", {})
     except (httpx.HTTPError, ValueError, KeyError) as error:
         print(f"WRONG {url} does not answer: {error}. Start it with `altnet up`.")
-        return False
+        return _Asked(ready=False)
     for name, state in parts.items():
         print(f"{'ok   ' if state == 'ok' else 'WRONG'} {name}: {state}")
-    return answer.status_code == 200
+    for name, state in remarks.items():
+        print(f"WRONG {name}: {state}")
+    return _Asked(ready=answer.status_code == 200, remarks=len(remarks))

@@ -23,7 +23,7 @@ from altnet.keyd.api.lock_schemas import (
 from altnet.keyd.handlers import lock as handlers
 from altnet.keyd.handlers.rotations import only_network
 from altnet.keyd.store import lock
-from altnet.keyd.tables import IdentityRow, LockHostRow, LockStatementRow
+from altnet.keyd.tables import IdentityRow, LockEntryRow, LockHostRow, LockStatementRow
 from fastapi import APIRouter, Query
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -42,11 +42,25 @@ async def get_lock(keyd: Keyd, _: RequireAuditor, network: NetworkId = None) -> 
 
 
 @router.get("/v1/lock/entries", responses=responses(401, 403, 422, 503))
-async def list_lock_entries(keyd: Keyd, _: RequireAuditor, network: NetworkId = None) -> list[LockEntrySigned]:
-    """The whole log, as it was signed, oldest first: enough for anybody to verify it."""
+async def list_lock_entries(
+    keyd: Keyd,
+    _: RequireAuditor,
+    paging: Paging,
+    network: NetworkId = None,
+    after: Annotated[int, Query(ge=0, description="Only entries behind this number, for who has the others.")] = 0,
+) -> Page[LockEntrySigned]:
+    """The log, as it was signed, oldest first: all of it is enough for anybody to verify it."""
     async with keyd.db.read() as session:
-        rows = await lock.entries(session, network or await only_network(session))
-        return [LockEntrySigned.of(row) for row in rows]
+        network = network or await only_network(session)
+        rows, cursor = await fetch_page(
+            session,
+            select(LockEntryRow).where(col(LockEntryRow.network) == network, col(LockEntryRow.number) > after),
+            order=col(LockEntryRow.number),  # type: ignore[arg-type]  # SQLModel declares columns as their values
+            key=col(LockEntryRow.number),  # type: ignore[arg-type]  # SQLModel declares columns as their values
+            params=paging,
+            name=f"lock_entries:{network}:{after}",
+        )
+    return Page[LockEntrySigned](items=[LockEntrySigned.of(row[0]) for row in rows], next_cursor=cursor)
 
 
 @router.post("/v1/lock/entries", status_code=201, responses=responses(401, 403, 404, 409, 412, 422, 503))

@@ -17,7 +17,7 @@ from altnet.keyd.api.deps import Keyd, Parts
 from altnet.keyd.api.rotation_schemas import PolicyWish, Rotation, RotationPolicy, RotationStart
 from altnet.keyd.handlers import rotations as handlers
 from altnet.keyd.store import rotations
-from altnet.keyd.tables import RotationRow
+from altnet.keyd.tables import RotationPolicyRow, RotationRow
 from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -114,11 +114,29 @@ async def roll_back_rotation(keyd: Keyd, who: RequireAdmin, rotation: Id) -> Rot
     return await _steer(keyd, who, rotation, stop=True)
 
 
-@router.get("/v1/rotation-policies", responses=responses(401, 403, 503))
-async def list_rotation_policies(keyd: Keyd, _: RequireAuditor) -> list[RotationPolicy]:
+@router.get("/v1/rotation-policies", responses=responses(401, 403, 422, 503))
+async def list_rotation_policies(
+    keyd: Keyd,
+    _: RequireAuditor,
+    paging: Paging,
+    network: Annotated[str | None, Query(max_length=64, description="Identifier.")] = None,
+    kind: Annotated[KeyKind | None, Query(description="Which keys.")] = None,
+) -> Page[RotationPolicy]:
     """List when each network's keys rotate by themselves; networks without a policy are left out."""
+    query = select(RotationPolicyRow)
+    for column, value in ((RotationPolicyRow.network, network), (RotationPolicyRow.of, kind)):
+        if value is not None:
+            query = query.where(col(column) == str(value))
     async with keyd.db.read() as session:
-        return [RotationPolicy.of(row) for row in await rotations.policies(session)]
+        rows, cursor = await fetch_page(
+            session,
+            query,
+            order=col(RotationPolicyRow.network),  # type: ignore[arg-type]  # SQLModel declares columns as their values
+            key=col(RotationPolicyRow.of),  # type: ignore[arg-type]
+            params=paging,
+            name=f"rotation_policies:{network}:{kind}",
+        )
+    return Page[RotationPolicy](items=[RotationPolicy.of(row[0]) for row in rows], next_cursor=cursor)
 
 
 @router.put("/v1/rotation-policies/{network}", responses=responses(401, 403, 404, 422, 503))

@@ -6,7 +6,7 @@ import base64
 import io
 from typing import Annotated, Any
 
-import segno
+from altnet.common.errors import Conflict
 from altnet.common.http.auth import Principal, RequireAdmin, RequireAuditor, Role, require
 from altnet.common.http.etag import IfMatch, require_match
 from altnet.common.http.paging import Page, Paging
@@ -24,6 +24,7 @@ from altnet.registry.api.schemas.clients import (
     RelayRanking,
 )
 from altnet.registry.api.schemas.join import ClientConfiguration
+from altnet.registry.domain.codes import code_of
 from altnet.registry.domain.wgquick import render
 from altnet.registry.handlers import clients as handlers
 from altnet.registry.handlers import placement
@@ -98,12 +99,19 @@ async def create_client(registry: Registry, who: RequireAdmin, response: Respons
         if private is not None:
             config = render(await tunnel_of(uow.session, row, domain=registry.settings.network.domain), private)
     tell(response, change=change, version=row.version)
+    svg, missing = None, None
+    if config is not None:
+        try:
+            svg = _code(config, "svg").decode()
+        except Conflict as error:  # the client is made, and this answer alone has its key: it must not fail
+            missing = str(error)
     return ClientMade.with_key(
         row,
         change=change,
         private_key=base64.b64encode(private.reveal()).decode() if private else None,
         config=config,
-        config_svg=_code(config, "svg").decode() if config else None,
+        config_svg=svg,
+        config_svg_missing=missing,
     )
 
 
@@ -206,7 +214,7 @@ async def get_client_configuration(registry: Registry, _: MayRead, client: str) 
     responses={**_PNG, **responses(401, 403, 404, 409, 422, 503)},
 )
 async def get_client_config_png(registry: Registry, _: RequireAuditor, client: str) -> Response:
-    """The same as a QR code, PNG."""
+    """The same as a QR code, PNG. A file that is too large for one is a conflict (`too_large_for_code`)."""
     text, _name = await _config(registry, client)
     return Response(_code(text, "png"), media_type="image/png")
 
@@ -217,7 +225,7 @@ async def get_client_config_png(registry: Registry, _: RequireAuditor, client: s
     responses={**_SVG, **responses(401, 403, 404, 409, 422, 503)},
 )
 async def get_client_config_svg(registry: Registry, _: RequireAuditor, client: str) -> Response:
-    """The same as a QR code, SVG."""
+    """The same as a QR code, SVG. A file that is too large for one is a conflict (`too_large_for_code`)."""
     text, _name = await _config(registry, client)
     return Response(_code(text, "svg"), media_type="image/svg+xml")
 
@@ -231,5 +239,5 @@ async def _config(registry: Parts, client: str) -> tuple[str, str]:
 
 def _code(text: str, kind: str) -> bytes:
     out = io.BytesIO()
-    segno.make(text, error="m", micro=False).save(out, kind=kind, scale=6, border=4)
+    code_of(text).save(out, kind=kind, scale=6, border=4)
     return out.getvalue()

@@ -20,6 +20,7 @@ from altnet.registry.api.schemas.tokens import (
     JoinToken,
     JoinTokenMade,
     JoinTokenNew,
+    OperatorRole,
 )
 from altnet.registry.domain.tokens import TokenKind
 from altnet.registry.handlers import tokens
@@ -93,15 +94,30 @@ async def revoke_join_token(registry: Registry, who: RequireAdmin, token: str) -
 
 
 @router.get("/v1/tokens/api", responses=responses(401, 403, 422, 503))
-async def list_api_tokens(registry: Registry, _: RequireAdmin, paging: Paging) -> Page[ApiToken]:
+async def list_api_tokens(
+    registry: Registry,
+    _: RequireAdmin,
+    paging: Paging,
+    name: Annotated[str | None, Query(max_length=63)] = None,
+    role: OperatorRole | None = None,
+    usable: Annotated[bool | None, Query(description="Only those that are good now, or only the others.")] = None,
+) -> Page[ApiToken]:
     """List API tokens, newest first."""
+    query = select(ApiTokenRow)
+    if name is not None:
+        query = query.where(col(ApiTokenRow.name) == name)
+    if role is not None:
+        query = query.where(col(ApiTokenRow.role) == role.value)
+    if usable is not None:
+        good = col(ApiTokenRow.revoked_at).is_(None) & (col(ApiTokenRow.expires_at) > registry.clock.now())
+        query = query.where(good if usable else ~good)
     async with registry.db.read() as session:
         rows, cursor = await page_of(
             session,
-            select(ApiTokenRow),
+            query,
             by=ApiTokenRow.id,
             params=paging,
-            name="api_tokens",
+            name=f"api_tokens:{name}:{role}:{usable}",
             descending=True,
         )
     return Page[ApiToken](items=[ApiToken.of(row[0]) for row in rows], next_cursor=cursor)

@@ -1,6 +1,7 @@
 """What `/metrics` shows of the registry: numbers of few labels, read when they are asked for.
 
-Per relay there is nothing here: a thousand relays with fifty links each would be a million series. The API has those.
+Per relay there is nothing here: a thousand relays with fifty links each would be a million series. The API has those,
+and `detail.py` for who wants them here all the same.
 """
 
 from __future__ import annotations

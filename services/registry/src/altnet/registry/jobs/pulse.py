@@ -108,6 +108,10 @@ class Pulse:
         series = self._series.get(relay)
         return series[-1] if series else None
 
+    def newest(self) -> dict[str, Beat]:
+        """The last heartbeat of each relay that was heard."""
+        return {relay: series[-1] for relay, series in self._series.items() if series}
+
     def routing(self) -> list[RoutingStatus]:
         """What each relay that is heard last said of its routing."""
         last = (series[-1].heartbeat.routing for series in self._series.values() if series)

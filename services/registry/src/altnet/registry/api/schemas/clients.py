@@ -103,12 +103,28 @@ class ClientMade(NetworkClient):
     """The wg-quick file with the private key in it."""
     config_svg: str | None = None
     """The same as a QR code, for a phone."""
+    config_svg_missing: str | None = None
+    """Why the file is there and the code is not: it is too large for one."""
 
     @classmethod
     def with_key(
-        cls, row: ClientRow, *, change: int, private_key: str | None, config: str | None, config_svg: str | None
+        cls,
+        row: ClientRow,
+        *,
+        change: int,
+        private_key: str | None,
+        config: str | None,
+        config_svg: str | None,
+        config_svg_missing: str | None,
     ) -> ClientMade:
-        return cls(**_fields(row), change=change, private_key=private_key, config=config, config_svg=config_svg)
+        return cls(
+            **_fields(row),
+            change=change,
+            private_key=private_key,
+            config=config,
+            config_svg=config_svg,
+            config_svg_missing=config_svg_missing,
+        )
 
 
 class NextPoint(Model):
