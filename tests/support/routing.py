@@ -86,6 +86,24 @@ class Mesh:
         time.sleep(SETTLE)
         return packets.window(since, packets.now() - SETTLE).lost
 
+    def longest_gap(self, packets: Prober, since: float) -> float:
+        """Seconds of the longest silence from then on, of the worse direction."""
+        time.sleep(SETTLE)
+        return packets.window(since, packets.now() - SETTLE).longest_gap
+
+    def sessions(self, *, but: tuple[str, str] | None = None) -> dict[tuple[str, str], str]:
+        """Since when each relay has its session with each other one, by BIRD's word, in the state that it has it in;
+        without those between two relays. One that was made anew in between, however quickly, has another instant."""
+        by_slot = {f"m{int(IPv6Address(address)) & 0xFFFF}": name for name, address in self.addresses.items()}
+        found = {}
+        for name in self.relays:
+            control = str(self.lab.files.host(name) / "state" / "bird" / "bird.ctl")
+            for line in self.run(name, "birdc", "-s", control, "show", "protocols").splitlines():
+                words = line.split()
+                if words and words[0] in by_slot and {name, by_slot[words[0]]} != set(but or ()):
+                    found[name, by_slot[words[0]]] = " ".join(words[3:])
+        return found
+
     def path(self, one: str, other: str) -> list[str]:
         """The relays that a packet from one relay to another comes to, the last one included; empty: no route."""
         target, here, found = self.addresses[other], one, []
