@@ -77,7 +77,7 @@ up: $(VENV)/.main ## Run the whole control plane on embedded parts, without root
 # --- checking ---------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: setup-dev lint type test-parallel test-hosts test-kernel-wg ## Everything
+test: setup-dev lint type test-parallel test-hosts test-kernel-wg ## Everything but what waits for minutes (soak)
 
 .PHONY: test-fast
 test-fast: $(VENV)/.dev ## What needs neither root nor a server nor patience, in under a minute

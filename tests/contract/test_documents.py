@@ -31,8 +31,25 @@ def test_every_make_target_that_the_documents_name_is_there() -> None:
             assert target in targets, f"{document.name}: make {target}"
 
 
+def test_each_service_has_a_readme_with_its_rooms_that_the_first_page_leads_to() -> None:
+    first_page = (ROOT / "README.md").read_text()
+
+    services = sorted(path.parent for path in ROOT.glob("services/*/pyproject.toml"))
+    assert services
+    for folder in services:
+        readme = folder / "README.md"
+        assert readme.exists(), f"{folder.name} has no README"
+        (package,) = folder.glob("src/altnet/*/")
+        text = readme.read_text()
+        for room in re.findall(r"^\| (`[^|]*`) \|", text, re.MULTILINE):
+            for name in re.findall(r"`([a-z_/]+(?:\.py)?)`", room):
+                assert any((place / name).exists() for place in (package, folder)), f"{folder.name}: no room {name}"
+        assert f"services/{folder.name}/README.md" in first_page
+
+
 def test_links_between_documents_lead_somewhere() -> None:
-    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    documents = (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("services/*/README.md"))
+    for document in sorted(documents):
         for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
 

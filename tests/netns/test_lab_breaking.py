@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 from altnet.common.errors import Conflict, Invalid, Unavailable
 from altnet.host.lab import launcher, members, namespaces
+from altnet.host.lab.faults import Shape
 from altnet.host.lab.lab import Lab, Target
 from altnet.host.lab.prober import Endpoint, Prober
 from altnet.host.lab.settings import LabSettings
 from altnet.host.lab.state import Wanted
+from altnet.host.lab.steps import Silent
 from altnet.host.lab.topology import Spec
 
 pytestmark = [
@@ -160,6 +162,30 @@ def test_killing_the_agent_leaves_the_hosts_other_processes_and_heal_starts_it_a
     assert first.pid != second.pid
     assert launcher.start_time(other.pid) == other.started
     assert lab.status().state == "up"
+
+
+def test_each_verb_that_takes_a_while_says_what_it_does(lab: Lab) -> None:
+    told: list[str] = []
+
+    class Listening(Silent):
+        @contextlib.contextmanager
+        def step(self, text: str) -> Iterator[None]:
+            told.append(text)
+            yield
+
+    want(lab, "relay1", "agent", ("sleep", "60"))
+    lab.steps = Listening()
+    for act, says in (
+        (lambda: lab.kill("relay1", Target.AGENT), "killing agent on relay1"),
+        (lambda: lab.heal(["relay1"]), "1 processes and 0 tunnels run, or start"),
+        (lambda: lab.kill("relay1"), "relay1 loses its power"),
+        (lambda: lab.partition(["relay1"], ["relay2"]), "nothing goes from relay1 to relay2, or back"),
+        (lambda: lab.impair("relay2", "relay3", loss=0.1, one_way=True), "path from relay2 to relay3 changes"),
+        (lambda: lab.shape(Shape.CHAIN), "relays reach each other by the shape chain"),
+    ):
+        told.clear()
+        act()
+        assert says in told
 
 
 def test_killing_what_does_not_run_is_said(lab: Lab) -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+import msgspec
 import pytest
 from altnet.common.bus import jsapi, streams, subjects
-from altnet.common.bus.connect import Bus
+from altnet.common.bus.connect import Bus, BusSettings
+from altnet.common.bus.identity import BusIdentity
+from altnet.common.bus.jsapi import JetStreamError
+from altnet.common.bus.jwt import service_credentials
 from altnet.common.bus.publish import OutgoingEvent, outgoing, publish_events
 from altnet.common.bus.streams import ensure_streams, stream_configs
 from altnet.common.contracts.envelope import decode_event
@@ -147,10 +152,32 @@ async def test_streams_are_made_once_and_mended_when_changed(registry_bus: Bus, 
     present = (await jsapi.call(admin, "STREAM.INFO.EVT"))["config"]
     await jsapi.call(admin, "STREAM.UPDATE.EVT", present | {"max_age": 10**9 * 3600})
     await ensure_streams(registry_bus)
-    for config in stream_configs():
+    for config in stream_configs(replicas=1):
         present = (await jsapi.call(admin, f"STREAM.INFO.{config['name']}"))["config"]
         assert {key: present[key] for key in config} == config
     assert await stored(admin) == expected([1])
+
+
+async def test_streams_are_made_with_as_many_copies_as_the_buss_settings_say(
+    registry_bus: Bus, bus_settings: BusSettings, bus_identity: BusIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, int] = {}
+
+    async def call(bus: Bus, subject: str, config: Any = None, *, timeout: float | None = None) -> Any:
+        if config is not None:
+            asked[config["name"]] = config["num_replicas"]
+        return await jsapi.call(bus, subject, None if config is None else config | {"num_replicas": 1}, timeout=timeout)
+
+    three = msgspec.structs.replace(bus_settings, replicas=3)
+    async with Bus(three, service_credentials(bus_identity, "registry"), name="three") as bus:
+        await bus.wait_connected(WITHIN)
+        with pytest.raises(JetStreamError, match="replicas"):  # a server alone has no place for three, and says so
+            await ensure_streams(bus)
+        monkeypatch.setattr(streams, "call", call)
+        await ensure_streams(bus)
+
+    assert set(asked.values()) == {3}
+    assert len(asked) == 3
 
 
 async def test_streams_come_back_after_a_wipe_by_the_callback_on_connect(

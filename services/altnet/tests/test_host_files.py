@@ -9,9 +9,10 @@ import pytest
 from altnet.common.clock import SystemClock
 from altnet.common.errors import Conflict, Invalid, NotFound
 from altnet.common.files import write_private
+from altnet.common.settings import load
 from altnet.host.data_dir import DataDir
 from altnet.host.secrets import SecretsDir
-from altnet.host.settings import split_address
+from altnet.host.settings import HostSettings, split_address
 
 
 def test_a_data_directory_is_private_from_the_start(tmp_path: Path) -> None:
@@ -21,6 +22,15 @@ def test_a_data_directory_is_private_from_the_start(tmp_path: Path) -> None:
 
     assert stat.S_IMODE(data.secrets.stat().st_mode) == 0o700
     assert stat.S_IMODE(data.root.stat().st_mode) & 0o066 == 0
+
+
+def test_copies_of_the_buss_streams_are_a_number_that_can_be_outvoted() -> None:
+    three = load(HostSettings, prefix="ALTNET", env={"ALTNET_BUS__REPLICAS": "3"})
+
+    assert (three.bus.replicas, HostSettings().bus.replicas) == (3, 1)
+    with pytest.raises(Invalid) as refusal:
+        load(HostSettings, prefix="ALTNET", env={"ALTNET_BUS__REPLICAS": "2"})
+    assert refusal.value.field == "/bus/replicas"
 
 
 def test_two_control_planes_do_not_share_a_data_directory(tmp_path: Path) -> None:

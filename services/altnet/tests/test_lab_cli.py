@@ -37,6 +37,22 @@ def test_without_root_every_verb_says_in_one_line_what_it_needs(
     assert "needs root" in result.stderr
 
 
+def test_alone_it_says_without_root_what_it_needs_and_with_root_what_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    refused, helped = CliRunner().invoke(app, []), CliRunner().invoke(app, ["--help"])
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    shown = CliRunner().invoke(app, [])
+
+    assert refused.exit_code == 1
+    assert refused.stdout == ""
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert "needs root" in refused.stderr
+    assert helped.exit_code == 0
+    assert all("partition" in said.stdout for said in (helped, shown))
+
+
 def test_an_error_is_json_when_json_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 

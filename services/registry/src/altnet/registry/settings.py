@@ -6,8 +6,6 @@ import msgspec
 
 
 class EnrolmentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    largest_body: int = 16 * 1024
-    """Bytes. A full request is below 2 KiB; the cap holds before anything is parsed or looked up."""
     clock_skew: float = 300.0
     """Between the host's clock and ours: a fresh virtual machine is easily minutes off, a replay is usually older."""
     credentials_lifetime: float = 86_400.0

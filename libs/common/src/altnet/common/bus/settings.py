@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -14,6 +16,9 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
     """File of certificates to trust beside the system's."""
     tls_hostname: str | None = None
     """Name to expect in the server's certificate, where it is reached by another one."""
+    replicas: Literal[1, 3, 5] = 1
+    """Copies of each stream, in a cluster of at least so many servers: three survive the loss of one, five of two. A
+    server alone has one; whatever is lost comes back from Postgres."""
     connect_timeout: float = 10.0
     """For TCP, TLS and the proof of identity together, also at a server that a thousand others come back to."""
     request_timeout: float = 5.0

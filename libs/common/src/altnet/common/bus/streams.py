@@ -23,7 +23,7 @@ DEDUP_WINDOW: Final = 600
 """Seconds in which a message id is stored once: longer than an outbox relay needs to try again after a crash."""
 
 
-def stream_configs(*, replicas: int = 1) -> list[dict[str, Any]]:
+def stream_configs(*, replicas: int) -> list[dict[str, Any]]:
     """Each stream as JetStream's API takes it."""
     events = {
         "name": subjects.EVENT_STREAM,
@@ -42,9 +42,12 @@ def stream_configs(*, replicas: int = 1) -> list[dict[str, Any]]:
     return [events, *(_bucket(name, replicas) for name in (subjects.MESH_BUCKET, subjects.RELAY_BUCKET))]
 
 
-async def ensure_streams(bus: Bus, *, replicas: int = 1, timeout: float | None = None) -> None:
-    """Create or update every stream. Raises `JetStreamError`, `Unavailable`, `Forbidden`."""
-    for config in stream_configs(replicas=replicas):
+async def ensure_streams(bus: Bus, *, timeout: float | None = None) -> None:
+    """Create or update every stream, with `BusSettings.replicas` copies, so that all who do it agree.
+
+    Raises `JetStreamError` (also where there are fewer servers than copies), `Unavailable`, `Forbidden`.
+    """
+    for config in stream_configs(replicas=bus.settings.replicas):
         name = config["name"]
         try:
             present = (await call(bus, f"STREAM.INFO.{name}", timeout=timeout))["config"]

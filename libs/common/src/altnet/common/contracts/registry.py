@@ -288,7 +288,7 @@ class ServiceChanged(ServiceEvent, frozen=True, kw_only=True):
 
 @event
 class ServiceHealthChanged(ServiceEvent, frozen=True, kw_only=True):
-    """A service's reported health changed."""
+    """A service's reported health changed, or what the reporter notes of it."""
 
     kind: ClassVar[str] = "registry.service.health_changed"
     note: str = ""
@@ -425,6 +425,18 @@ class LinksChanged(Event, frozen=True, kw_only=True):
     @property
     def subject_id(self) -> str:
         return self.network
+
+
+@event
+class MeshRebuildAsked(Event, frozen=True, kw_only=True):
+    """Somebody had every document put on the bus again, whatever it held; nothing that is desired changed."""
+
+    kind: ClassVar[str] = "registry.mesh.rebuild_asked"
+    documents: int
+
+    @property
+    def subject_id(self) -> str:
+        return "mesh"
 
 
 @event

@@ -27,11 +27,20 @@ from altnet.host.lab.topology import Spec
 app = typer.Typer(
     name="lab",
     help="A whole network on this host: internet, relays, clients behind NAT, in namespaces of its own. Needs root.",
-    no_args_is_help=True,
+    invoke_without_command=True,
 )
 
 Prefix = Annotated[str | None, typer.Option(help="First part of the namespaces' names.", show_default="altlab")]
 Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
+
+
+@app.callback()
+def alone(context: typer.Context) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    run(False, lambda: commands.require_root(os.geteuid()))  # who cannot use it has no need of its verbs
+    print(context.get_help())
+    raise typer.Exit(2)
 
 
 def lab_of(prefix: str | None, *, json: bool) -> Lab:

@@ -127,24 +127,12 @@ class Lab:
             if name in state.absent:
                 raise Conflict("host_is_dead", f"{name} is dead already.", mend=f"`altnet lab heal {name}`")
             if target is None or target is Target.HOST:
-                self._save(msgspec.structs.replace(state, absent=(*state.absent, name)))
-                killing.cut_power(host, self.files)
+                with self.steps.step(f"{name} loses its power"):
+                    self._save(msgspec.structs.replace(state, absent=(*state.absent, name)))
+                    killing.cut_power(host, self.files)
                 return [name]
-            if target is Target.BIRD:
-                hit = killing.kill_programs(host, "bird", self.files)
-                if not hit:
-                    raise Conflict("not_running", f"no BIRD runs on {host.name}.")
-                return hit
-            if target is Target.WIREGUARD:
-                hit = killing.kill_programs(host, "wireguard-go", self.files)
-                if not hit:
-                    raise Conflict(
-                        "not_running",
-                        f"no WireGuard process runs on {host.name}; the kernel's own cannot be killed.",
-                    )
-                return hit
-            names = {Target.AGENT: AGENT, Target.ALTNETD: ALTNETD, Target.CONTROL: ALTNET}
-            return killing.kill_process(host, names[target], self.files)
+            with self.steps.step(f"killing {target} on {name}"):
+                return self._kill_process(host, target)
 
     def partition(self, one: Sequence[str], other: Sequence[str], *, one_way: bool = False) -> LabState:
         """Drop what goes between two sets of hosts; `one_way` drops only what goes from the first to the second."""
@@ -156,8 +144,10 @@ class Lab:
             if not one_way:
                 cuts.append(Cut(sources=tuple(other), targets=tuple(one)))
             state = msgspec.structs.replace(state, cuts=(*state.cuts, *(cut for cut in cuts if cut not in state.cuts)))
-            self._save(state)
-            self._apply_faults(topology, lock)
+            ways = f"from {', '.join(one)} to {', '.join(other)}{'' if one_way else ', or back'}"
+            with self.steps.step(f"nothing goes {ways}"):
+                self._save(state)
+                self._apply_faults(topology, lock)
             return state
 
     def impair(
@@ -180,16 +170,18 @@ class Lab:
             faults.check_edges(topology, [one], [other])
             ways = [(one, other)] if one_way else [(one, other), (other, one)]
             wanted = [Impairment(source=a, target=b, cut=cut, loss=loss, delay=delay) for a, b in ways]
-            self._save(msgspec.structs.replace(state, impairments=faults.impair(state.impairments, wanted)))
-            self._apply_faults(topology, lock)
+            with self.steps.step(f"path from {one} to {other}{'' if one_way else ' and back'} changes"):
+                self._save(msgspec.structs.replace(state, impairments=faults.impair(state.impairments, wanted)))
+                self._apply_faults(topology, lock)
             return self._state()
 
     def shape(self, shape: Shape) -> LabState:
         """Let relays reach only their neighbours in a chain or a ring over the internet, or all of them again."""
         with self.files.locked() as lock:
             state = msgspec.structs.replace(self._state(), shape=shape)
-            self._save(state)
-            self._apply_faults(plan(state.spec), lock)
+            with self.steps.step(f"relays reach each other by the shape {shape}"):
+                self._save(state)
+                self._apply_faults(plan(state.spec), lock)
             return self._state()
 
     def drain(self, name: str, *, draining: bool = True) -> str:
@@ -230,6 +222,23 @@ class Lab:
         return members.await_control(self.files, plan(state.spec), port=state.api_port)
 
     # --- parts ------------------------------------------------------------------------------------------------
+
+    def _kill_process(self, host: Host, target: Target) -> list[str]:
+        if target is Target.BIRD:
+            hit = killing.kill_programs(host, "bird", self.files)
+            if not hit:
+                raise Conflict("not_running", f"no BIRD runs on {host.name}.")
+            return hit
+        if target is Target.WIREGUARD:
+            hit = killing.kill_programs(host, "wireguard-go", self.files)
+            if not hit:
+                raise Conflict(
+                    "not_running",
+                    f"no WireGuard process runs on {host.name}; the kernel's own cannot be killed.",
+                )
+            return hit
+        names = {Target.AGENT: AGENT, Target.ALTNETD: ALTNETD, Target.CONTROL: ALTNET}
+        return killing.kill_process(host, names[target], self.files)
 
     def _make_network(self, topology: Topology) -> None:
         state = self._state()
@@ -285,10 +294,13 @@ class Lab:
         """Start what should run and does not: the control plane first, then agents, then tunnels."""
         state = self._state()
         wanted = [one for one in state.wanted if only is None or one.host in only]
-        for one in sorted(wanted, key=lambda one: one.host != CONTROL):
-            self._start(topology, one, lock)
-        for made in state.tunnels:
-            if only is None or made.host in only:
+        tunnels = [made for made in state.tunnels if only is None or made.host in only]
+        if not wanted and not tunnels:
+            return
+        with self.steps.step(f"{len(wanted)} processes and {len(tunnels)} tunnels run, or start"):
+            for one in sorted(wanted, key=lambda one: one.host != CONTROL):
+                self._start(topology, one, lock)
+            for made in tunnels:
                 self._bring_up_tunnel(topology, topology.host(made.host), lock)
 
     def _start(self, topology: Topology, wanted: Wanted, lock: int) -> None:

@@ -14,6 +14,11 @@ from altnet.common.contracts.keyd import (
     RotationStarted,
 )
 from altnet.common.contracts.mesh_keys import KeyKind
+from altnet.common.contracts.rotation_asked import (
+    RotationPolicyChanged,
+    RotationPolicySnapshot,
+    RotationRollbackAsked,
+)
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Conflict, Forbidden, Invalid, NotFound
 from altnet.common.ids import ROTATION, Randomness, new_id
@@ -166,6 +171,17 @@ async def steer(uow: UnitOfWork, id: str, *, paused: bool | None = None, stop: b
         )
     if stop and not row.stop:
         row.stop, row.updated_at, row.version = True, uow.now, row.version + 1
+        number = await next_numbers(uow)
+        uow.emit(
+            RotationRollbackAsked(
+                emitter=EMITTER,
+                number=number,
+                rotation=row.id,
+                network=row.network,
+                epoch=row.epoch,
+                phase=RotationPhase(row.phase),
+            )
+        )
     return row
 
 
@@ -182,6 +198,7 @@ async def set_policy(
     if not await rotations.identities_of(uow.session, network):
         raise NotFound("no_such_network", "keyd knows no relay of this network.", field="/network")
     row = await rotations.policy(uow.session, network, of)
+    before = _snapshot(row) if row is not None else None
     if row is None:
         row = RotationPolicyRow(
             network=network,
@@ -197,7 +214,15 @@ async def set_policy(
     row.due_at = None  # the driver computes it anew
     row.updated_by, row.updated_at = uow.actor, uow.now
     await uow.session.flush()
+    number, after = await next_numbers(uow), _snapshot(row)
+    uow.emit(RotationPolicyChanged(emitter=EMITTER, number=number, network=network, before=before, after=after))
     return row
+
+
+def _snapshot(row: RotationPolicyRow) -> RotationPolicySnapshot:
+    return RotationPolicySnapshot(
+        network=row.network, of=KeyKind(row.of), max_age=row.max_age, jitter=row.jitter, plan=row.plan
+    )
 
 
 async def only_network(session: AsyncSession) -> str:

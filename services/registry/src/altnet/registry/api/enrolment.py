@@ -35,6 +35,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 router = APIRouter(tags=["enrolment"])
 
 LARGEST_BODY = 16 * 1024
+"""Bytes. A full request is below 2 KiB; the cap holds before anything is parsed or looked up."""
 
 Signature = Annotated[
     str,

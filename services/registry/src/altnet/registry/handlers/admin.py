@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from altnet.common.contracts.registry import MeshRebuildAsked
 from altnet.common.db.uow import UnitOfWork
 from altnet.registry.store import changes, worlds
 
@@ -12,7 +13,9 @@ async def rebuild_desired(uow: UnitOfWork) -> int:
     Answers how many there are; the leader does it when this unit of work has committed.
     """
     await worlds.ask_for_rebuild(uow)
-    return await worlds.count_documents(uow)
+    documents = await worlds.count_documents(uow)
+    uow.emit(MeshRebuildAsked(documents=documents))
+    return documents
 
 
 async def renumber_after_restore(uow: UnitOfWork, *, skip: int) -> int:

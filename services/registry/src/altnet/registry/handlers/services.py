@@ -103,12 +103,12 @@ async def change_service(uow: UnitOfWork, row: ServiceRow, patch: Mapping[str, o
 
 
 async def report_health(uow: UnitOfWork, row: ServiceRow, *, health: str, note: str) -> None:
-    """Somebody who checks says how the service is. Only a different health is an event; the time is kept always."""
+    """Somebody who checks says how the service is. Saying the same again is no event; the time is kept always."""
     before = snapshots.of_service(row)
     row.health_at = uow.now
-    row.health_note = note
-    if health == row.health:
+    if (health, note) == (row.health, row.health_note):
         return
+    row.health_note = note
     row.health = health
     uow.emit(ServiceHealthChanged(service=row.id, before=before, after=snapshots.of_service(row), note=note))
 
