@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -11,10 +12,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from altnet.common.errors import Conflict, Invalid, Unavailable
 from altnet.host.lab import launcher, members, namespaces
+from altnet.host.lab.cli import app
 from altnet.host.lab.faults import Shape
 from altnet.host.lab.lab import Lab, Target
 from altnet.host.lab.prober import Endpoint, Prober
@@ -22,6 +25,7 @@ from altnet.host.lab.settings import LabSettings
 from altnet.host.lab.state import Wanted
 from altnet.host.lab.steps import Silent
 from altnet.host.lab.topology import Spec
+from typer.testing import CliRunner
 
 pytestmark = [
     pytest.mark.netns,
@@ -60,6 +64,14 @@ def want(lab: Lab, host: str, name: str, argv: tuple[str, ...]) -> None:
     """Have something run on a host as the lab's own processes do."""
     lab._want(Wanted(host=host, name=name, argv=argv))
     lab.heal([host])
+
+
+def by_command(lab: Lab, *line: str) -> Any:
+    """`altnet lab … --json`: what it answers on standard output, where there is nothing else."""
+    env = {"ALTNET_LAB_PREFIX": PREFIX, "ALTNET_LAB_RUN_DIR": lab.settings.run_dir, "ALTNET_LAB_API_PORT": "0"}
+    result = CliRunner().invoke(app, [*line, "--json"], env=env)
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    return json.loads(result.stdout)
 
 
 def between(lab: Lab, one: str, other: str, *, port: int = 7777) -> Prober:
@@ -282,13 +294,27 @@ def test_a_one_way_cut_lets_the_other_way_through(lab: Lab) -> None:
 
 
 def test_cuts_stay_while_hosts_die_and_come_back(lab: Lab) -> None:
-    lab.partition(["relay1"], ["relay2", "client1"])
-    lab.kill("router1")
-    lab.up(lab.topology().spec, network_only=True)
+    """By the commands, as a script uses them: with `--json` each answers with one object."""
+    cut = by_command(lab, "partition", "relay1", "relay2,client1")
+    killed = by_command(lab, "kill", "router1")
+    up = by_command(lab, "up", "--relays", "3", "--clients", "2", "--network-only")
 
-    assert len(lab.status().cuts) == 2
+    assert cut["cuts"] == [
+        {"from": ["relay1"], "to": ["relay2", "client1"]},
+        {"from": ["relay2", "client1"], "to": ["relay1"]},
+    ]
+    assert killed == {"killed": ["router1"]}
+    assert (up["state"], up["missing"], len(up["cuts"])) == ("up", [], 2)
     with between(lab, "relay1", "relay2") as prober:
         assert prober.flows(since=prober.now(), timeout=0.3) is None
+
+    assert by_command(lab, "heal")["cuts"] == []
+    assert by_command(lab, "shape", "ring") == {"shape": "ring"}
+    assert by_command(lab, "status")["shape"] == "ring"
+    assert by_command(lab, "shape", "full") == {"shape": "full"}
+    existing = len(namespaces.of_lab(PREFIX))
+    assert by_command(lab, "down") == {"removed": existing}
+    assert by_command(lab, "status")["state"] == "down"
 
 
 def test_a_cut_that_makes_no_sense_is_refused(lab: Lab) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 from altnet.common.calls import Answer, problem
-from altnet.common.errors import AltnetError, Stale
+from altnet.common.errors import AltnetError, Invalid, Stale
+from altnet.host.cli import app, exit_code
 from altnet.host.operator.api import error_of
 from altnet_sdk.models.problem import Problem
+from typer.testing import CliRunner
 
 
 def refused(status: int, code: str, detail: str, *, pointer: str, location: str | None) -> dict[str, Any]:
@@ -41,3 +43,27 @@ def test_somebody_elses_change_in_between_is_a_conflict_in_plain_words() -> None
 
     assert isinstance(error, Stale)
     assert str(error) == "Somebody changed it. Read it again."
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (("join-tokens", "create", "--kind", "robot"), "/kind: 'robot' is none of client, relay."),
+        (
+            ("tokens", "create", "--name", "x", "--role", "king"),
+            "/role: 'king' is none of admin, auditor, owner.",
+        ),
+        (
+            ("services", "register", "--name", "x", "--port", "1", "--protocol", "sctp", "--address", "fd00::1"),
+            "/protocol: 'sctp' is none of tcp, udp.",
+        ),
+    ],
+    ids=["kind", "role", "protocol"],
+)
+def test_a_word_that_an_option_does_not_know_is_wrong_use_and_names_those_that_it_knows(
+    line: tuple[str, ...], said: str
+) -> None:
+    result = CliRunner().invoke(app, line, env={"ALTNET_TOKEN": "unused", "ALTNET_API": "http://127.0.0.1:9"})
+
+    assert isinstance(result.exception, Invalid), result.output
+    assert (exit_code(result.exception), str(result.exception)) == (2, said)

@@ -335,8 +335,8 @@ def pause_after(
     `refused`: the server does not take our identity. `uniform` draws from a range.
     """
     longest = settings.refused_wait_max if refused else settings.reconnect_wait_max
-    wait = min(longest, settings.reconnect_wait * 2 ** min(failures, 16))
-    return float(wait * uniform(1 - settings.reconnect_jitter, 1))
+    wait: float = min(longest, settings.reconnect_wait * 2 ** min(failures, 16))
+    return wait * uniform(1 - settings.reconnect_jitter, 1)
 
 
 def port_is_closed(error: Exception) -> bool:

@@ -55,6 +55,31 @@ def migrate() -> None:
     _run(prepare_database(superuser, place=place, secrets=secrets, services=services))
 
 
+@app.command("first-owner")
+def make_first_owner(
+    out: Annotated[
+        Path | None, typer.Option(help="Write the token there, mode 0600 [default: standard output, shown once]")
+    ] = None,
+) -> None:
+    """Make the first owner's token, once, where services run apart (settings as for `altnet serve`)."""
+    from altnet.common.clock import SystemClock
+    from altnet.common.errors import Conflict
+    from altnet.common.files import write_private
+    from altnet.common.settings import load
+    from altnet.host.admin.owners import first_owner
+    from altnet.host.settings import HostSettings
+
+    if out is not None and out.exists():  # before it is made: it cannot be made again
+        raise Conflict("file_exists", f"{out} exists.", field="/out", mend="Name another file.")
+    settings = load(HostSettings, prefix="ALTNET", env=os.environ)
+    token = _run(first_owner(settings, clock=SystemClock(), env=os.environ))
+    if out is None:
+        print(token.reveal())
+    else:
+        write_private(out, token.reveal().encode() + b"\n")
+        _tell({"owner_token": str(out)}, json_output=False)
+
+
 @app.command()
 def backup(
     target: Annotated[Path, typer.Argument(help="The file to write; refused if it exists")],

@@ -84,6 +84,10 @@ class Api:
         self._place = place
         self.client = AuthenticatedClient(base_url=place.url, token=place.token, timeout=httpx.Timeout(TIMEOUT))
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.client.get_httpx_client().close()
+
     def ask(self, operation: Callable[..., Response[Any]], *arguments: Any, **options: Any) -> Any:
         """Call one operation of the generated client and return what it answers; options that are None are left out.
 

@@ -16,7 +16,7 @@ from altnet.common.keys import PrivateKey
 from altnet.host.operator.api import etag
 from altnet.host.operator.joining import Files, filled
 from altnet.host.operator.joining import join as join_registry
-from altnet.host.operator.options import Json, Network, api_of, given, group, pairs
+from altnet.host.operator.options import Json, Network, api_of, body_of, given, group, pairs
 from altnet.host.operator.output import note, show_list, show_one
 from altnet.host.operator.relays import Name, confirm
 from altnet_sdk.api.clients import (
@@ -76,7 +76,7 @@ def create(
     public = key or (private.public().base64 if private else "")
     labels = pairs(label, field="/label")
     wishes = given(relay=relay, standby=standby, network=network, region=region, labels=labels)
-    body = ClientNew.from_dict({"name": name, "key": public, "movable": movable, **wishes})
+    body = body_of(ClientNew, {"name": name, "key": public, "movable": movable, **wishes})
     made = api.ask(create_client.sync_detailed, body=body)
     if private is None:
         show_one(made, as_json=json_output, leave_out=FILES)
@@ -142,7 +142,7 @@ def move(
     """Attach it to another relay; it keeps its address."""
     api = api_of(context)
     found = api.find(list_clients.sync_detailed, client, kind="client")
-    body = ClientPatch.from_dict({"relay": relay})
+    body = body_of(ClientPatch, {"relay": relay})
     show_one(
         api.ask(change_client.sync_detailed, found.id, body=body, if_match=etag(found.version)), as_json=json_output
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self, TypeVar
 
 import typer
 from altnet.common.errors import Invalid
@@ -12,7 +14,18 @@ if TYPE_CHECKING:
     from altnet.host.operator.api import Api
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output")]
+_WORDS: Final = re.compile(r"Unexpected value (.*)\. Expected one of \{(.*)\}")
+"""How the generated client says that a word is none of an enumeration."""
+
 Network = Annotated[str | None, typer.Option(help="A network's name or id [default: the first]")]
+
+
+class _FromDict(Protocol):
+    @classmethod
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self: ...
+
+
+_Body = TypeVar("_Body", bound=_FromDict)
 
 
 def remember(
@@ -31,8 +44,9 @@ def remember(
 
 
 def api_of(context: typer.Context) -> Api:
-    """The API that the command line names. Raises `Unauthenticated` (`no_token`)."""
+    """The API that the command line names, until the command ends. Raises `Unauthenticated` (`no_token`)."""
     found: Api = context.obj()
+    context.call_on_close(found.close)
     return found
 
 
@@ -52,6 +66,19 @@ def pairs(values: list[str] | None, *, field: str) -> dict[str, str] | None:
             raise Invalid("bad_pair", f"{text!r} is not name=value.", field=field)
         found[name] = value
     return found
+
+
+def body_of(kind: type[_Body], fields: Mapping[str, Any]) -> _Body:
+    """A request's body. Raises `Invalid` (`bad_value`) for a word that is none of those that the field may have."""
+    try:
+        return kind.from_dict(fields)
+    except TypeError as error:
+        words = _WORDS.search(str(error))
+        if words is None:
+            raise
+        field = next((f"/{name}" for name, value in fields.items() if repr(value) == words[1]), None)
+        known = sorted(word.strip().strip("'") for word in words[2].split(","))
+        raise Invalid("bad_value", f"{words[1]} is none of {', '.join(known)}.", field=field) from None
 
 
 def given(**fields: object) -> dict[str, object]:

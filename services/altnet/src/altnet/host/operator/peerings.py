@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 from altnet.common.errors import Invalid
 from altnet.host.operator.api import Api, etag
-from altnet.host.operator.options import Json, Network, api_of, given, group, pairs
+from altnet.host.operator.options import Json, Network, api_of, body_of, given, group, pairs
 from altnet.host.operator.output import note, show_list, show_one
 from altnet.host.operator.relays import Name, confirm
 from altnet_sdk.api.peerings import change_peering, create_peering, get_peering, list_peerings, remove_peering
@@ -133,7 +133,7 @@ def create(
         preference=preference,
         labels=pairs(label, field="/label"),
     )
-    _show(api.ask(create_peering.sync_detailed, body=PeeringNew.from_dict(fields)), json_output)
+    _show(api.ask(create_peering.sync_detailed, body=body_of(PeeringNew, fields)), json_output)
 
 
 @peerings.command("set")
@@ -186,7 +186,7 @@ def change(
     if no_password:
         fields["password"] = None
     found = api.find(list_peerings.sync_detailed, peering, kind="peering")
-    body = PeeringPatch.from_dict(fields)
+    body = body_of(PeeringPatch, fields)
     _show(api.ask(change_peering.sync_detailed, found.id, body=body, if_match=etag(found.version)), json_output)
 
 

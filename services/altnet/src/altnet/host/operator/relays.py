@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from altnet.host.operator.api import etag
-from altnet.host.operator.options import Json, Network, api_of, given, group, pairs
+from altnet.host.operator.options import Json, Network, api_of, body_of, given, group, pairs
 from altnet.host.operator.output import note, show_list, show_one
 from altnet_sdk.api.links import list_relay_links
 from altnet_sdk.api.networks import change_network, create_network, list_networks
@@ -143,7 +143,7 @@ def create(
     json_output: Json = False,
 ) -> None:
     """Make another network."""
-    body = NetworkNew.from_dict(given(name=name, prefix=prefix))
+    body = body_of(NetworkNew, given(name=name, prefix=prefix))
     show_one(api_of(context).ask(create_network.sync_detailed, body=body), as_json=json_output)
 
 
@@ -180,7 +180,7 @@ def change_settings(
         preshared_keys=preshared_keys,
         preshared_refresh=preshared_refresh,
     )
-    body = NetworkPatch.from_dict({"settings": settings})
+    body = body_of(NetworkPatch, {"settings": settings})
     made = api.ask(change_network.sync_detailed, found.id, body=body, if_match=etag(found.version))
     show_one(made, as_json=json_output)
 
@@ -200,7 +200,7 @@ def confirm(question: str, *, yes: bool) -> None:
 def _patch(context: typer.Context, relay: str, fields: dict[str, object], json_output: bool) -> None:
     api = api_of(context)
     found = api.find(list_relays.sync_detailed, relay, kind="relay")
-    body = RelayPatch.from_dict(fields)
+    body = body_of(RelayPatch, fields)
     show_one(
         api.ask(change_relay.sync_detailed, found.id, body=body, if_match=etag(found.version)), as_json=json_output
     )

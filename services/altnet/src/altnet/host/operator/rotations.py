@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from altnet.host.operator.api import Api
-from altnet.host.operator.options import Json, Network, api_of, group
+from altnet.host.operator.options import Json, Network, api_of, body_of, group
 from altnet.host.operator.output import note, show_list, show_one
 from altnet.host.operator.streaming import stream
 from altnet_sdk.api.rotations import (
@@ -63,7 +63,7 @@ def start(
     given = {"canary": canary, "wave": wave, "silent": silent, "grace": grace}
     plan = {name: value for name, value in given.items() if value is not None}
     body: dict[str, Any] = {"kind": kind, "reason": reason, "network": network, **({"plan": plan} if plan else {})}
-    started = api_of(context).ask(start_rotation.sync_detailed, body=RotationStart.from_dict(body))
+    started = api_of(context).ask(start_rotation.sync_detailed, body=body_of(RotationStart, body))
     if watch:
         _follow(context, started.id, as_json=json_output)
     else:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from altnet.host.operator.api import etag
-from altnet.host.operator.options import Json, Network, api_of, given, group, pairs
+from altnet.host.operator.options import Json, Network, api_of, body_of, given, group, pairs
 from altnet.host.operator.output import show_list, show_one
 from altnet.host.operator.relays import Name, confirm
 from altnet_sdk.api.peers import list_peers
@@ -65,7 +65,7 @@ def register(
     fields = given(
         name=name, port=port, protocol=protocol, owner=owner, address=address, tags=tag or None, network=network
     )
-    made = api_of(context).ask(register_service.sync_detailed, body=ServiceNew.from_dict(fields))
+    made = api_of(context).ask(register_service.sync_detailed, body=body_of(ServiceNew, fields))
     show_one(made, as_json=json_output)
 
 
@@ -80,7 +80,7 @@ def health(
     """Report how it is."""
     api = api_of(context)
     found = api.find(list_services.sync_detailed, service, kind="service")
-    body = HealthReport.from_dict(given(health=state, note=note))
+    body = body_of(HealthReport, given(health=state, note=note))
     show_one(api.ask(report_service_health.sync_detailed, found.id, body=body), as_json=json_output)
 
 
@@ -113,7 +113,7 @@ def create(
     """Announce the networks behind one or several relays."""
     labels = pairs(label, field="/label")
     fields = given(name=name, prefixes=prefix, relays=relay or None, network=network, labels=labels)
-    show_one(api_of(context).ask(create_site.sync_detailed, body=SiteNew.from_dict(fields)), as_json=json_output)
+    show_one(api_of(context).ask(create_site.sync_detailed, body=body_of(SiteNew, fields)), as_json=json_output)
 
 
 @sites.command("remove")

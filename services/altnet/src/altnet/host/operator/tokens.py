@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from altnet.common.files import write_private
-from altnet.host.operator.options import Json, Network, api_of, given, group, pairs
+from altnet.host.operator.options import Json, Network, api_of, body_of, given, group, pairs
 from altnet.host.operator.output import note, show_list, show_one
 from altnet_sdk.api.tokens import (
     create_api_token,
@@ -60,7 +60,7 @@ def create_join(
     """Make a join token. Only its secret is printed, so that it can go into a file."""
     labels = pairs(label, field="/label")
     fields = given(kind=kind, uses=uses, lifetime=int(hours * 3600), labels=labels, note=note_text, network=network)
-    made = api_of(context).ask(create_join_token.sync_detailed, body=JoinTokenNew.from_dict(fields))
+    made = api_of(context).ask(create_join_token.sync_detailed, body=body_of(JoinTokenNew, fields))
     _hand_over(made, out, json_output)
 
 
@@ -91,7 +91,7 @@ def create(
     """Make an API token."""
     expires = datetime.now(UTC) + timedelta(days=days)
     fields = given(name=name, role=role, scopes=scope or ["*"], expires_at=expires.isoformat())
-    made = api_of(context).ask(create_api_token.sync_detailed, body=ApiTokenNew.from_dict(fields))
+    made = api_of(context).ask(create_api_token.sync_detailed, body=body_of(ApiTokenNew, fields))
     _hand_over(made, out, json_output)
 
 
