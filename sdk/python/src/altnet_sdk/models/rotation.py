@@ -30,7 +30,7 @@ T = TypeVar("T", bound="Rotation")
 
 @_attrs_define
 class Rotation:
-    """ A rotation of a network's mesh keys.
+    """ A rotation of a network's keys of one kind.
 
      """
 

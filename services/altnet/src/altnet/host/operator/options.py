@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from altnet.common.errors import Invalid
+from altnet.common.errors import Invalid, NotFound
 from altnet.host.operator.api import Api, connect
+from altnet_sdk.api.networks import list_networks
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output")]
 Network = Annotated[str | None, typer.Option(help="A network's name or id [default: the first]")]
@@ -26,6 +27,17 @@ def api_of(context: typer.Context) -> Api:
     """The API that the command line names. Raises `Unauthenticated` (`no_token`)."""
     found: Api = context.obj()
     return found
+
+
+def network_of(api: Api, wanted: str | None) -> Any:
+    """The network of that name or identifier; None: the first. Raises `NotFound` (`no_such_network`)."""
+    found = list(api.each(list_networks.sync_detailed))
+    if wanted is None and found:
+        return found[0]
+    fitting = [one for one in found if wanted in (one.id, one.name)]
+    if not fitting:
+        raise NotFound("no_such_network", f"there is no network {wanted}.", mend="See `altnet networks list`.")
+    return fitting[0]
 
 
 def group(help: str) -> typer.Typer:

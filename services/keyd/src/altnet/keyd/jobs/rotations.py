@@ -13,7 +13,6 @@ import base64
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -45,7 +44,9 @@ from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import AltnetError, Conflict, Invalid, Unavailable
 from altnet.common.ids import Randomness
 from altnet.keyd.domain import rotations as rules
+from altnet.keyd.domain.policies import due
 from altnet.keyd.handlers.revoked_keys import pay, settle
+from altnet.keyd.handlers.rotation_wishes import grant
 from altnet.keyd.handlers.rotations import start_rotation
 from altnet.keyd.jobs import client_rotations
 from altnet.keyd.settings import RotationSettings
@@ -108,6 +109,12 @@ class Driver:
             await self._policy(policy)
         async with self._db.transaction(actor=DRIVER) as uow:
             await pay(uow, randomness=self._randomness, again=self._settings.owed_again)
+            await grant(
+                uow,
+                randomness=self._randomness,
+                again=self._settings.owed_again,
+                rest=self._settings.suspicion_rest,
+            )
         async with self._db.read() as session:
             ids = await rotations.open_ids(session)
         self.open = len(ids)
@@ -205,8 +212,7 @@ class Driver:
             if row is None or row.max_age is None:
                 return
             if row.due_at is None:
-                spread = 1 + row.jitter * (2 * self._random() - 1)
-                row.due_at = uow.now + timedelta(seconds=row.max_age * spread)
+                row.due_at = due(uow.now, max_age=row.max_age, jitter=row.jitter, draw=self._random())
             elif row.due_at <= uow.now and await rotations.open_of(uow.session, row.network, of) is None:
                 row.due_at = None
                 with contextlib.suppress(Conflict):  # too few relays: it is due again an age later
