@@ -45,7 +45,7 @@ class Rotation:
     """ Of clients' keys: how many clients are how far. """
     reason: str
     phase: RotationPhase
-    """ How far a rotation of mesh keys is. """
+    """ How far a rotation is. """
     wave: int
     paused: bool
     ended: str

@@ -117,7 +117,7 @@ async def heard_of_keys(uow: UnitOfWork, identity: IdentityRow, said: KeyReport)
     """
     if identity.state != IdentityState.ACTIVE:
         raise Forbidden(
-            "identity_not_active", "no mesh key is taken from a host that nothing proves.", mend="Approve it first."
+            "identity_not_active", "no key is taken from a host that nothing proves.", mend="Approve it first."
         )
     PublicKey.parse(said.key, field="/key")
     fits = said.certificate is not None and (said.certificate.epoch, said.certificate.key) == (said.epoch, said.key)

@@ -12,7 +12,7 @@ import asyncio
 import base64
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -59,6 +59,18 @@ DRIVER: Final = "keyd"
 MAX_AGE: Final = "maximum age"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Over:
+    """What is counted of a rotation that is over."""
+
+    kind: str
+    outcome: str
+    why: str = ""
+    """Why it was rolled back."""
+    left: tuple[str, ...] = ()
+    """Why relays were left behind, one for each."""
+
+
 class Driver:
     """`run` is a job; `wake` when there may be something to do. `seed` is keyd's nkey: None where it has none."""
 
@@ -71,9 +83,9 @@ class Driver:
         settings: RotationSettings,
         random: Callable[[], float],
         randomness: Randomness,
-        ended: Callable[[str], None] = lambda _outcome: None,
+        ended: Callable[[Over], None] = lambda _over: None,
     ) -> None:
-        """`ended` counts rotations by how they ended."""
+        """`ended` counts rotations that are over, when that is committed."""
         self._db = db
         self._bus = bus
         self._seed = seed
@@ -127,14 +139,13 @@ class Driver:
 
     async def _step(self, id: str) -> bool:
         """One step of a rotation; True if there may be another at once. Raises what the registry says."""
+        async with self._db.read() as session:
+            of = (await rotations.get(session, id)).of
+        if of == KeyKind.CLIENT:
+            await self._step_of_clients(id)
+            return False
         async with self._db.transaction(actor=DRIVER) as uow:
             row = await rotations.get(uow.session, id, lock=True)
-            if row.of == KeyKind.CLIENT:
-                timeout = self._settings.order_timeout
-                await client_rotations.step(uow, row, bus=self._bus, seed=self._seed, timeout=timeout)
-                if row.ended_at is not None:
-                    self._ended(row.phase)
-                return False
             told = await rotations.parts(uow.session, id)
             states = await rotations.states(uow.session, [one.relay for one in told])
             before = _without_revoked(rotations.state_of(row, told), states)
@@ -157,9 +168,19 @@ class Driver:
                 await settle(uow, row, after)
             await _tell(uow, row, previous, after)
         if after.over:
-            self._ended(str(after.phase))
+            left = tuple(part.left for part in after.parts.values() if part.left)
+            self._ended(Over(kind=str(after.of), outcome=str(after.phase), why=after.ended, left=left))
             _LOG.info("rotation_over", rotation=id, phase=str(after.phase), why=after.ended)
         return not after.over
+
+    async def _step_of_clients(self, id: str) -> None:
+        async with self._db.transaction(actor=DRIVER) as uow:
+            row = await rotations.get(uow.session, id, lock=True)
+            timeout = self._settings.order_timeout
+            await client_rotations.step(uow, row, bus=self._bus, seed=self._seed, timeout=timeout)
+            over = Over(kind=row.of, outcome=row.phase, why=row.ended) if row.ended_at is not None else None
+        if over is not None:
+            self._ended(over)
 
     async def _done(self, row: RotationRow, step: rules.Step) -> rules.Rotation:
         """The rotation once the step's orders are taken."""
