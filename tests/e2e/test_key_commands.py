@@ -91,6 +91,30 @@ async def test_a_rotation_is_paused_resumed_and_rolled_back_from_the_command_lin
     assert unknown.code == 5
 
 
+async def test_when_keys_rotate_by_themselves_is_set_and_shown_from_the_command_line(altnet: Operator) -> None:
+    assert (await altnet("rotations", "policy", "show", "--json")).json == []
+    made = await altnet(
+        "rotations", "policy", "set", "--max-age", "86400", "--wave", "3", "--no-on-suspicion", "--json"
+    )
+    assert made.code == 0, made.err
+    assert (made.json["kind"], made.json["max_age"], made.json["plan"]["wave"]) == ("mesh", 86_400, 3)
+    assert (made.json["on_suspicion"], made.json["on_new_owner"]) == (False, False)
+    more = (await altnet("rotations", "policy", "set", "--on-new-owner", "--canary", "2", "--json")).json
+    assert (more["max_age"], more["on_suspicion"], more["on_new_owner"]) == (86_400, False, True)
+    assert (more["plan"]["wave"], more["plan"]["canary"]) == (3, 2)
+    assert (await altnet("rotations", "policy", "set", "--kind", "access", "--json")).json["max_age"] is None
+    none = (await altnet("rotations", "policy", "set", "--no-max-age", "--json")).json
+    assert (none["max_age"], none["on_new_owner"]) == (None, True)
+    shown = (await altnet("rotations", "policy", "show", "--json")).json
+    assert [one["kind"] for one in shown] == ["access", "mesh"]
+    assert "MAX AGE" in (await altnet("rotations", "policy", "show")).out
+    wrong = await altnet("rotations", "policy", "set", "--max-age", "99", "--no-max-age")
+    assert wrong.code != 0
+    assert "/max_age" in wrong.err
+    nowhere = await altnet("rotations", "policy", "show", "--network", "nowhere")
+    assert nowhere.code == 5
+
+
 async def test_keys_are_compared_and_a_compromised_one_is_revoked_from_the_command_line(altnet: Operator) -> None:
     keyd = (await altnet("keys", "keyd", "--json")).json
     assert keyd["fingerprint"] in (await altnet("keys", "keyd")).out

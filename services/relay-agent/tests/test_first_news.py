@@ -3,128 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
+import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 import pytest
 import pytest_asyncio
-from altnet.common.bus import desired, subjects
+from altnet.common.bus import desired, rpc, subjects
 from altnet.common.bus.connect import Bus, BusSettings
-from altnet.common.bus.jwt import BusIdentity, make_nkey, revoke_user
+from altnet.common.bus.jwt import BusIdentity, revoke_user
 from altnet.common.calls import Answer
 from altnet.common.clock import SystemClock
-from altnet.common.contracts.agent import Versions
-from altnet.common.contracts.desired import pack
+from altnet.common.contracts import lock as pages
+from altnet.common.contracts.keyd import SERVICE
+from altnet.common.contracts.lock import LOCK, HostCertificates, LockPage, LockQuery
 from altnet.common.embedded.nats import NatsServer
 from altnet.common.errors import Unauthenticated, Unavailable
-from altnet.common.kernel.memory import MemoryHost
-from altnet.common.kernel.wireguard import PeerChange
-from altnet.relay_agent.agent import Agent
+from altnet.common.lock.log import LockChange
+from altnet.common.lock.statements import SignedStatement
+from altnet.common.signing import SigningKey
 from altnet.relay_agent.enrol import Registry
-from altnet.relay_agent.host import memory_host
-from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.lock.memory import LockMemory
 from altnet.relay_agent.news import DOWN, hear_first
-from altnet.relay_agent.settings import AgentSettings, Timers
-from altnet.relay_agent.state import Identity, MemoryState
+from altnet.relay_agent.settings import Timers
+from support.locksmith import Locksmith
+from support.machines import Machine, Truth
 from support.nats import ServiceBus, relay_credentials
-from support.relays import NETWORK, Paper, client, document, enrolment_of, entry, identity_of, key_of, relay_id
-
-WITHIN = 10.0
-PATIENT = Timers(first_news=8.0, keyd_spread=0, fetch_jitter=0.05)
-"""Longer than a loaded machine needs to connect: these tests are about order, not speed."""
-
-
-def _identity() -> Identity:
-    nkey, seed = make_nkey()
-    return msgspec.structs.replace(identity_of("me"), nkey=nkey, nkey_seed=seed.decode())
-
-
-@dataclass
-class Machine:
-    """A host that can be switched off and on; `ever` is every peer that its WireGuard was given since it booted."""
-
-    bus_settings: BusSettings
-    credentials: Any
-    state: MemoryState = field(default_factory=lambda: MemoryState(_identity(), enrolment_of("me", 1)))
-    registry: Registry | None = None
-    ever: set[str] = field(default_factory=set)
-    memory: MemoryHost = field(default_factory=lambda: MemoryHost(prefix="alt"))
-    agent: Agent | None = None
-    _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
-
-    async def on(self, timers: Timers = PATIENT) -> Agent:
-        """Boot: an empty kernel, the same disk."""
-        self.memory, self.ever = MemoryHost(prefix="alt"), set()
-        real = self.memory.wireguard.apply
-
-        async def apply(name: str, changes: Sequence[PeerChange]) -> None:
-            self.ever |= {change.key.base64 for change in changes}
-            await real(name, changes)
-
-        self.memory.wireguard.apply = apply  # type: ignore[method-assign]  # the same, and it is written down
-        enrolment = self.state.enrolment()
-        assert enrolment is not None
-        bus = await self._stack.enter_async_context(Bus(self.bus_settings, self.credentials, name=enrolment.relay.id))
-        membership = Membership(self.state, enrolment, clock=SystemClock())
-        self.agent = Agent(
-            AgentSettings(timers=timers),
-            host=memory_host(self.memory),
-            state=self.state,
-            membership=membership,
-            clock=SystemClock(),
-            random=lambda: 0.5,
-            versions=Versions(agent="test"),
-            boot="boot",
-            bus=bus,
-            registry=self.registry,
-            poke=False,
-        )
-        applied = asyncio.Event()
-        task = asyncio.create_task(self.agent.run(applied.set))
-        self._stack.push_async_callback(_ended, task)
-        async with asyncio.timeout(WITHIN):
-            await applied.wait()
-        return self.agent
-
-    async def off(self) -> None:
-        await self._stack.aclose()
-        self._stack = contextlib.AsyncExitStack()
-        self.agent = None
-
-    async def until(self, check: Callable[[Agent], bool]) -> None:
-        assert self.agent is not None
-        async with asyncio.timeout(WITHIN):
-            while not check(self.agent):  # noqa: ASYNC110 - an agent announces nothing to its host
-                await asyncio.sleep(0.01)
-
-    def peers(self) -> set[str]:
-        return {key.base64 for device in self.memory.devices.values() for key in device.peers}
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-
-
-class Truth:
-    """What the registry has put on the bus."""
-
-    def __init__(self, bus: Bus) -> None:
-        self.bus = bus
-        self.paper = Paper()
-
-    async def put(self, *names: str, remove: tuple[str, ...] = ()) -> None:
-        self.paper.put(*(entry(name, 2 + ord(name) - ord("a")) for name in names), remove=remove)
-        await desired.put(self.bus, "mesh", subjects.mesh_snapshot_key(NETWORK), self.paper.snapshot())
-
-    async def give(self, generation: int = 1, **fields: Any) -> None:
-        await desired.put(self.bus, "relay", relay_id("me"), pack(document("me", generation, **fields)))
+from support.relays import NETWORK, client, entry, key_of, relay_id
 
 
 @pytest_asyncio.fixture
@@ -243,3 +152,131 @@ async def test_a_closed_port_is_waited_for_less_than_a_bus_that_may_still_answer
     began = asyncio.get_running_loop().time()
     assert not await hear_first(Deaf(nobody_listens=True), within=2.0, fetch=fetch, ask=None)
     assert asyncio.get_running_loop().time() - began == pytest.approx(DOWN, abs=0.06)
+
+
+# -- the network lock ------------------------------------------------------------------------------------------------
+
+
+def host_key(name: str) -> SigningKey:
+    return SigningKey(hashlib.sha256(name.encode()).digest())
+
+
+class Locked:
+    """A network lock that is on, and vouches for this relay, two others and a client. `page` is what is new of it."""
+
+    def __init__(self) -> None:
+        self.smith = Locksmith(NETWORK)
+        self.smith.take(self.smith.init())
+        relays = {"me": 1, "a": 2, "b": 3}
+        hosts = [(name, self.smith.certificate(relay_id(name), _mesh(name), by=host_key(name))) for name in relays]
+        phone = client("phone", "fd42:1337:beef:1001::10")
+        self.kept = LockMemory(
+            network=NETWORK,
+            entries=self.smith.log.entries,
+            version=1,
+            statements=(
+                *(self.relay(name, slot) for name, slot in relays.items()),
+                self.smith.client(phone.id, key=phone.key, addresses=phone.addresses),
+            ),
+            hosts=tuple(HostCertificates(relay=relay_id(name), certificates=(one,)) for name, one in hosts),
+        )
+
+    def relay(self, name: str, slot: int, *, by: SigningKey | None = None, **fields: object) -> SignedStatement:
+        opened = self.smith.relay(relay_id(name), slot=slot, identity=host_key(name).public().base64).opened()
+        return self.smith.sign(msgspec.structs.replace(opened, **fields), by=by)
+
+    def page(self, *statements: SignedStatement, since: int = 1, version: int = 2) -> LockPage:
+        log = self.smith.log
+        return LockPage(
+            network=NETWORK,
+            since=since,
+            version=version,
+            length=log.length,
+            head=log.head,
+            entries=log.entries[-1:],
+            statements=statements,
+        )
+
+
+def _mesh(name: str) -> str:
+    return key_of(name).public().base64
+
+
+async def put_page(bus: Bus, page: LockPage | bytes) -> None:
+    data = page if isinstance(page, bytes) else pages.pack(page)
+    await desired.put(bus, subjects.MESH_BUCKET, subjects.lock_key(NETWORK), data)
+
+
+@pytest_asyncio.fixture
+async def locked(truth: Truth, machine: Machine) -> Locked:
+    """The lock is on, the machine has gone by it, and is off now."""
+    made = Locked()
+    await machine.state.save_lock(made.kept)
+    await put_page(truth.bus, made.page(since=1, version=1))
+    await machine.on()
+    await machine.until(lambda agent: agent.desired.complete and machine.peers() == keys("a", "b") | {PHONE})
+    await machine.off()
+    return made
+
+
+async def test_an_agent_that_was_off_never_brings_back_whom_the_lock_lets_out_meanwhile(
+    truth: Truth, machine: Machine, locked: Locked
+) -> None:
+    """The registry still has the relay, as one would that somebody else has taken over; keyd is away."""
+    await put_page(truth.bus, locked.page(locked.relay("b", 3, serial=2, revoked=True)))
+    await machine.on()
+    assert machine.peers() == keys("a") | {PHONE}
+    assert machine.ever == keys("a") | {PHONE}, "a relay was spoken to that is out under the lock"
+
+
+async def test_a_restarted_agent_hears_of_a_removed_authority_before_it_brings_anybody_back(
+    machine: Machine, truth: Truth, locked: Locked, service_bus: ServiceBus
+) -> None:
+    """The log is longer: that page alone is not enough, and keyd has the rest."""
+    other = SigningKey.generate()
+    change = locked.smith.change(LockChange.AUTHORITIES, authorities=[other.public().base64])
+    locked.smith.take(change)
+    resigned = [locked.relay(name, slot, by=other) for name, slot in {"me": 1, "a": 2}.items()]
+    asked: list[LockQuery] = []
+
+    async def tell(query: LockQuery, _: rpc.RpcContext) -> LockPage:
+        asked.append(query)
+        return locked.page(*resigned, since=query.since, version=4)
+
+    await rpc.serve(await service_bus("keyd"), SERVICE, LOCK, LockQuery, tell, callers="relays")
+    await put_page(truth.bus, locked.page(*resigned, version=4))
+    await machine.on()
+    assert machine.peers() == keys("a"), "the old authority vouched for the rest"
+    assert machine.ever == keys("a")
+    assert asked
+
+
+async def test_a_keyd_that_never_answers_keeps_a_start_no_longer_than_its_bound(
+    machine: Machine, truth: Truth, locked: Locked, service_bus: ServiceBus
+) -> None:
+    silence = asyncio.Event()
+
+    async def wait(_: LockQuery, __: rpc.RpcContext) -> LockPage:
+        await silence.wait()
+        raise Unavailable("late", "too late.")
+
+    await rpc.serve(await service_bus("keyd"), SERVICE, LOCK, LockQuery, wait, callers="relays")
+    locked.smith.take(locked.smith.change(LockChange.AUTHORITIES, authorities=[SigningKey.generate().public().base64]))
+    await put_page(truth.bus, locked.page(version=4))
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await machine.on(Timers(first_news=1.5, keyd_spread=0, keyd_timeout=60, fetch_jitter=0.05))
+    assert 1.4 < loop.time() - began < 8
+    assert machine.peers() == keys("a", "b") | {PHONE}, "what is not known does not take away what was"
+    silence.set()
+
+
+@pytest.mark.parametrize("page", [b"no page", zlib.compress(b'{"network":"\x80"}'), zlib.compress(b"[" * 5000)])
+async def test_a_page_that_cannot_be_read_is_an_alarm_and_changes_nothing(
+    machine: Machine, truth: Truth, locked: Locked, page: bytes
+) -> None:
+    await put_page(truth.bus, page)
+    agent = await machine.on()
+    assert agent.lock.alarm == "lock_unreadable"
+    assert "network lock" in agent.health()
+    assert machine.peers() == keys("a", "b") | {PHONE}

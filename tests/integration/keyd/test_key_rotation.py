@@ -124,6 +124,13 @@ async def mesh_keys(hosts: list[Paper]) -> dict[str, tuple[str, int]]:
     return {one.id: (one.key, one.epoch) for one in mesh.relays}
 
 
+async def counters(keyd: RunningKeyd) -> dict[str, float]:
+    """What keyd counts of rotations."""
+    lines = (await keyd.api.get("/metrics")).text.splitlines()
+    pairs = [line.removeprefix("altnet_keyd_").rsplit(" ", 1) for line in lines if line.startswith("altnet_keyd_rot")]
+    return {name: float(value) for name, value in pairs}
+
+
 async def test_a_rotation_by_the_api_gives_every_relay_a_key_of_its_own_making(
     rotating: tuple[RunningKeyd, list[Paper]],
 ) -> None:
@@ -185,6 +192,11 @@ async def test_a_silent_relay_is_left_behind_or_ends_it_as_the_plan_says(
     assert (done["phase"], left) == ("done", {hosts[2].agent.id: "no_key_in_time"})
     told = [event for event in await keyd.events() if event["kind"] == "keyd.rotation.relay_left"]
     assert [(event["relay"], event["why"]) for event in told] == [(hosts[2].agent.id, "no_key_in_time")]
+    counted = await counters(keyd)
+    assert counted['rotations_total{kind="mesh",outcome="done"}'] == 1
+    assert counted['rotations_total{kind="mesh",outcome="rolled_back"}'] == 1
+    assert counted['rotations_rolled_back_total{kind="mesh",why="silent"}'] == 1
+    assert counted['rotation_relays_left_total{why="no_key_in_time"}'] == 1
 
 
 async def test_a_paused_rotation_waits_and_a_rolled_back_one_returns_to_the_old_keys(

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from altnet.common.errors import (
+    UNREADABLE,
     AltnetError,
     Conflict,
     Exhausted,
@@ -30,6 +31,10 @@ from altnet.common.errors import (
 
 LARGEST_ANSWER: Final = 256 * 1024
 """Bytes read of an answer; a real one has about two thousand."""
+
+
+LONGEST_WAIT: Final = 86_400.0
+"""Seconds that an answer may ask us to wait."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +140,7 @@ def problem(answer: Answer) -> AltnetError:
     """The error that an answer speaks of."""
     try:
         said = msgspec.json.decode(answer.body, type=_Problem)
-    except ValueError:
+    except UNREADABLE:
         said = _Problem()
     code = said.code or f"http_{answer.status}"
     detail = said.detail or said.title or f"the registry answered with status {answer.status}."
@@ -143,12 +148,16 @@ def problem(answer: Answer) -> AltnetError:
     own = (error for error in said.errors if error.get("location") != "header")
     field = next((str(error["pointer"]) for error in own if error.get("pointer")), None)
     if answer.status == 429:
-        after = answer.headers.get("Retry-After", "")
-        return TooMany(code, detail, after=float(after) if after.isdigit() else 5.0, mend=said.mend)
+        return TooMany(code, detail, after=_seconds(answer.headers.get("Retry-After", "")), mend=said.mend)
     if answer.status >= 500 or answer.status in (408, 425) or 300 <= answer.status < 400:
         return Unavailable(code, detail, mend=said.mend or "Try again later.")
     kind = Exhausted if code.endswith("_exhausted") else _BY_STATUS.get(answer.status, Invalid)
     return kind(code, detail, field=field, mend=said.mend)
+
+
+def _seconds(text: str) -> float:
+    """Of `Retry-After`. For a date, and for what is no number, a guess."""
+    return min(float(text), LONGEST_WAIT) if text.isascii() and text.isdigit() else 5.0
 
 
 def read_answer(answer: Answer, kind: type[_T]) -> _T:
@@ -157,7 +166,7 @@ def read_answer(answer: Answer, kind: type[_T]) -> _T:
         raise Unavailable("registry_answer", f"the registry's answer is larger than {LARGEST_ANSWER} bytes.")
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise Unavailable(
             "registry_answer",
             f"the registry's answer cannot be read: {error}.",

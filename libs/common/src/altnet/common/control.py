@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
-from altnet.common.errors import Invalid, NotFound, Unavailable
+from altnet.common.errors import UNREADABLE, Invalid, NotFound, Unavailable
 
 LARGEST: Final = 16 * 2**20
 """Bytes of an answer."""
@@ -89,5 +89,5 @@ async def ask(path: str, question: str, kind: type[T], *, timeout: float, who: s
         raise Unavailable("unreachable", f"{path} is another user's.", mend="Ask as root.") from None
     except TimeoutError:
         raise Unavailable("unreachable", f"{who} did not answer within {timeout:g} s.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise Unavailable("unreachable", f"{who}'s answer cannot be read: {error}.") from None

@@ -9,7 +9,11 @@ Invariant: no secret ever enters an error's text; callers pass names and identif
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+UNREADABLE: Final = (ValueError, RecursionError)
+"""What decoding raises for bytes that are no value. msgspec's own errors are `ValueError`s, and so is what Python says
+of text that is not UTF-8; JSON that is nested too deeply, even in a field that we do not know, gives the other one."""
 
 
 class AltnetError(Exception):

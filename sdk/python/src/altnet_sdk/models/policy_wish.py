@@ -24,7 +24,7 @@ T = TypeVar("T", bound="PolicyWish")
 
 @_attrs_define
 class PolicyWish:
-    """ When and how a network's mesh keys rotate by themselves.
+    """ When and how a network's keys of one kind rotate by themselves.
 
      """
 
@@ -32,6 +32,12 @@ class PolicyWish:
     """ Seconds; null: only on demand. """
     jitter: float | Unset = 0.1
     """ Share of the age by which it varies, so that nobody can foretell it and networks do not go together. """
+    on_new_owner: bool | Unset = False
+    """ Also when a key that was no owner's before signs for the network lock. """
+    on_suspicion: bool | Unset = True
+    """ Also when a key of the kind was revoked while a relay had it, and, of mesh keys, when a relay was shown
+    another
+    network lock than the one it knows. Off: an event says so, and you decide. """
     plan: RotationPlanInput | Unset = UNSET
     """ How to rotate. Times in seconds. """
 
@@ -49,6 +55,10 @@ class PolicyWish:
 
         jitter = self.jitter
 
+        on_new_owner = self.on_new_owner
+
+        on_suspicion = self.on_suspicion
+
         plan: dict[str, Any] | Unset = UNSET
         if not isinstance(self.plan, Unset):
             plan = self.plan.to_dict()
@@ -62,6 +72,10 @@ class PolicyWish:
             field_dict["max_age"] = max_age
         if jitter is not UNSET:
             field_dict["jitter"] = jitter
+        if on_new_owner is not UNSET:
+            field_dict["on_new_owner"] = on_new_owner
+        if on_suspicion is not UNSET:
+            field_dict["on_suspicion"] = on_suspicion
         if plan is not UNSET:
             field_dict["plan"] = plan
 
@@ -85,6 +99,10 @@ class PolicyWish:
 
         jitter = d.pop("jitter", UNSET)
 
+        on_new_owner = d.pop("on_new_owner", UNSET)
+
+        on_suspicion = d.pop("on_suspicion", UNSET)
+
         _plan = d.pop("plan", UNSET)
         plan: RotationPlanInput | Unset
         if isinstance(_plan,  Unset):
@@ -98,6 +116,8 @@ class PolicyWish:
         policy_wish = cls(
             max_age=max_age,
             jitter=jitter,
+            on_new_owner=on_new_owner,
+            on_suspicion=on_suspicion,
             plan=plan,
         )
 

@@ -30,7 +30,7 @@ T = TypeVar("T", bound="Rotation")
 
 @_attrs_define
 class Rotation:
-    """ A rotation of a network's mesh keys.
+    """ A rotation of a network's keys of one kind.
 
      """
 
@@ -45,7 +45,7 @@ class Rotation:
     """ Of clients' keys: how many clients are how far. """
     reason: str
     phase: RotationPhase
-    """ How far a rotation of mesh keys is. """
+    """ How far a rotation is. """
     wave: int
     paused: bool
     ended: str

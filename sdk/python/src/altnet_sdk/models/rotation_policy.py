@@ -43,6 +43,12 @@ class RotationPolicy:
     updated_at: datetime.datetime
     jitter: float = 0.1
     """ Share of the age by which it varies, so that nobody can foretell it and networks do not go together. """
+    on_new_owner: bool = False
+    """ Also when a key that was no owner's before signs for the network lock. """
+    on_suspicion: bool = True
+    """ Also when a key of the kind was revoked while a relay had it, and, of mesh keys, when a relay was shown
+    another
+    network lock than the one it knows. Off: an event says so, and you decide. """
 
 
 
@@ -54,6 +60,10 @@ class RotationPolicy:
         max_age = self.max_age
 
         jitter = self.jitter
+
+        on_new_owner = self.on_new_owner
+
+        on_suspicion = self.on_suspicion
 
         plan = self.plan.to_dict()
 
@@ -77,6 +87,8 @@ class RotationPolicy:
         field_dict.update({
             "max_age": max_age,
             "jitter": jitter,
+            "on_new_owner": on_new_owner,
+            "on_suspicion": on_suspicion,
             "plan": plan,
             "network": network,
             "kind": kind,
@@ -102,6 +114,10 @@ class RotationPolicy:
 
 
         jitter = d.pop("jitter")
+
+        on_new_owner = d.pop("on_new_owner")
+
+        on_suspicion = d.pop("on_suspicion")
 
         plan = RotationPlan.from_dict(d.pop("plan"))
 
@@ -143,6 +159,8 @@ class RotationPolicy:
         rotation_policy = cls(
             max_age=max_age,
             jitter=jitter,
+            on_new_owner=on_new_owner,
+            on_suspicion=on_suspicion,
             plan=plan,
             network=network,
             kind=kind,

@@ -40,7 +40,7 @@ from altnet.common.contracts.keyd import (
 )
 from altnet.common.contracts.lock import LockReport
 from altnet.common.db.engine import Database
-from altnet.common.errors import AltnetError, Broken, Invalid, NotFound, Unauthenticated, Unavailable
+from altnet.common.errors import UNREADABLE, AltnetError, Broken, Invalid, NotFound, Unauthenticated, Unavailable
 from altnet.common.keys import PublicKey
 from altnet.common.noise import first_contact
 from altnet.common.noise.failures import UNFINISHED, UNKNOWN_STATIC, too_many, unknown_session
@@ -209,7 +209,7 @@ class ChannelServer:
         try:
             try:
                 ask = self._asks.decode(request.plain)
-            except ValueError as error:
+            except UNREADABLE as error:
                 raise Invalid("bad_ask", f"{error}.", mend="The agent speaks another version.") from None
             answer = await self._handle(request, ask)
         except AltnetError as error:

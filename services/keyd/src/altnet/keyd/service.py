@@ -37,7 +37,7 @@ from altnet.keyd.consumers import RelayEvents
 from altnet.keyd.handlers.lock import Heard
 from altnet.keyd.jobs.lock import LockTeller
 from altnet.keyd.jobs.proven import Proven
-from altnet.keyd.jobs.rotations import Driver
+from altnet.keyd.jobs.rotations import Driver, Over
 from altnet.keyd.keyring import Keyring
 from altnet.keyd.refusals import Refusals
 from altnet.keyd.settings import KeydSettings, encryption_keys
@@ -45,8 +45,8 @@ from altnet.keyd.store.events import skip_numbers
 
 TITLE = "Altnet keyd"
 DESCRIPTION = (
-    "Identities of hosts, by their keys: what is proven, what waits for an owner; rotations of mesh keys; keyd's own"
-    " keys."
+    "Identities of hosts, by their keys: what is proven, what waits for an owner; rotations of relays' and"
+    " clients' keys; keyd's own keys."
 )
 PUBLISH_TIMEOUT = 5.0
 """Seconds for a batch of events: with three servers a leader election takes 4.4 s (measured)."""
@@ -73,7 +73,17 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         most=settings.channel.most_refusals,
         counter=metrics.counter("channel_refusals", "What relays were refused, by reason.", labels=("reason",)),
     )
-    ended = metrics.counter("rotations", "Rotations of mesh keys that are over.", labels=("outcome",))
+    rotations = metrics.counter("rotations", "Rotations that are over.", labels=("kind", "outcome"))
+    rolled_back = metrics.counter("rotations_rolled_back", "Rotations that were rolled back.", labels=("kind", "why"))
+    relays_left = metrics.counter("rotation_relays_left", "Relays that kept their key, by why.", labels=("why",))
+
+    def ended(over: Over) -> None:
+        rotations.labels(over.kind, over.outcome).inc()
+        if over.why:
+            rolled_back.labels(over.kind, over.why).inc()
+        for why in over.left:
+            relays_left.labels(why).inc()
+
     seed = context.identity.credentials(rights.KEYD).seed if context.identity is not None else None
     proven = Proven(db, bus, seed=seed, settings=settings.identities)
     driver = Driver(
@@ -83,7 +93,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         settings=settings.rotations,
         random=secrets.SystemRandom().random,
         randomness=secrets.token_bytes,
-        ended=lambda outcome: ended.labels(outcome=outcome).inc(),
+        ended=ended,
     )
     metrics.gauge("rotations_open", "Rotations under way.").set_function(lambda: driver.open)
     teller = LockTeller(db, bus, settings=settings.lock)

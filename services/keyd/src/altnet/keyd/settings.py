@@ -58,6 +58,8 @@ class RotationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Between two looks whether a rotation was started at another replica, or is due."""
     owed_again: Positive = 60.0
     """After a rotation that was owed for a revoked key and left the key's relay behind: until the next try."""
+    suspicion_rest: Positive = 3600.0
+    """Between two rotations for suspicion: a relay that sounds an alarm again and again costs one an hour."""
     order_timeout: Positive = 5.0
     """For the registry to take an order: a thousand relays are one transaction."""
 

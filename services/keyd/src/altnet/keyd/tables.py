@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from altnet.common.contracts.keyd import IdentitySnapshot, IdentityState
+from altnet.common.contracts.rotation_policies import PolicySnapshot
 from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Float, Identity, Integer, LargeBinary, MetaData, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
@@ -149,10 +150,33 @@ class RotationPolicyRow(Row, table=True):
     of: str = _text(primary_key=True, default="mesh")
     max_age: float | None = Field(default=None, sa_type=Float)
     jitter: float = Field(default=0.1, sa_type=Float)
+    on_new_owner: bool = Field(default=False, sa_type=Boolean)
+    on_suspicion: bool = Field(default=True, sa_type=Boolean)
     plan: dict[str, Any] = Field(sa_type=JSONB)
     due_at: datetime | None = _time(default=None)
     updated_by: str = _text()
     updated_at: datetime = _time()
+
+    def snapshot(self) -> PolicySnapshot:
+        return PolicySnapshot(
+            max_age=self.max_age,
+            jitter=self.jitter,
+            on_new_owner=self.on_new_owner,
+            on_suspicion=self.on_suspicion,
+            plan=dict(self.plan),
+        )
+
+
+class RotationWishRow(Row, table=True):
+    """A rotation that something other than age asks for; it waits for one that is open."""
+
+    __tablename__ = "rotation_wishes"
+
+    network: str = _text(primary_key=True)
+    of: str = _text(primary_key=True)
+    reason: str = _text()
+    wished_at: datetime = _time()
+    due_at: datetime = _time()
 
 
 class LockNetworkRow(Row, table=True):

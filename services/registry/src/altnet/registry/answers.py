@@ -35,7 +35,7 @@ from altnet.common.contracts.mesh_keys import (
 )
 from altnet.common.contracts.registry import API_TOKEN_VERB, ApiTokenQuery, KnownApiToken
 from altnet.common.db.engine import Database
-from altnet.common.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from altnet.common.errors import UNREADABLE, Forbidden, Invalid, NotFound, Unauthenticated
 from altnet.common.http.auth import LookUp
 from altnet.common.ids import ApiTokenId
 from altnet.common.keys import PublicKey
@@ -120,7 +120,7 @@ async def answer_mesh_keys(db: Database, query: SignedOrder, *, keyd: str) -> Me
         raise Unauthenticated("bad_signature", "keyd did not sign this order.", mend="Only keyd orders mesh keys.")
     try:
         order = msgspec.json.decode(query.order, type=MeshKeysOrder)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise Invalid("bad_key_order", f"{error}.", mend="keyd speaks another version.") from None
     async with db.transaction(actor=rights.KEYD) as uow:
         return MeshKeysTaken(change=await order_mesh_keys(uow, order))
@@ -132,7 +132,7 @@ async def answer_identity_keys(db: Database, query: SignedOrder, *, keyd: str) -
         raise Unauthenticated("bad_signature", "keyd did not sign this order.", mend="Only keyd proves identities.")
     try:
         order = msgspec.json.decode(query.order, type=IdentitiesOrder)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Invalid("bad_identity_order", f"{error}.", mend="keyd speaks another version.") from None
     async with db.transaction(actor=rights.KEYD) as uow:
         return IdentityKeysTaken(changed=await order_identity_keys(uow, order))
@@ -144,7 +144,7 @@ async def answer_client_keys(db: Database, query: SignedOrder, *, keyd: str) -> 
         raise Unauthenticated("bad_signature", "keyd did not sign this order.", mend="Only keyd orders clients' keys.")
     try:
         order = msgspec.json.decode(query.order, type=ClientKeysOrder)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Invalid("bad_key_order", f"{error}.", mend="keyd speaks another version.") from None
     async with db.transaction(actor=rights.KEYD) as uow:
         return await order_client_keys(uow, order, randomness=secrets.token_bytes)

@@ -13,6 +13,7 @@ import structlog
 from altnet.common.bus.connect import Bus, Message
 from altnet.common.bus.subjects import ALL_APPLIED, ALL_STATUS, relay_of
 from altnet.common.contracts.agent import Applied, Heartbeat
+from altnet.common.errors import UNREADABLE
 from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.learning import Learning
 from altnet.registry.jobs.pulse import Pulse
@@ -67,7 +68,7 @@ class Reports:
             if len(message.data) > LARGEST_REPORT:
                 raise msgspec.DecodeError(f"{len(message.data)} bytes")
             return decoder.decode(message.data)
-        except ValueError as error:
+        except UNREADABLE as error:
             self.unreadable += 1
             _log.warning("unreadable_report", subject=message.subject, reason=str(error)[:200])
             return None

@@ -321,7 +321,7 @@ class Agent:
         await self.lock.start()
         if self._bus is not None and self.desired.complete:  # else there is nothing to bring back yet
             within = self._settings.timers.first_news
-            await hear_first(self._bus, within=within, fetch=self.feed.fetch, ask=self._ask_in_person)
+            await hear_first(self._bus, within=within, fetch=self._fetch_first, ask=self._ask_in_person)
         with contextlib.suppress(AltnetError):  # said by its task, which tries again
             await self.rotation.step()  # before anything is changed: links that go by the next keys stay there
             await self.access_rotation.step()
@@ -369,6 +369,11 @@ class Agent:
                     revoke=self.feed.revoke,
                 )
                 group.create_task(renewing, name="renew")
+
+    async def _fetch_first(self) -> bool:
+        """The documents, and the network lock, which says what of them counts: side by side, for time is short."""
+        fetched, _ = await asyncio.gather(self.feed.fetch(), self.lock.hear())
+        return fetched
 
     async def _ask_in_person(self) -> bool:
         """The bus refuses our pass: the registry says whether we are out. True if we are."""

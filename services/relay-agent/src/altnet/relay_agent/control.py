@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 from altnet.common.contracts.routing import LearnedTable, RouteQuery, RouteTable
-from altnet.common.errors import AltnetError, Invalid, NotFound, Unavailable
+from altnet.common.errors import UNREADABLE, AltnetError, Invalid, NotFound, Unavailable
 from altnet.relay_agent.status import AgentStatus
 
 _LARGEST: Final = 16 * 2**20
@@ -58,7 +58,7 @@ async def serve(
                 writer.write(await _answer(question, rest, status, verbs))
                 writer.write(b"\n")
                 await writer.drain()
-        except (TimeoutError, ConnectionError, ValueError):
+        except (TimeoutError, ConnectionError, *UNREADABLE):
             pass  # the asker went away, or asked for something too long
         finally:
             writer.close()
@@ -154,5 +154,5 @@ async def _ask(path: str, question: bytes, *, timeout: float) -> bytes:
         raise Unavailable("agent_unreachable", f"{path} is another user's.", mend="Ask as root.") from None
     except TimeoutError:
         raise Unavailable("agent_unreachable", f"the agent did not answer within {timeout:g} s.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise Unavailable("agent_unreachable", f"the agent's answer cannot be read: {error}.") from None

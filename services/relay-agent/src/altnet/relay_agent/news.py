@@ -1,10 +1,11 @@
 """What is new is heard before anything is brought back, as far as it can be heard within a bound.
 
-An agent that was off while a relay or a client was revoked still has it in its cache. So a start listens and fetches
-first; where the bus is away, or slower than the bound, the cache has to do, since the data plane never waits for the
-control plane longer than that. It waits less where nobody listens at NATS's port: the control plane is down then, and a
-host that comes back should forward at once. A pass that the bus refuses is asked about in person: it may be this very
-relay that is out. Whatever is not heard here is heard later, and undone then.
+An agent that was off while a relay or a client was revoked, or lost the signature that the network lock wants, still
+has it in its cache. So a start listens and fetches first; where the bus is away, or slower than the bound, the cache
+has to do, since the data plane never waits for the control plane longer than that. It waits less where nobody listens
+at NATS's port: the control plane is down then, and a host that comes back should forward at once. A pass that the bus
+refuses is asked about in person: it may be this very relay that is out. Whatever is not heard here is heard later, and
+undone then.
 
 Leaves out what documents mean. Invariant: it ends within the bound, and changes nothing on the host.
 """
@@ -67,5 +68,9 @@ async def hear_first(
                     continue  # why is in `last_failure`
             return await fetch()
     except TimeoutError:
-        _log.warning("the cache has to do: the bus is not there yet", waited=round(loop.time() - began, 3))
+        _log.warning(
+            "the cache has to do for what is not heard by now",
+            connected=bus.connected,
+            waited=round(loop.time() - began, 3),
+        )
         return False

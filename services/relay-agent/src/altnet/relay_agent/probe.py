@@ -27,6 +27,9 @@ _log = log.get(__name__)
 
 _PACKET: Final = struct.Struct(">4sBxHQ16x")
 """Mark, kind, sender's slot, number; padded to the size of a small voice packet's header."""
+_INTERFACE: Final = struct.Struct("=16xI")
+_HOPS: Final = struct.Struct("=i")
+"""What the kernel says of a packet (RFC 3542 §6)."""
 _MARK: Final = b"altp"
 _ASK, _ANSWER = 1, 2
 _HOP_LIMIT: Final = 255
@@ -232,10 +235,10 @@ def _came_on(link: Link, control: list[tuple[int, int, bytes]], address: tuple[s
     """Whether a packet came over this link from its other end, and was not forwarded on its way."""
     index = hops = None
     for level, kind, data in control:
-        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
-            index = struct.unpack_from("=16xI", data)[0]
-        elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_HOPLIMIT:
-            hops = struct.unpack_from("=i", data)[0]
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO and len(data) == _INTERFACE.size:
+            index = _INTERFACE.unpack(data)[0]
+        elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_HOPLIMIT and len(data) == _HOPS.size:
+            hops = _HOPS.unpack(data)[0]
     if hops != _HOP_LIMIT or index is None or address[0].partition("%")[0] != str(link_local(link.slot)):
         return False
     try:

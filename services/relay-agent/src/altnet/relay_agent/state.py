@@ -327,7 +327,7 @@ class DiskState:
             return LockMemory()
         try:
             return msgspec.json.decode(data, type=LockMemory)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise _corrupt(
                 path,
                 str(error),

@@ -20,7 +20,7 @@ from altnet.common.bus import rpc
 from altnet.common.bus.connect import Bus
 from altnet.common.clock import Clock
 from altnet.common.contracts.keyd import HELLO, Frame, records_of
-from altnet.common.errors import AltnetError, Unavailable
+from altnet.common.errors import UNREADABLE, AltnetError, Unavailable
 from altnet.common.keys import PublicKey
 from altnet.common.noise import wire
 from altnet.common.noise.failures import SHAKE_AGAIN
@@ -145,6 +145,6 @@ def _read(plain: bytes, answer: type[T]) -> T:
         reply = msgspec.json.decode(plain, type=Reply)
         if reply.failure is None:
             return msgspec.json.decode(reply.ok, type=answer)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise Unavailable("channel_bad_answer", f"the answer has another form: {error}.") from None
     raise rpc.error_of(reply.failure)

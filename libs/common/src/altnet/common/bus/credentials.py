@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from altnet.common.errors import Invalid
+from altnet.common.errors import UNREADABLE, Invalid
 from altnet.common.files import write_private
 
 _JWT: Final = re.compile(r"-+BEGIN NATS USER JWT-+\s+(\S+)\s+-+END NATS USER JWT-+")
@@ -47,7 +47,7 @@ class Credentials:
         try:
             middle = self.jwt.split(".")[1]
             claims = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
-        except (IndexError, ValueError):
+        except (IndexError, *UNREADABLE):
             raise _bad("the JWT can not be read") from None
         if not isinstance(claims, dict):
             raise _bad("the JWT can not be read")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from altnet.common.bus.connect import Bus, Message
-from altnet.common.errors import Unavailable
+from altnet.common.errors import UNREADABLE, Unavailable
 
 STREAM_NOT_FOUND: Final = 10059
 DUPLICATE_IN_BATCH: Final = 10201
@@ -47,7 +47,7 @@ async def call(bus: Bus, verb: str, request: object = None, *, timeout: float | 
     answer = await bus.request(f"$JS.API.{verb}", payload, timeout=timeout)
     try:
         said = msgspec.json.decode(answer.data, type=dict[str, Any])
-    except ValueError as error:
+    except UNREADABLE as error:
         raise Unavailable("jetstream", f"{verb} was answered with something else: {error}.") from None
     if "error" in said:
         raise JetStreamError(int(said["error"].get("err_code", 0)), str(said["error"].get("description", "")))
@@ -65,7 +65,7 @@ def acknowledged(answer: Message) -> PublishAck:
     """Read an acknowledgement. Raises `JetStreamError`, `Unavailable`."""
     try:
         ack = msgspec.json.decode(answer.data, type=PublishAck)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise Unavailable("jetstream", f"a message was acknowledged with something else: {error}.") from None
     if ack.error is not None:
         raise JetStreamError(ack.error.err_code, ack.error.description)

@@ -21,7 +21,7 @@ from altnet.common import errors, log
 from altnet.common.bus import rights, subjects
 from altnet.common.bus.connect import Bus, Message, Subscription
 from altnet.common.contracts.envelope import HEADER_TRACE
-from altnet.common.errors import AltnetError, Invalid, TooLarge, Unavailable
+from altnet.common.errors import UNREADABLE, AltnetError, Invalid, TooLarge, Unavailable
 
 _LOG: Final = log.get(__name__)
 
@@ -117,7 +117,7 @@ async def _request(
         if HEADER_ERROR in answer.headers:
             raise error_of(msgspec.json.decode(answer.data, type=Failure))
         return msgspec.json.decode(answer.data, type=reply)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise Unavailable("rpc_bad_answer", f"{whom} answered {verb} in another form: {error}.") from None
 
 
@@ -229,7 +229,7 @@ async def _handle(
             raise TooLarge("rpc_too_large", f"the request has {len(message.data)} bytes; {largest} are the most.")
         try:
             asked = msgspec.json.decode(message.data, type=request)
-        except ValueError as error:
+        except UNREADABLE as error:
             raise Invalid("rpc_bad_request", f"{error}.", mend="The caller speaks another version.") from None
         async with asyncio.timeout(within):
             return {}, msgspec.json.encode(await handler(asked, context))

@@ -20,7 +20,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 from altnet.common.contracts.routing import Engine, Peering, PrefixRule
-from altnet.common.errors import Broken
+from altnet.common.errors import UNREADABLE, Broken
 
 Generation = Annotated[int, msgspec.Meta(ge=0)]
 Slot = Annotated[int, msgspec.Meta(ge=1, le=4095)]
@@ -274,5 +274,5 @@ def _unpack(data: bytes, kind: type[_Document]) -> _Document:
         raise Broken(f"{kind.__name__}: cut off, or larger than {LARGEST_DOCUMENT} bytes")
     try:
         return msgspec.json.decode(plain, type=kind)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise Broken(f"{kind.__name__}: {error}") from None

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import ClassVar, Final
 
 import msgspec
-from altnet.common.errors import Broken
+from altnet.common.errors import UNREADABLE, Broken
 from altnet.common.ids import EventId
 
 HEADER_ID: Final = "Nats-Msg-Id"
@@ -81,5 +81,5 @@ def decode_event(kind: str, version: int, payload: bytes) -> Event:
         raise Broken(f"unknown event {kind} version {version}")
     try:
         return msgspec.json.decode(payload, type=cls)
-    except ValueError as error:  # of msgspec, or of text that is not UTF-8, which msgspec leaves to Python
+    except UNREADABLE as error:
         raise Broken(f"{kind} version {version}: {error}") from None

@@ -117,7 +117,7 @@ class HostKeyUse(StrEnum):
 
 
 class RotationPhase(StrEnum):
-    """How far a rotation of mesh keys is."""
+    """How far a rotation is."""
 
     PREPARE = "prepare"
     CONNECT = "connect"

@@ -11,7 +11,7 @@ import zlib
 from typing import Annotated, Final
 
 import msgspec
-from altnet.common.errors import Broken
+from altnet.common.errors import UNREADABLE, Broken
 from altnet.common.lock.certificates import MOST_CERTIFICATES, Certificate
 from altnet.common.lock.log import Hash, SignedEntry
 from altnet.common.lock.statements import SignedStatement
@@ -112,5 +112,5 @@ def unpack(data: bytes) -> LockPage:
         if inflate.unconsumed_tail or not inflate.eof:
             raise Broken(f"LockPage: cut off, or larger than {LARGEST_DOCUMENT} bytes")
         return msgspec.json.decode(plain, type=LockPage)
-    except (zlib.error, msgspec.DecodeError) as error:
+    except (zlib.error, *UNREADABLE) as error:
         raise Broken(f"LockPage: {error}") from None

@@ -11,7 +11,7 @@ import binascii
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from altnet.common.errors import AltnetError, Invalid
+from altnet.common.errors import UNREADABLE, AltnetError, Invalid
 from altnet.common.signing import SIGNATURE_BYTES, SigningKey, VerifyKey
 
 LARGEST_TEXT: Final = 64 * 2**10
@@ -47,7 +47,7 @@ def read(text: str, kind: Any, *, what: str) -> Any:
         raise Invalid("lock_too_large", f"{what}: {len(data)} bytes, of at most {LARGEST_TEXT}.")
     try:
         value = msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Invalid("lock_unreadable", f"{what}: {error}.") from None
     if msgspec.json.encode(value) != data:
         raise Invalid("lock_not_canonical", f"{what} is not in its one spelling: JSON, fields in order, no blanks.")

@@ -144,7 +144,7 @@ def sync_detailed(
     Args:
         network (str): The network's identifier.
         kind (KeyKind | Unset): Which keys rotate.
-        body (PolicyWish): When and how a network's mesh keys rotate by themselves.
+        body (PolicyWish): When and how a network's keys of one kind rotate by themselves.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -183,7 +183,7 @@ def sync(
     Args:
         network (str): The network's identifier.
         kind (KeyKind | Unset): Which keys rotate.
-        body (PolicyWish): When and how a network's mesh keys rotate by themselves.
+        body (PolicyWish): When and how a network's keys of one kind rotate by themselves.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -217,7 +217,7 @@ async def asyncio_detailed(
     Args:
         network (str): The network's identifier.
         kind (KeyKind | Unset): Which keys rotate.
-        body (PolicyWish): When and how a network's mesh keys rotate by themselves.
+        body (PolicyWish): When and how a network's keys of one kind rotate by themselves.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -256,7 +256,7 @@ async def asyncio(
     Args:
         network (str): The network's identifier.
         kind (KeyKind | Unset): Which keys rotate.
-        body (PolicyWish): When and how a network's mesh keys rotate by themselves.
+        body (PolicyWish): When and how a network's keys of one kind rotate by themselves.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -30,10 +30,9 @@ from altnet.host.operator.lock_files import (
     write_carried,
 )
 from altnet.host.operator.lock_subjects import Subject, chosen, counted, merged, revoking, subjects_of
-from altnet.host.operator.options import Json, Network, api_of, group
+from altnet.host.operator.options import Json, Network, api_of, group, network_of
 from altnet.host.operator.output import note
 from altnet_sdk.api.lock import add_lock_entry, add_lock_statements, get_lock, list_lock_entries, list_lock_hosts
-from altnet_sdk.api.networks import list_networks
 from altnet_sdk.models.lock_entry_new import LockEntryNew
 from altnet_sdk.models.lock_statements_new import LockStatementsNew
 
@@ -90,7 +89,7 @@ def init(
         _send(context, in_, force=force, yes=yes, as_json=json_output)
         return
     api = api_of(context)
-    where = _network(api, network)
+    where = network_of(api, network)
     if _log(api, where.id).length:
         raise Conflict("lock_exists", "the network has a lock.", mend="See `altnet lock status`, `altnet lock rotate`.")
     signing, owners, authorities = read_keys(key or []), list(owner or []), list(authority or [])
@@ -142,7 +141,7 @@ def sign(
             _send(context, in_, force=False, yes=yes, as_json=json_output)
         return
     api = api_of(context)
-    where = _network(api, network)
+    where = network_of(api, network)
     log = _log(api, where.id)
     subjects = subjects_of(api, where, log, prefixes=prefix or (), outside=outside or ())
     if not names and not every:
@@ -183,7 +182,7 @@ def status(
     Exit code 1 if relays are alarmed or refuse something, 6 if the log is not the expected one.
     """
     api = api_of(context)
-    where = _network(api, network)
+    where = network_of(api, network)
     log, state = _log(api, where.id), api.ask(get_lock.sync_detailed, network=where.id)
     if fingerprint is not None and not same_fingerprint(log.fingerprint, fingerprint):
         raise Conflict("lock_other_than_expected", f"the log's fingerprint is {log.fingerprint or 'none'}.")
@@ -219,7 +218,7 @@ def rotate(
     if bool(owner or threshold) == bool(authority):
         raise Invalid("one_change", "give either --owner and --threshold, or --authority.", field="/owner")
     api = api_of(context)
-    log = _log(api, _network(api, network).id)
+    log = _log(api, network_of(api, network).id)
     if authority:
         entry = next_entry(log, LockChange.AUTHORITIES, authorities=authority)
     else:
@@ -272,7 +271,7 @@ def _switch(
         _send(context, in_, force=force, yes=yes, as_json=as_json)
         return
     api = api_of(context)
-    log = _log(api, _network(api, network).id)
+    log = _log(api, network_of(api, network).id)
     entry = next_entry(log, change)
     _finish(context, log, entry, read_keys(key or []), out=out, force=force, yes=yes, as_json=as_json)
 
@@ -348,7 +347,7 @@ def _upload_statements(api: Api, carried: Carried, *, as_json: bool) -> None:
 
 
 def _check_nothing_lacks(api: Api, after: Log) -> None:
-    subjects = subjects_of(api, _network(api, after.network), after)
+    subjects = subjects_of(api, network_of(api, after.network), after)
     lacking = [f"{one.kind} {one.name} lacks {one.lacks}" for one in subjects if one.lacks]
     if lacking:
         raise Conflict(
@@ -370,16 +369,6 @@ def _wanted(subjects: list[Subject], names: list[str], *, revoke: bool, more: bo
     if without:
         raise NotFound("no_identity", f"{', '.join(without)} has not shown an identity key to keyd yet.")
     return [merged(one) for one in picked if one.to_sign or more or one.out]
-
-
-def _network(api: Api, wanted: str | None) -> Any:
-    found = list(api.each(list_networks.sync_detailed))
-    if wanted is None and found:
-        return found[0]
-    fitting = [one for one in found if wanted in (one.id, one.name)]
-    if not fitting:
-        raise NotFound("no_such_network", f"there is no network {wanted}.", mend="See `altnet networks list`.")
-    return fitting[0]
 
 
 def _log(api: Api, network: str) -> Log:

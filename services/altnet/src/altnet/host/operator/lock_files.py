@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
-from altnet.common.errors import AltnetError, Conflict, Invalid
+from altnet.common.errors import UNREADABLE, AltnetError, Conflict, Invalid
 from altnet.common.files import read as read_private
 from altnet.common.files import write_private
 from altnet.common.lock.log import Log, SignedEntry, missing_signatures
@@ -83,7 +83,7 @@ def read_key(path: Path) -> SigningKey:
     try:
         found = msgspec.json.decode(data, type=KeyFile)
         key = SigningKey.parse(found.private)
-    except (msgspec.DecodeError, AltnetError):  # the reason could quote the key
+    except (ValueError, AltnetError):  # the reason could quote the key
         raise Invalid("bad_key_file", f"{path} holds no key of a network lock.", field="/key") from None
     if key.public().base64 != found.public:
         raise Invalid("bad_key_file", f"{path}: its two halves do not belong together.", field="/key")
@@ -107,7 +107,7 @@ def read_carried(path: Path) -> Carried:
         if len(data) > LARGEST:
             raise ValueError(f"larger than {LARGEST} bytes")
         found = msgspec.json.decode(data, type=Carried)
-    except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
+    except (OSError, *UNREADABLE) as error:
         raise Invalid("bad_lock_file", f"{path}: {error}.", field="/in") from None
     if (found.entry is None) == (not found.statements and not found.signed):
         raise Invalid("bad_lock_file", f"{path} holds neither an entry nor statements, or both.", field="/in")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self, TypeVar
 
 import typer
-from altnet.common.errors import Invalid
+from altnet.common.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from altnet.host.operator.api import Api
@@ -48,6 +48,19 @@ def api_of(context: typer.Context) -> Api:
     found: Api = context.obj()
     context.call_on_close(found.close)
     return found
+
+
+def network_of(api: Api, wanted: str | None) -> Any:
+    """The network of that name or identifier; None: the first. Raises `NotFound` (`no_such_network`)."""
+    from altnet_sdk.api.networks import list_networks  # as in `remember`
+
+    found = list(api.each(list_networks.sync_detailed))
+    if wanted is None and found:
+        return found[0]
+    fitting = [one for one in found if wanted in (one.id, one.name)]
+    if not fitting:
+        raise NotFound("no_such_network", f"there is no network {wanted}.", mend="See `altnet networks list`.")
+    return fitting[0]
 
 
 def group(help: str) -> typer.Typer:

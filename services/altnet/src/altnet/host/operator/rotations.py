@@ -11,6 +11,7 @@ import typer
 from altnet.host.operator.api import Api
 from altnet.host.operator.options import Json, Network, api_of, body_of, group
 from altnet.host.operator.output import note, show_list, show_one
+from altnet.host.operator.rotation_policies import policy
 from altnet.host.operator.streaming import stream
 from altnet_sdk.api.rotations import (
     get_rotation,
@@ -24,6 +25,7 @@ from altnet_sdk.models.rotation import Rotation
 from altnet_sdk.models.rotation_start import RotationStart
 
 rotations = group("Rotations: a network's keys of one kind are replaced, without losing a packet.")
+rotations.add_typer(policy, name="policy")
 
 COLUMNS = (
     ("ID", "id"),

@@ -71,6 +71,7 @@ async def add_lock_entry(keyd: Keyd, who: RequireAdmin, body: LockEntryNew) -> L
         await handlers.add_entry(uow, network, body.signed(), force=body.force)
         shown = await _state(uow.session, network)
     keyd.teller.wake()
+    keyd.driver.wake()  # a new owner may be a reason to rotate
     return shown
 
 

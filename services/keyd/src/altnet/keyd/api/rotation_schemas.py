@@ -78,7 +78,7 @@ class RotationRelay(Model):
 
 
 class Rotation(Model):
-    """A rotation of a network's mesh keys."""
+    """A rotation of a network's keys of one kind."""
 
     id: str
     network: str
@@ -148,12 +148,17 @@ class Rotation(Model):
 
 
 class PolicyWish(Model):
-    """When and how a network's mesh keys rotate by themselves."""
+    """When and how a network's keys of one kind rotate by themselves."""
 
     max_age: Annotated[float, Field(ge=60, le=10 * 366 * 86_400)] | None = None
     """Seconds; null: only on demand."""
     jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of the age by which it varies, so that nobody can foretell it and networks do not go together."""
+    on_new_owner: bool = False
+    """Also when a key that was no owner's before signs for the network lock."""
+    on_suspicion: bool = True
+    """Also when a key of the kind was revoked while a relay had it, and, of mesh keys, when a relay was shown another
+    network lock than the one it knows. Off: an event says so, and you decide."""
     plan: RotationPlan = RotationPlan()
 
 
@@ -174,6 +179,8 @@ class RotationPolicy(PolicyWish):
             kind=KeyKind(row.of),
             max_age=row.max_age,
             jitter=row.jitter,
+            on_new_owner=row.on_new_owner,
+            on_suspicion=row.on_suspicion,
             plan=RotationPlan.model_validate(row.plan),
             due_at=row.due_at,
             updated_by=row.updated_by,

@@ -1,4 +1,4 @@
-"""Rotations of mesh keys and the policies that start them: started, listed, watched, steered."""
+"""Rotations of a network's keys, and the policies that start them: started, listed, watched, steered."""
 
 from __future__ import annotations
 
@@ -150,7 +150,14 @@ async def set_rotation_policy(
     """Set when and how a network's keys of one kind rotate by themselves."""
     async with keyd.work(who) as uow:
         row = await handlers.set_policy(
-            uow, network, of=kind, max_age=body.max_age, jitter=body.jitter, plan=body.plan.to_plan()
+            uow,
+            network,
+            of=kind,
+            max_age=body.max_age,
+            jitter=body.jitter,
+            on_new_owner=body.on_new_owner,
+            on_suspicion=body.on_suspicion,
+            plan=body.plan.to_plan(),
         )
         shown = RotationPolicy.of(row)
     keyd.driver.wake()

@@ -19,6 +19,7 @@ from altnet.common.lock.book import Book
 from altnet.common.lock.certificates import Certificate, WgUse, is_certified, merged
 from altnet.common.lock.log import Log, SignedEntry
 from altnet.common.lock.statements import ClientStatement, SignedStatement, Statement
+from altnet.keyd.handlers.rotation_wishes import wish_for_new_owner, wish_on_suspicion
 from altnet.keyd.store import lock
 from altnet.keyd.store.events import EMITTER, next_numbers
 from altnet.keyd.tables import IdentityRow, LockEntryRow, LockHostRow, LockStatementRow
@@ -73,6 +74,8 @@ async def add_entry(uow: UnitOfWork, network: str, item: SignedEntry, *, force: 
             )
         ],
     )
+    if set(after.last.owners) - set(log.last.owners if log.last is not None else ()):
+        await wish_for_new_owner(uow, network)
     assert version  # the row is ours to the commit: no other entry came between
     return after
 
@@ -186,6 +189,8 @@ async def heard_of_lock(uow: UnitOfWork, identity: IdentityRow, said: LockReport
     row.reported_at = uow.now
     await uow.session.flush()
     await _tell(uow, events)
+    if alarmed and identity.state == IdentityState.ACTIVE:  # who is not proven starts nothing
+        await wish_on_suspicion(uow, identity.network, relay=identity.id, why=alarm)
     return Heard(certified=certified, refused=tuple(one.what for one in new), alarm=alarm if alarmed else "")
 
 
@@ -207,12 +212,6 @@ async def certify(uow: UnitOfWork, identity: IdentityRow, told: Sequence[Certifi
 
 def _is_own(identity: IdentityRow, one: Certificate) -> bool:
     return is_certified(one, network=identity.network, relay=identity.id, identity=identity.signing_key)
-
-
-async def needs_certificate(uow: UnitOfWork, network: str) -> bool:
-    """Whether a key without certificate would be refused by the neighbours."""
-    end = await lock.last(uow.session, network)
-    return end is not None and lock.signed_entry(end).opened().enabled
 
 
 async def _host(uow: UnitOfWork, identity: IdentityRow) -> LockHostRow:

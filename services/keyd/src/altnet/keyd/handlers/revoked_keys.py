@@ -2,8 +2,10 @@
 
 A rotation takes every relay of the network along, so there is one way in which keys change. One of the key's kind is
 owed until the relay whose key was revoked has taken part in one that began later; a relay that is left behind (its
-identity is not proven, or its agent is silent) is tried again, and put out by an operator if that cannot wait. Of an
-access key, clients that do not follow by themselves have an hour at most, not the days of an ordinary rotation.
+identity is not proven, or its agent is silent) is tried again, and put out by an operator if that cannot wait. Where
+the policy says that suspicion starts nothing, it is owed all the same, and the next rotation pays it, whoever starts
+that. Of an access key, clients that do not follow by themselves have an hour at most, not the days of an ordinary
+rotation.
 
 Invariant: a debt goes only with a new key, or with the relay.
 """
@@ -18,6 +20,7 @@ import msgspec
 from altnet.common.contracts.keyd import HostKeyUse, IdentityState, RotationPhase
 from altnet.common.contracts.mesh_keys import KeyKind
 from altnet.common.contracts.registry import KeyRevoked
+from altnet.common.contracts.rotation_policies import RotationWithheld
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Conflict, NotFound
 from altnet.common.ids import RELAY, Randomness
@@ -52,12 +55,15 @@ async def heard_of_revoked_key(uow: UnitOfWork, event: KeyRevoked) -> None:
     if event.use == "identity" and row.static_key == event.key:
         await identities.save(uow, row, rules.key_revoked(row.snapshot()))
     elif event.use in KINDS and await uow.session.get(KeyDebtRow, event.key) is None:
+        of = KINDS[event.use]
+        if await _left_to_people(uow, row.network, of):
+            uow.emit(RotationWithheld(network=row.network, of=of, reason=REASON, relay=row.id))
         uow.session.add(
             KeyDebtRow(
                 key=event.key,
                 relay=row.id,
                 network=row.network,
-                of=str(KINDS[event.use]),
+                of=str(of),
                 reason=event.reason,
                 owed_at=uow.now,
                 due_at=uow.now,
@@ -75,6 +81,8 @@ async def pay(uow: UnitOfWork, *, randomness: Randomness, again: float) -> None:
         of = KeyKind(debt.of)
         if states.get(debt.relay) == IdentityState.REVOKED:
             await uow.session.delete(debt)
+        elif await _left_to_people(uow, debt.network, of):
+            continue
         elif (debt.network, of) not in tried and await rotations.open_of(uow.session, debt.network, of) is None:
             tried.add((debt.network, of))
             plan = await plan_of(uow, debt.network, of)
@@ -83,6 +91,11 @@ async def pay(uow: UnitOfWork, *, randomness: Randomness, again: float) -> None:
             with contextlib.suppress(Conflict, NotFound):  # too few relays are proven
                 await start_rotation(uow, debt.network, reason=REASON, plan=plan, of=of, randomness=randomness)
             debt.due_at = uow.now + timedelta(seconds=again)
+
+
+async def _left_to_people(uow: UnitOfWork, network: str, of: KeyKind) -> bool:
+    policy = await rotations.policy(uow.session, network, of)
+    return policy is not None and not policy.on_suspicion
 
 
 async def settle(uow: UnitOfWork, row: RotationRow, ended: Rotation) -> None:

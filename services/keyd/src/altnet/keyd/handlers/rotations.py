@@ -1,4 +1,4 @@
-"""Rotations of mesh keys: started, heard of, steered. What follows from that is the driver's (jobs/rotations.py)."""
+"""Rotations of a network's keys: started, heard of, steered. What follows is the driver's (jobs/rotations.py)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,14 @@ from altnet.common.contracts.keyd import (
     RotationStarted,
 )
 from altnet.common.contracts.mesh_keys import KeyKind
-from altnet.common.contracts.rotation_asked import (
-    RotationPolicyChanged,
-    RotationPolicySnapshot,
-    RotationRollbackAsked,
-)
+from altnet.common.contracts.rotation_asked import RotationRollbackAsked
+from altnet.common.contracts.rotation_policies import PolicySnapshot, RotationPolicyChanged
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Conflict, Forbidden, Invalid, NotFound
 from altnet.common.ids import ROTATION, Randomness, new_id
 from altnet.common.keys import PublicKey
 from altnet.keyd.domain import rotations as rules
-from altnet.keyd.handlers.lock import needs_certificate
-from altnet.keyd.store import rotations
+from altnet.keyd.store import lock, rotations
 from altnet.keyd.store.events import EMITTER, next_numbers
 from altnet.keyd.tables import IdentityRow, RotationPolicyRow, RotationRelayRow, RotationRow
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -122,11 +118,11 @@ async def heard_of_keys(uow: UnitOfWork, identity: IdentityRow, said: KeyReport)
     """
     if identity.state != IdentityState.ACTIVE:
         raise Forbidden(
-            "identity_not_active", "no mesh key is taken from a host that nothing proves.", mend="Approve it first."
+            "identity_not_active", "no key is taken from a host that nothing proves.", mend="Approve it first."
         )
     PublicKey.parse(said.key, field="/key")
     fits = said.certificate is not None and (said.certificate.epoch, said.certificate.key) == (said.epoch, said.key)
-    if not fits and await needs_certificate(uow, identity.network):
+    if not fits and await lock.is_on(uow.session, identity.network):
         raise Invalid(
             "key_not_certified",
             "the network lock is on, and the host's identity key has not signed this key: neighbours would refuse it.",
@@ -192,37 +188,36 @@ async def set_policy(
     max_age: float | None,
     jitter: float,
     plan: rules.Plan,
+    on_new_owner: bool = False,
+    on_suspicion: bool = True,
     of: KeyKind = KeyKind.MESH,
 ) -> RotationPolicyRow:
-    """When and how a network's keys of a kind rotate by themselves. Raises `NotFound` (`no_such_network`)."""
+    """When and how a network's keys of a kind rotate by themselves. The same again changes nothing, so the date that
+    was drawn stays. `max_age` in seconds. Raises `NotFound` (`no_such_network`)."""
     if not await rotations.identities_of(uow.session, network):
         raise NotFound("no_such_network", "keyd knows no relay of this network.", field="/network")
-    row = await rotations.policy(uow.session, network, of)
-    before = _snapshot(row) if row is not None else None
+    row = await rotations.policy(uow.session, network, of, lock=True)
+    after = PolicySnapshot(
+        max_age=max_age,
+        jitter=jitter,
+        on_new_owner=on_new_owner,
+        on_suspicion=on_suspicion,
+        plan=msgspec.to_builtins(plan),
+    )
+    before = row.snapshot() if row is not None else None
+    if row is not None and before == after:
+        return row
     if row is None:
-        row = RotationPolicyRow(
-            network=network,
-            of=str(of),
-            plan={},
-            jitter=jitter,
-            updated_by=uow.actor,
-            updated_at=uow.now,
-            max_age=max_age,
-        )
+        row = RotationPolicyRow(network=network, of=str(of), plan={}, updated_by=uow.actor, updated_at=uow.now)
         uow.session.add(row)
-    row.max_age, row.jitter, row.plan = max_age, jitter, msgspec.to_builtins(plan)
-    row.due_at = None  # the driver computes it anew
+    if before is None or (before.max_age, before.jitter) != (max_age, jitter):
+        row.due_at = None  # the driver computes it anew
+    row.max_age, row.jitter, row.plan = max_age, jitter, dict(after.plan)
+    row.on_new_owner, row.on_suspicion = on_new_owner, on_suspicion
     row.updated_by, row.updated_at = uow.actor, uow.now
     await uow.session.flush()
-    number, after = await next_numbers(uow), _snapshot(row)
-    uow.emit(RotationPolicyChanged(emitter=EMITTER, number=number, network=network, before=before, after=after))
+    uow.emit(RotationPolicyChanged(network=network, of=of, before=before, after=after))
     return row
-
-
-def _snapshot(row: RotationPolicyRow) -> RotationPolicySnapshot:
-    return RotationPolicySnapshot(
-        network=row.network, of=KeyKind(row.of), max_age=row.max_age, jitter=row.jitter, plan=row.plan
-    )
 
 
 async def only_network(session: AsyncSession) -> str:

@@ -12,8 +12,7 @@ import asyncio
 import base64
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -45,7 +44,9 @@ from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import AltnetError, Conflict, Invalid, Unavailable
 from altnet.common.ids import Randomness
 from altnet.keyd.domain import rotations as rules
+from altnet.keyd.domain.policies import due
 from altnet.keyd.handlers.revoked_keys import pay, settle
+from altnet.keyd.handlers.rotation_wishes import grant
 from altnet.keyd.handlers.rotations import start_rotation
 from altnet.keyd.jobs import client_rotations
 from altnet.keyd.settings import RotationSettings
@@ -61,6 +62,18 @@ REST: Final = 3
 thousand relays: without a rest there would be no processor left to take the reports in."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Over:
+    """What is counted of a rotation that is over."""
+
+    kind: str
+    outcome: str
+    why: str = ""
+    """Why it was rolled back."""
+    left: tuple[str, ...] = ()
+    """Why relays were left behind, one for each."""
+
+
 class Driver:
     """`run` is a job; `wake` when there may be something to do. `seed` is keyd's nkey: None where it has none."""
 
@@ -73,9 +86,9 @@ class Driver:
         settings: RotationSettings,
         random: Callable[[], float],
         randomness: Randomness,
-        ended: Callable[[str], None] = lambda _outcome: None,
+        ended: Callable[[Over], None] = lambda _over: None,
     ) -> None:
-        """`ended` counts rotations by how they ended."""
+        """`ended` counts rotations that are over, when that is committed."""
         self._db = db
         self._bus = bus
         self._seed = seed
@@ -114,6 +127,12 @@ class Driver:
             await self._policy(policy)
         async with self._db.transaction(actor=DRIVER) as uow:
             await pay(uow, randomness=self._randomness, again=self._settings.owed_again)
+            await grant(
+                uow,
+                randomness=self._randomness,
+                again=self._settings.owed_again,
+                rest=self._settings.suspicion_rest,
+            )
         async with self._db.read() as session:
             ids = await rotations.open_ids(session)
         self.open = len(ids)
@@ -126,14 +145,13 @@ class Driver:
 
     async def _step(self, id: str) -> bool:
         """One step of a rotation; True if there may be another at once. Raises what the registry says."""
+        async with self._db.read() as session:
+            of = (await rotations.get(session, id)).of
+        if of == KeyKind.CLIENT:
+            await self._step_of_clients(id)
+            return False
         async with self._db.transaction(actor=DRIVER) as uow:
             row = await rotations.get(uow.session, id, lock=True)
-            if row.of == KeyKind.CLIENT:
-                timeout = self._settings.order_timeout
-                await client_rotations.step(uow, row, bus=self._bus, seed=self._seed, timeout=timeout)
-                if row.ended_at is not None:
-                    self._ended(row.phase)
-                return False
             told = await rotations.parts(uow.session, id)
             states = await rotations.states(uow.session, [one.relay for one in told])
             before = _without_revoked(rotations.state_of(row, told), states)
@@ -156,9 +174,19 @@ class Driver:
                 await settle(uow, row, after)
             await _tell(uow, row, previous, after)
         if after.over:
-            self._ended(str(after.phase))
+            left = tuple(part.left for part in after.parts.values() if part.left)
+            self._ended(Over(kind=str(after.of), outcome=str(after.phase), why=after.ended, left=left))
             _LOG.info("rotation_over", rotation=id, phase=str(after.phase), why=after.ended)
         return not after.over
+
+    async def _step_of_clients(self, id: str) -> None:
+        async with self._db.transaction(actor=DRIVER) as uow:
+            row = await rotations.get(uow.session, id, lock=True)
+            timeout = self._settings.order_timeout
+            await client_rotations.step(uow, row, bus=self._bus, seed=self._seed, timeout=timeout)
+            over = Over(kind=row.of, outcome=row.phase, why=row.ended) if row.ended_at is not None else None
+        if over is not None:
+            self._ended(over)
 
     async def _done(self, row: RotationRow, step: rules.Step) -> rules.Rotation:
         """The rotation once the step's orders are taken."""
@@ -211,8 +239,7 @@ class Driver:
             if row is None or row.max_age is None:
                 return
             if row.due_at is None:
-                spread = 1 + row.jitter * (2 * self._random() - 1)
-                row.due_at = uow.now + timedelta(seconds=row.max_age * spread)
+                row.due_at = due(uow.now, max_age=row.max_age, jitter=row.jitter, draw=self._random())
             elif row.due_at <= uow.now and await rotations.open_of(uow.session, row.network, of) is None:
                 row.due_at = None
                 with contextlib.suppress(Conflict):  # too few relays: it is due again an age later

@@ -119,6 +119,12 @@ async def page(session: AsyncSession, network: str, query: LockQuery, *, clients
     )
 
 
+async def is_on(session: AsyncSession, network: str) -> bool:
+    """Whether neighbours would refuse a key without certificate."""
+    end = await last(session, network)
+    return end is not None and signed_entry(end).opened().enabled
+
+
 def signed_entry(row: LockEntryRow) -> SignedEntry:
     return SignedEntry(entry=row.entry, signatures=msgspec.convert(row.signatures, tuple[Signature, ...]))
 

@@ -6,6 +6,7 @@ A relay's report touches its own row alone, the driver everything else; so neith
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 from altnet.common.contracts.desired import KeyStage
@@ -14,8 +15,9 @@ from altnet.common.contracts.mesh_keys import KeyKind
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Conflict, NotFound
 from altnet.keyd.domain.rotations import OVER, Part, Plan, Rotation
-from altnet.keyd.tables import IdentityRow, RotationPolicyRow, RotationRelayRow, RotationRow
+from altnet.keyd.tables import IdentityRow, RotationPolicyRow, RotationRelayRow, RotationRow, RotationWishRow
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -85,8 +87,10 @@ async def newest_epoch(session: AsyncSession, network: str) -> int:
     return int(found.scalar() or 0)
 
 
-async def policy(session: AsyncSession, network: str, of: KeyKind = KeyKind.MESH) -> RotationPolicyRow | None:
-    return await session.get(RotationPolicyRow, (network, str(of)))
+async def policy(
+    session: AsyncSession, network: str, of: KeyKind = KeyKind.MESH, *, lock: bool = False
+) -> RotationPolicyRow | None:
+    return await session.get(RotationPolicyRow, (network, str(of)), with_for_update=lock or None)
 
 
 async def policies(session: AsyncSession) -> Sequence[RotationPolicyRow]:
@@ -99,6 +103,28 @@ async def policies(session: AsyncSession) -> Sequence[RotationPolicyRow]:
         .scalars()
         .all()
     )
+
+
+async def wish(uow: UnitOfWork, network: str, of: KeyKind, *, reason: str) -> None:
+    """Ask for a rotation. One that is asked for already keeps its reason."""
+    row = {"network": network, "of": str(of), "reason": reason, "wished_at": uow.now, "due_at": uow.now}
+    await uow.session.execute(insert(RotationWishRow).values(row).on_conflict_do_nothing())
+
+
+async def wishes_due(uow: UnitOfWork) -> Sequence[RotationWishRow]:
+    query = select(RotationWishRow).where(col(RotationWishRow.due_at) <= uow.now)
+    return (await uow.session.execute(query.order_by(col(RotationWishRow.wished_at)))).scalars().all()
+
+
+async def last_for(session: AsyncSession, network: str, of: KeyKind, *, reason: str = "") -> datetime | None:
+    """When the last rotation whose reason begins so was started."""
+    query = select(func.max(RotationRow.created_at)).where(
+        col(RotationRow.network) == network,
+        col(RotationRow.of) == str(of),
+        col(RotationRow.reason).startswith(reason, autoescape=True),
+    )
+    found: datetime | None = (await session.execute(query)).scalar()
+    return found
 
 
 def state_of(row: RotationRow, told: Sequence[RotationRelayRow]) -> Rotation:

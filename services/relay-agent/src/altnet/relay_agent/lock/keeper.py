@@ -118,6 +118,15 @@ class LockKeeper:
             await documents.subscribe(self._bus, subjects.MESH_BUCKET, key, self.on_page)
             self._bus.on_connect(self._on_connect)
 
+    async def hear(self) -> None:
+        """Hear the newest page now, and of keyd what it leads over: for a start, before anything is brought back."""
+        try:
+            await self._fetch()
+            if self._missed:
+                await self._catch_up()
+        except Exception as error:  # noqa: BLE001 - whatever it is, `run` tries again
+            self._say(error)
+
     async def _on_connect(self) -> None:
         self._fetch_due = self._clock.monotonic() + self._random() * self._timers.fetch_jitter
         self._wake.set()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 from altnet.common.contracts.preshared import LARGEST_MESSAGE, PURPOSE, PairMessage, PairWord
-from altnet.common.errors import Broken, Unauthenticated
+from altnet.common.errors import UNREADABLE, Broken, Unauthenticated
 from altnet.common.signing import SigningKey, VerifyKey
 
 _MESSAGES = msgspec.json.Decoder(PairMessage)
@@ -36,7 +36,7 @@ def read(data: bytes, *, sender: str, receiver: str, network: str, key: VerifyKe
         if not key.verifies(message.signature, purpose=PURPOSE, content=_content(word, sender, receiver, network)):
             raise Unauthenticated("bad_signature", f"{sender} did not sign this word.")
         return _WORDS.decode(word), word
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise Broken(f"no word of a pair: {error}") from None
 
 
