@@ -32,11 +32,8 @@ WISH = ("max_age", "jitter", "on_new_owner", "on_suspicion", "plan")
 def show(context: typer.Context, network: Network = None, json_output: Json = False) -> None:
     """The policies that were set. A kind of keys without one rotates on demand, and when a key of it is revoked."""
     api = api_of(context)
-    found = api.ask(list_rotation_policies.sync_detailed)
-    if network is not None:
-        id = network_of(api, network).id
-        found = [one for one in found if one.network == id]
-    show_list(found, COLUMNS, as_json=json_output)
+    of = given(network=network_of(api, network).id if network is not None else None)
+    show_list(api.each(list_rotation_policies.sync_detailed, **of), COLUMNS, as_json=json_output)
 
 
 @policy.command("set")
@@ -77,7 +74,7 @@ def set_(
 
 
 def _present(api: Api, network: str, kind: str) -> dict[str, Any]:
-    for one in api.ask(list_rotation_policies.sync_detailed):
-        if (one.network, one.kind) == (network, kind):
+    for one in api.each(list_rotation_policies.sync_detailed, network=network):
+        if one.kind == kind:
             return {name: value for name, value in one.to_dict().items() if name in WISH}
     return {}
