@@ -40,3 +40,4 @@ async def test_every_write_of_keyds_api_tells_who_did_it(registry: RunningRegist
     await write("add_lock_entry", Told.HAPPENED, body={**entry_body(smith.init()), "force": True})
 
     assert audit.done == audit.writes()
+    assert audit.tried == audit.can_be_tried() == audit.writes() - {"rotate_keyd_key"}

@@ -67,6 +67,13 @@ async def test_every_write_of_the_api_tells_who_did_it_and_what_was_before_and_a
     await write("revoke_relay", Told.CHANGED, relay=relay.id)
 
     assert audit.done | set(NO_EVENT) == audit.writes()
+    assert audit.tried == audit.can_be_tried() - set(NO_EVENT)
+    assert audit.writes() - audit.can_be_tried() == {
+        "enrol_relay",
+        "renew_credentials",
+        "join_client",
+        "exchange_token",
+    }
 
 
 async def test_a_health_that_is_said_again_is_no_event(registry: RunningRegistry) -> None:

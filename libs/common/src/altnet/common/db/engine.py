@@ -20,7 +20,7 @@ import asyncpg
 from altnet.common.clock import Clock
 from altnet.common.db import names
 from altnet.common.db.failures import driver_error, forget_values, translated, translated_body, unavailable
-from altnet.common.db.holding import Held, holding
+from altnet.common.db.holding import Held, Trial, holding
 from altnet.common.db.settings import DatabaseSettings
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.ids import Randomness
@@ -113,6 +113,17 @@ class Database:
             holding.reset(token)
             await held.roll_back()
 
+    @contextlib.asynccontextmanager
+    async def trying(self) -> AsyncIterator[None]:
+        """In here, a unit of work of this task is rolled back in the end, whatever becomes of it."""
+        trial = Trial(self)
+        token = holding.set(trial)
+        try:
+            yield
+        finally:
+            holding.reset(token)
+            await trial.roll_back()
+
     async def _settled(self) -> Held | None:
         """Who holds for this task, after what it held is committed: what follows may build on it."""
         held = holding.get()
@@ -142,7 +153,8 @@ class Database:
     @contextlib.asynccontextmanager
     async def raw(self) -> AsyncIterator[RawConnection]:
         """One of the pool's connections, in no transaction. Raises `Unavailable`."""
-        await self._settled()
+        if (held := await self._settled()) is not None:
+            held.check_raw()
         raw = await self.pool()
         with translated():
             try:

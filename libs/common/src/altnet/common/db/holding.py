@@ -5,6 +5,9 @@ locks stay, and `Held.commit` ends it, after writing what belongs into the same 
 answered then become true together, or not at all. Only the last one is held: whatever the task asks of the database
 next is answered from what came before it, so that is committed first.
 
+A `Trial` (`Database.trying`) holds what nobody shall ever commit: it is rolled back, and whoever would need it
+committed is refused.
+
 Invariant: what is held is committed or rolled back before its connection goes back to the pool.
 """
 
@@ -18,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from altnet.common.db.failures import translated_body
+from altnet.common.errors import Conflict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 if TYPE_CHECKING:
@@ -56,8 +60,14 @@ class Held:
         """Take over a unit of work that has ended, with its transaction and its connection."""
         self._pending = _Pending(uow, begun, connected)
 
+    def check_raw(self) -> None:
+        """Whether a connection outside of units of work may be had. Raises `Conflict` where it may not."""
+
     async def commit(self, last: Last | None = None) -> None:
         """Commit, after `last`. Raises what a commit does, and what `last` does; then nothing is committed."""
+        await self._end(last)
+
+    async def _end(self, last: Last | None) -> None:
         if self._pending is None:
             return
         pending, self._pending = self._pending, None
@@ -76,9 +86,33 @@ class Held:
             raise _Undo
 
         try:
-            await self.commit(undo)
+            await self._end(undo)
         except _Undo:
             return
+
+
+class Trial(Held):
+    """What a task tries and nobody may commit, also not the tasks that it starts, nor in another database."""
+
+    def is_for(self, database: Database) -> bool:
+        if not super().is_for(database):
+            raise _cannot_be_tried()
+        return True
+
+    def check_raw(self) -> None:
+        raise _cannot_be_tried()
+
+    async def commit(self, last: Last | None = None) -> None:
+        if self.pending:
+            raise _cannot_be_tried()
+
+
+def _cannot_be_tried() -> Conflict:
+    return Conflict(
+        "dry_run_unsupported",
+        "This operation has several parts, of which a later one needs the earlier one done.",
+        mend="Leave dry_run out to do it.",
+    )
 
 
 class _Undo(Exception):

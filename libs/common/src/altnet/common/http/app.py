@@ -1,7 +1,8 @@
 """Makes the REST application of a service; the only place that knows in which order the parts lie.
 
-From outside: frame (id, trace, log, metrics, last catch) > body cap > idempotency > routing > parsing > authentication
-> handler. Nothing is opened here, so an application can be made without Postgres or NATS, for its document alone.
+From outside: frame (id, trace, log, metrics, last catch) > body cap > dry run > idempotency > routing > parsing >
+authentication > handler. Nothing is opened here, so an application can be made without Postgres or NATS, for its
+document alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from altnet.common.clock import Clock
 from altnet.common.http import health, openapi, problems
 from altnet.common.http.auth import AUTHENTICATOR_KEY, Authenticator
+from altnet.common.http.dry_run import DryRun
 from altnet.common.http.frame import Frame
 from altnet.common.http.idempotency import Idempotency
 from altnet.common.http.limits import BodyLimit
@@ -52,6 +54,7 @@ def create_app(
         Middleware(Frame, service=service, table=table, metrics=Metrics(metrics, service=service), clock=clock),
         Middleware(BodyLimit, settings=settings),
         Middleware(_Provide, authenticator=authenticator),
+        Middleware(DryRun, database=database, settings=settings),
         Middleware(Idempotency, database=database, clock=clock, settings=settings),
     ]
     app = FastAPI(

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from altnet.common.http import problems, sse
+from altnet.common.http.routes import can_be_tried
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 
 Document = dict[str, Any]
 
 METHODS: Final = ("get", "put", "post", "delete", "patch")
+_WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")
 _PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 _SCHEMAS: Final = "#/components/schemas/"
 _NEVER: Final = ("HTTPValidationError", "ValidationError")
@@ -43,7 +45,14 @@ def install(app: FastAPI) -> None:
                 routes=app.routes,
                 servers=app.servers,
             )
-            app.openapi_schema = clean(raw)
+            tried = {
+                context.endpoint.__name__
+                for context in iter_route_contexts(app.routes)
+                if isinstance(context.original_route, APIRoute)
+                and context.endpoint is not None
+                and can_be_tried(context.endpoint)
+            }
+            app.openapi_schema = clean(raw, tried=tried)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
@@ -54,8 +63,8 @@ def dump(document: Document) -> str:
     return json.dumps(document, indent=2, sort_keys=False, ensure_ascii=False) + "\n"
 
 
-def clean(raw: Document) -> Document:
-    """A mended copy. Raises `ValueError` for two operations of one name."""
+def clean(raw: Document, *, tried: Collection[str] = ()) -> Document:
+    """A mended copy. `tried` are the operations that take `dry_run`. Raises `ValueError` for two of one name."""
     document = copy.deepcopy(raw)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _NEVER:
@@ -69,6 +78,8 @@ def clean(raw: Document) -> Document:
         seen.add(name)
         if place.startswith("POST ") and operation.get("security"):
             _take_idempotency_key(operation)
+        if place.split()[0] in _WRITES and operation.get("security") and name in tried:
+            _take_dry_run(operation)
         _mend_responses(operation)
     _require_tags_of_unions(document)
     _rename_schemas(document)
@@ -174,6 +185,22 @@ def _take_idempotency_key(operation: dict[str, Any]) -> None:
             "required": False,
             "description": "Any text, best a UUID. The same request with the same key is done once.",
             "schema": {"type": "string", "pattern": "^[!-~]{1,255}$", "title": "Idempotency-Key"},
+        }
+    )
+    for status in (409, 422):
+        operation["responses"].setdefault(str(status), _problem_response(status))
+
+
+def _take_dry_run(operation: dict[str, Any]) -> None:
+    """The middleware takes it for every write that a rollback undoes."""
+    operation.setdefault("parameters", []).append(
+        {
+            "name": "dry_run",
+            "in": "query",
+            "required": False,
+            "description": "Answer as ever, with the header `Dry-Run: true`, and change nothing: what the answer"
+            " names as made is nowhere.",
+            "schema": {"type": "boolean", "default": False, "title": "Dry Run"},
         }
     )
     for status in (409, 422):

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, compile_path
 SCOPE_KEY: Final = "altnet.route"
 
 _BODY_LIMIT: Final = "__altnet_body_limit__"
+_NO_DRY_RUN: Final = "__altnet_no_dry_run__"
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
 
 
@@ -27,6 +28,7 @@ class Route:
     template: str
     resource: str | None = None
     body_limit: int | None = None
+    dry_run: bool = False
 
 
 UNMATCHED: Final = Route(template="unmatched")
@@ -40,6 +42,17 @@ def limit_body(size: int) -> Callable[[_Endpoint], _Endpoint]:
         return endpoint
 
     return mark
+
+
+def no_dry_run(endpoint: _Endpoint) -> _Endpoint:
+    """Decorator of an endpoint, below the router's own: it does what no rollback undoes, so it cannot be tried."""
+    setattr(endpoint, _NO_DRY_RUN, True)
+    return endpoint
+
+
+def can_be_tried(endpoint: Callable[..., Any]) -> bool:
+    """Whether a write takes `dry_run`."""
+    return not getattr(endpoint, _NO_DRY_RUN, False)
 
 
 def documented_paths(routes: Sequence[BaseRoute]) -> set[str]:
@@ -69,6 +82,7 @@ class RouteTable:
                     template=context.path,
                     resource=str(context.tags[0]) if context.tags else None,
                     body_limit=getattr(context.endpoint, _BODY_LIMIT, None),
+                    dry_run=context.endpoint is not None and can_be_tried(context.endpoint),
                 ),
             )
             for context in iter_route_contexts(routes)

@@ -11,6 +11,7 @@ from ... import errors
 from ...models.client_configuration import ClientConfiguration
 from ...models.next_key import NextKey
 from ...models.problem import Problem
+from ...types import UNSET, Unset
 from typing import cast
 
 
@@ -19,6 +20,7 @@ def _get_kwargs(
     client_path: str,
     *,
     body: NextKey,
+    dry_run: bool | Unset = False,
 
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
@@ -26,11 +28,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "put",
         "url": "/v1/clients/{client_path}/next-key".format(client_path=quote(str(client_path), safe=""),),
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -126,6 +135,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: NextKey,
+    dry_run: bool | Unset = False,
 
 ) -> Response[ClientConfiguration | Problem]:
     """ Announce Client Key
@@ -134,6 +144,7 @@ def sync_detailed(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         body (NextKey): A client announces the key that it made.
 
     Raises:
@@ -148,6 +159,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         client_path=client_path,
 body=body,
+dry_run=dry_run,
 
     )
 
@@ -162,6 +174,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: NextKey,
+    dry_run: bool | Unset = False,
 
 ) -> ClientConfiguration | Problem | None:
     """ Announce Client Key
@@ -170,6 +183,7 @@ def sync(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         body (NextKey): A client announces the key that it made.
 
     Raises:
@@ -185,6 +199,7 @@ def sync(
         client_path=client_path,
 client=client,
 body=body,
+dry_run=dry_run,
 
     ).parsed
 
@@ -193,6 +208,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: NextKey,
+    dry_run: bool | Unset = False,
 
 ) -> Response[ClientConfiguration | Problem]:
     """ Announce Client Key
@@ -201,6 +217,7 @@ async def asyncio_detailed(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         body (NextKey): A client announces the key that it made.
 
     Raises:
@@ -215,6 +232,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         client_path=client_path,
 body=body,
+dry_run=dry_run,
 
     )
 
@@ -229,6 +247,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: NextKey,
+    dry_run: bool | Unset = False,
 
 ) -> ClientConfiguration | Problem | None:
     """ Announce Client Key
@@ -237,6 +256,7 @@ async def asyncio(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         body (NextKey): A client announces the key that it made.
 
     Raises:
@@ -252,5 +272,6 @@ async def asyncio(
         client_path=client_path,
 client=client,
 body=body,
+dry_run=dry_run,
 
     )).parsed

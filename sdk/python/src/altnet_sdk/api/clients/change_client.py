@@ -20,6 +20,7 @@ def _get_kwargs(
     client_path: str,
     *,
     body: ClientPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -31,11 +32,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "patch",
         "url": "/v1/clients/{client_path}".format(client_path=quote(str(client_path), safe=""),),
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -145,6 +153,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: ClientPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Response[NetworkClient | Problem]:
@@ -154,6 +163,7 @@ def sync_detailed(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (ClientPatch): What of a client is to change.
 
@@ -169,6 +179,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         client_path=client_path,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     )
@@ -184,6 +195,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: ClientPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> NetworkClient | Problem | None:
@@ -193,6 +205,7 @@ def sync(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (ClientPatch): What of a client is to change.
 
@@ -209,6 +222,7 @@ def sync(
         client_path=client_path,
 client=client,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     ).parsed
@@ -218,6 +232,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: ClientPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Response[NetworkClient | Problem]:
@@ -227,6 +242,7 @@ async def asyncio_detailed(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (ClientPatch): What of a client is to change.
 
@@ -242,6 +258,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         client_path=client_path,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     )
@@ -257,6 +274,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: ClientPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> NetworkClient | Problem | None:
@@ -266,6 +284,7 @@ async def asyncio(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (ClientPatch): What of a client is to change.
 
@@ -282,6 +301,7 @@ async def asyncio(
         client_path=client_path,
 client=client,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     )).parsed

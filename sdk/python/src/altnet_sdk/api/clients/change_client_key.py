@@ -20,6 +20,7 @@ def _get_kwargs(
     client_path: str,
     *,
     body: KeyChange,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -31,11 +32,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/clients/{client_path}/key-change".format(client_path=quote(str(client_path), safe=""),),
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -131,6 +139,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: KeyChange,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[NetworkClient | Problem]:
@@ -141,6 +150,7 @@ def sync_detailed(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (KeyChange): A client is to have another key.
 
@@ -156,6 +166,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         client_path=client_path,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -171,6 +182,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: KeyChange,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> NetworkClient | Problem | None:
@@ -181,6 +193,7 @@ def sync(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (KeyChange): A client is to have another key.
 
@@ -197,6 +210,7 @@ def sync(
         client_path=client_path,
 client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     ).parsed
@@ -206,6 +220,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: KeyChange,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[NetworkClient | Problem]:
@@ -216,6 +231,7 @@ async def asyncio_detailed(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (KeyChange): A client is to have another key.
 
@@ -231,6 +247,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         client_path=client_path,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -246,6 +263,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: KeyChange,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> NetworkClient | Problem | None:
@@ -256,6 +274,7 @@ async def asyncio(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (KeyChange): A client is to have another key.
 
@@ -272,6 +291,7 @@ async def asyncio(
         client_path=client_path,
 client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )).parsed

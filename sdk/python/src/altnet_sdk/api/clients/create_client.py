@@ -19,6 +19,7 @@ from typing import cast
 def _get_kwargs(
     *,
     body: ClientNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -30,11 +31,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/clients",
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -129,6 +137,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: ClientNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[ClientMade | Problem]:
@@ -137,6 +146,7 @@ def sync_detailed(
      Make a client. With `generate_key` the private key is in this answer only; it is not stored.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (ClientNew): A client to make. Its owner makes the key pair and keeps the private
             key, unless `generate_key` is set.
@@ -152,6 +162,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -166,6 +177,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: ClientNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> ClientMade | Problem | None:
@@ -174,6 +186,7 @@ def sync(
      Make a client. With `generate_key` the private key is in this answer only; it is not stored.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (ClientNew): A client to make. Its owner makes the key pair and keeps the private
             key, unless `generate_key` is set.
@@ -190,6 +203,7 @@ def sync(
     return sync_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     ).parsed
@@ -198,6 +212,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: ClientNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[ClientMade | Problem]:
@@ -206,6 +221,7 @@ async def asyncio_detailed(
      Make a client. With `generate_key` the private key is in this answer only; it is not stored.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (ClientNew): A client to make. Its owner makes the key pair and keeps the private
             key, unless `generate_key` is set.
@@ -221,6 +237,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -235,6 +252,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: ClientNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> ClientMade | Problem | None:
@@ -243,6 +261,7 @@ async def asyncio(
      Make a client. With `generate_key` the private key is in this answer only; it is not stored.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (ClientNew): A client to make. Its owner makes the key pair and keeps the private
             key, unless `generate_key` is set.
@@ -259,6 +278,7 @@ async def asyncio(
     return (await asyncio_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )).parsed

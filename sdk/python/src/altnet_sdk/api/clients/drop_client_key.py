@@ -10,23 +10,33 @@ from ... import errors
 
 from ...models.network_client import NetworkClient
 from ...models.problem import Problem
+from ...types import UNSET, Unset
 from typing import cast
 
 
 
 def _get_kwargs(
     client_path: str,
+    *,
+    dry_run: bool | Unset = False,
 
 ) -> dict[str, Any]:
     
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "delete",
         "url": "/v1/clients/{client_path}/key-change".format(client_path=quote(str(client_path), safe=""),),
+        "params": params,
     }
 
 
@@ -110,6 +120,7 @@ def sync_detailed(
     client_path: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
 
 ) -> Response[NetworkClient | Problem]:
     """ Drop Client Key
@@ -118,6 +129,7 @@ def sync_detailed(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -130,6 +142,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         client_path=client_path,
+dry_run=dry_run,
 
     )
 
@@ -143,6 +156,7 @@ def sync(
     client_path: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
 
 ) -> NetworkClient | Problem | None:
     """ Drop Client Key
@@ -151,6 +165,7 @@ def sync(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -164,6 +179,7 @@ def sync(
     return sync_detailed(
         client_path=client_path,
 client=client,
+dry_run=dry_run,
 
     ).parsed
 
@@ -171,6 +187,7 @@ async def asyncio_detailed(
     client_path: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
 
 ) -> Response[NetworkClient | Problem]:
     """ Drop Client Key
@@ -179,6 +196,7 @@ async def asyncio_detailed(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -191,6 +209,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         client_path=client_path,
+dry_run=dry_run,
 
     )
 
@@ -204,6 +223,7 @@ async def asyncio(
     client_path: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
 
 ) -> NetworkClient | Problem | None:
     """ Drop Client Key
@@ -212,6 +232,7 @@ async def asyncio(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -225,5 +246,6 @@ async def asyncio(
     return (await asyncio_detailed(
         client_path=client_path,
 client=client,
+dry_run=dry_run,
 
     )).parsed

@@ -20,6 +20,7 @@ def _get_kwargs(
     client_path: str,
     *,
     body: KeptKey,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -31,11 +32,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/clients/{client_path}/key-change/keep".format(client_path=quote(str(client_path), safe=""),),
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -131,6 +139,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: KeptKey,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[NetworkClient | Problem]:
@@ -140,6 +149,7 @@ def sync_detailed(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (KeptKey): A client goes by its announced key.
 
@@ -155,6 +165,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         client_path=client_path,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -170,6 +181,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: KeptKey,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> NetworkClient | Problem | None:
@@ -179,6 +191,7 @@ def sync(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (KeptKey): A client goes by its announced key.
 
@@ -195,6 +208,7 @@ def sync(
         client_path=client_path,
 client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     ).parsed
@@ -204,6 +218,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: KeptKey,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[NetworkClient | Problem]:
@@ -213,6 +228,7 @@ async def asyncio_detailed(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (KeptKey): A client goes by its announced key.
 
@@ -228,6 +244,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         client_path=client_path,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -243,6 +260,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: KeptKey,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> NetworkClient | Problem | None:
@@ -252,6 +270,7 @@ async def asyncio(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (KeptKey): A client goes by its announced key.
 
@@ -268,6 +287,7 @@ async def asyncio(
         client_path=client_path,
 client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )).parsed

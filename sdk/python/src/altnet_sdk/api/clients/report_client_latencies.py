@@ -10,6 +10,7 @@ from ... import errors
 
 from ...models.latencies import Latencies
 from ...models.problem import Problem
+from ...types import UNSET, Unset
 from typing import cast
 
 
@@ -18,6 +19,7 @@ def _get_kwargs(
     client_path: str,
     *,
     body: Latencies,
+    dry_run: bool | Unset = False,
 
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
@@ -25,11 +27,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "put",
         "url": "/v1/clients/{client_path}/latencies".format(client_path=quote(str(client_path), safe=""),),
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -66,6 +75,13 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
 
         return response_404
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+
+
+        return response_409
 
     if response.status_code == 413:
         response_413 = Problem.from_dict(response.json())
@@ -115,6 +131,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: Latencies,
+    dry_run: bool | Unset = False,
 
 ) -> Response[Any | Problem]:
     """ Report Client Latencies
@@ -123,6 +140,7 @@ def sync_detailed(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         body (Latencies): What a client measured to relays.
 
     Raises:
@@ -137,6 +155,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         client_path=client_path,
 body=body,
+dry_run=dry_run,
 
     )
 
@@ -151,6 +170,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: Latencies,
+    dry_run: bool | Unset = False,
 
 ) -> Any | Problem | None:
     """ Report Client Latencies
@@ -159,6 +179,7 @@ def sync(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         body (Latencies): What a client measured to relays.
 
     Raises:
@@ -174,6 +195,7 @@ def sync(
         client_path=client_path,
 client=client,
 body=body,
+dry_run=dry_run,
 
     ).parsed
 
@@ -182,6 +204,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: Latencies,
+    dry_run: bool | Unset = False,
 
 ) -> Response[Any | Problem]:
     """ Report Client Latencies
@@ -190,6 +213,7 @@ async def asyncio_detailed(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         body (Latencies): What a client measured to relays.
 
     Raises:
@@ -204,6 +228,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         client_path=client_path,
 body=body,
+dry_run=dry_run,
 
     )
 
@@ -218,6 +243,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: Latencies,
+    dry_run: bool | Unset = False,
 
 ) -> Any | Problem | None:
     """ Report Client Latencies
@@ -226,6 +252,7 @@ async def asyncio(
 
     Args:
         client_path (str):
+        dry_run (bool | Unset):  Default: False.
         body (Latencies): What a client measured to relays.
 
     Raises:
@@ -241,5 +268,6 @@ async def asyncio(
         client_path=client_path,
 client=client,
 body=body,
+dry_run=dry_run,
 
     )).parsed

@@ -20,6 +20,7 @@ def _get_kwargs(
     identity: str,
     *,
     body: Approval,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -31,11 +32,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/identities/{identity}/approve".format(identity=quote(str(identity), safe=""),),
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -131,6 +139,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: Approval,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Identity | Problem]:
@@ -140,6 +149,7 @@ def sync_detailed(
 
     Args:
         identity (str): The relay's identifier.
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (Approval): An owner vouches for a host.
 
@@ -155,6 +165,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         identity=identity,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -170,6 +181,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: Approval,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Identity | Problem | None:
@@ -179,6 +191,7 @@ def sync(
 
     Args:
         identity (str): The relay's identifier.
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (Approval): An owner vouches for a host.
 
@@ -195,6 +208,7 @@ def sync(
         identity=identity,
 client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     ).parsed
@@ -204,6 +218,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: Approval,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Identity | Problem]:
@@ -213,6 +228,7 @@ async def asyncio_detailed(
 
     Args:
         identity (str): The relay's identifier.
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (Approval): An owner vouches for a host.
 
@@ -228,6 +244,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         identity=identity,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -243,6 +260,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: Approval,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Identity | Problem | None:
@@ -252,6 +270,7 @@ async def asyncio(
 
     Args:
         identity (str): The relay's identifier.
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (Approval): An owner vouches for a host.
 
@@ -268,6 +287,7 @@ async def asyncio(
         identity=identity,
 client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )).parsed

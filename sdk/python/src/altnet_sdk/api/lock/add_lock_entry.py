@@ -19,6 +19,7 @@ from typing import cast
 def _get_kwargs(
     *,
     body: LockEntryNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -30,11 +31,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/lock/entries",
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -136,6 +144,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: LockEntryNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[LockState | Problem]:
@@ -145,6 +154,7 @@ def sync_detailed(
     nothing.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (LockEntryNew): The next entry of a log.
 
@@ -159,6 +169,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -173,6 +184,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: LockEntryNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> LockState | Problem | None:
@@ -182,6 +194,7 @@ def sync(
     nothing.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (LockEntryNew): The next entry of a log.
 
@@ -197,6 +210,7 @@ def sync(
     return sync_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     ).parsed
@@ -205,6 +219,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: LockEntryNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[LockState | Problem]:
@@ -214,6 +229,7 @@ async def asyncio_detailed(
     nothing.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (LockEntryNew): The next entry of a log.
 
@@ -228,6 +244,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -242,6 +259,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: LockEntryNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> LockState | Problem | None:
@@ -251,6 +269,7 @@ async def asyncio(
     nothing.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (LockEntryNew): The next entry of a log.
 
@@ -266,6 +285,7 @@ async def asyncio(
     return (await asyncio_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )).parsed

@@ -16,6 +16,7 @@ from typing import cast
 
 def _get_kwargs(
     *,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -27,11 +28,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/mesh/rebuild",
+        "params": params,
     }
 
 
@@ -105,6 +113,7 @@ def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 def sync_detailed(
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Any | Problem]:
@@ -114,6 +123,7 @@ def sync_detailed(
     nothing.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
 
     Raises:
@@ -126,7 +136,8 @@ def sync_detailed(
 
 
     kwargs = _get_kwargs(
-        idempotency_key=idempotency_key,
+        dry_run=dry_run,
+idempotency_key=idempotency_key,
 
     )
 
@@ -139,6 +150,7 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Any | Problem | None:
@@ -148,6 +160,7 @@ def sync(
     nothing.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
 
     Raises:
@@ -161,6 +174,7 @@ def sync(
 
     return sync_detailed(
         client=client,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     ).parsed
@@ -168,6 +182,7 @@ idempotency_key=idempotency_key,
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Any | Problem]:
@@ -177,6 +192,7 @@ async def asyncio_detailed(
     nothing.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
 
     Raises:
@@ -189,7 +205,8 @@ async def asyncio_detailed(
 
 
     kwargs = _get_kwargs(
-        idempotency_key=idempotency_key,
+        dry_run=dry_run,
+idempotency_key=idempotency_key,
 
     )
 
@@ -202,6 +219,7 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Any | Problem | None:
@@ -211,6 +229,7 @@ async def asyncio(
     nothing.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
 
     Raises:
@@ -224,6 +243,7 @@ async def asyncio(
 
     return (await asyncio_detailed(
         client=client,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )).parsed

@@ -20,6 +20,7 @@ def _get_kwargs(
     network: str,
     *,
     body: NetworkPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -31,11 +32,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "patch",
         "url": "/v1/networks/{network}".format(network=quote(str(network), safe=""),),
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -75,6 +83,13 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
 
         return response_404
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+
+
+        return response_409
 
     if response.status_code == 412:
         response_412 = Problem.from_dict(response.json())
@@ -138,6 +153,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: NetworkPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Response[Network | Problem]:
@@ -147,6 +163,7 @@ def sync_detailed(
 
     Args:
         network (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (NetworkPatch): What of a network is to change.
 
@@ -162,6 +179,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         network=network,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     )
@@ -177,6 +195,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: NetworkPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Network | Problem | None:
@@ -186,6 +205,7 @@ def sync(
 
     Args:
         network (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (NetworkPatch): What of a network is to change.
 
@@ -202,6 +222,7 @@ def sync(
         network=network,
 client=client,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     ).parsed
@@ -211,6 +232,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: NetworkPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Response[Network | Problem]:
@@ -220,6 +242,7 @@ async def asyncio_detailed(
 
     Args:
         network (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (NetworkPatch): What of a network is to change.
 
@@ -235,6 +258,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         network=network,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     )
@@ -250,6 +274,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: NetworkPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Network | Problem | None:
@@ -259,6 +284,7 @@ async def asyncio(
 
     Args:
         network (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (NetworkPatch): What of a network is to change.
 
@@ -275,6 +301,7 @@ async def asyncio(
         network=network,
 client=client,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     )).parsed

@@ -19,6 +19,7 @@ from typing import cast
 def _get_kwargs(
     *,
     body: NetworkNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -30,11 +31,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/networks",
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -122,6 +130,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: NetworkNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Network | Problem]:
@@ -130,6 +139,7 @@ def sync_detailed(
      Make a network.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (NetworkNew): A network to make.
 
@@ -144,6 +154,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -158,6 +169,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: NetworkNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Network | Problem | None:
@@ -166,6 +178,7 @@ def sync(
      Make a network.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (NetworkNew): A network to make.
 
@@ -181,6 +194,7 @@ def sync(
     return sync_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     ).parsed
@@ -189,6 +203,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: NetworkNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Network | Problem]:
@@ -197,6 +212,7 @@ async def asyncio_detailed(
      Make a network.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (NetworkNew): A network to make.
 
@@ -211,6 +227,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -225,6 +242,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: NetworkNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Network | Problem | None:
@@ -233,6 +251,7 @@ async def asyncio(
      Make a network.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (NetworkNew): A network to make.
 
@@ -248,6 +267,7 @@ async def asyncio(
     return (await asyncio_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )).parsed

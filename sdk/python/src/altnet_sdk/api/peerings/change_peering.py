@@ -20,6 +20,7 @@ def _get_kwargs(
     peering: str,
     *,
     body: PeeringPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -31,11 +32,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "patch",
         "url": "/v1/peerings/{peering}".format(peering=quote(str(peering), safe=""),),
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -145,6 +153,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: PeeringPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Response[Peering | Problem]:
@@ -154,6 +163,7 @@ def sync_detailed(
 
     Args:
         peering (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (PeeringPatch): What of a peering is to change. Its relay stays: make another one
             there.
@@ -170,6 +180,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         peering=peering,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     )
@@ -185,6 +196,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: PeeringPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Peering | Problem | None:
@@ -194,6 +206,7 @@ def sync(
 
     Args:
         peering (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (PeeringPatch): What of a peering is to change. Its relay stays: make another one
             there.
@@ -211,6 +224,7 @@ def sync(
         peering=peering,
 client=client,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     ).parsed
@@ -220,6 +234,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: PeeringPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Response[Peering | Problem]:
@@ -229,6 +244,7 @@ async def asyncio_detailed(
 
     Args:
         peering (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (PeeringPatch): What of a peering is to change. Its relay stays: make another one
             there.
@@ -245,6 +261,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         peering=peering,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     )
@@ -260,6 +277,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: PeeringPatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Peering | Problem | None:
@@ -269,6 +287,7 @@ async def asyncio(
 
     Args:
         peering (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (PeeringPatch): What of a peering is to change. Its relay stays: make another one
             there.
@@ -286,6 +305,7 @@ async def asyncio(
         peering=peering,
 client=client,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     )).parsed

@@ -18,6 +18,7 @@ from typing import cast
 def _get_kwargs(
     peering: str,
     *,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -29,11 +30,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "delete",
         "url": "/v1/peerings/{peering}".format(peering=quote(str(peering), safe=""),),
+        "params": params,
     }
 
 
@@ -70,6 +78,13 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
 
         return response_404
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+
+
+        return response_409
 
     if response.status_code == 412:
         response_412 = Problem.from_dict(response.json())
@@ -125,6 +140,7 @@ def sync_detailed(
     peering: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Response[Peering | Problem]:
@@ -134,6 +150,7 @@ def sync_detailed(
 
     Args:
         peering (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
 
     Raises:
@@ -147,6 +164,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         peering=peering,
+dry_run=dry_run,
 if_match=if_match,
 
     )
@@ -161,6 +179,7 @@ def sync(
     peering: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Peering | Problem | None:
@@ -170,6 +189,7 @@ def sync(
 
     Args:
         peering (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
 
     Raises:
@@ -184,6 +204,7 @@ def sync(
     return sync_detailed(
         peering=peering,
 client=client,
+dry_run=dry_run,
 if_match=if_match,
 
     ).parsed
@@ -192,6 +213,7 @@ async def asyncio_detailed(
     peering: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Response[Peering | Problem]:
@@ -201,6 +223,7 @@ async def asyncio_detailed(
 
     Args:
         peering (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
 
     Raises:
@@ -214,6 +237,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         peering=peering,
+dry_run=dry_run,
 if_match=if_match,
 
     )
@@ -228,6 +252,7 @@ async def asyncio(
     peering: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Peering | Problem | None:
@@ -237,6 +262,7 @@ async def asyncio(
 
     Args:
         peering (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
 
     Raises:
@@ -251,6 +277,7 @@ async def asyncio(
     return (await asyncio_detailed(
         peering=peering,
 client=client,
+dry_run=dry_run,
 if_match=if_match,
 
     )).parsed

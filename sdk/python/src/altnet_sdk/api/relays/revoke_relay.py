@@ -18,6 +18,7 @@ from typing import cast
 def _get_kwargs(
     relay: str,
     *,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -29,11 +30,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "delete",
         "url": "/v1/relays/{relay}".format(relay=quote(str(relay), safe=""),),
+        "params": params,
     }
 
 
@@ -132,6 +140,7 @@ def sync_detailed(
     relay: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Response[Problem | Relay]:
@@ -141,6 +150,7 @@ def sync_detailed(
 
     Args:
         relay (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
 
     Raises:
@@ -154,6 +164,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         relay=relay,
+dry_run=dry_run,
 if_match=if_match,
 
     )
@@ -168,6 +179,7 @@ def sync(
     relay: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Problem | Relay | None:
@@ -177,6 +189,7 @@ def sync(
 
     Args:
         relay (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
 
     Raises:
@@ -191,6 +204,7 @@ def sync(
     return sync_detailed(
         relay=relay,
 client=client,
+dry_run=dry_run,
 if_match=if_match,
 
     ).parsed
@@ -199,6 +213,7 @@ async def asyncio_detailed(
     relay: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Response[Problem | Relay]:
@@ -208,6 +223,7 @@ async def asyncio_detailed(
 
     Args:
         relay (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
 
     Raises:
@@ -221,6 +237,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         relay=relay,
+dry_run=dry_run,
 if_match=if_match,
 
     )
@@ -235,6 +252,7 @@ async def asyncio(
     relay: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Problem | Relay | None:
@@ -244,6 +262,7 @@ async def asyncio(
 
     Args:
         relay (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
 
     Raises:
@@ -258,6 +277,7 @@ async def asyncio(
     return (await asyncio_detailed(
         relay=relay,
 client=client,
+dry_run=dry_run,
 if_match=if_match,
 
     )).parsed

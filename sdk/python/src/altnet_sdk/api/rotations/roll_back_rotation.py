@@ -18,6 +18,7 @@ from typing import cast
 def _get_kwargs(
     rotation: str,
     *,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -29,11 +30,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/rotations/{rotation}/rollback".format(rotation=quote(str(rotation), safe=""),),
+        "params": params,
     }
 
 
@@ -118,6 +126,7 @@ def sync_detailed(
     rotation: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Problem | Rotation]:
@@ -127,6 +136,7 @@ def sync_detailed(
 
     Args:
         rotation (str): The rotation's identifier.
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
 
     Raises:
@@ -140,6 +150,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         rotation=rotation,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -154,6 +165,7 @@ def sync(
     rotation: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Problem | Rotation | None:
@@ -163,6 +175,7 @@ def sync(
 
     Args:
         rotation (str): The rotation's identifier.
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
 
     Raises:
@@ -177,6 +190,7 @@ def sync(
     return sync_detailed(
         rotation=rotation,
 client=client,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     ).parsed
@@ -185,6 +199,7 @@ async def asyncio_detailed(
     rotation: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Problem | Rotation]:
@@ -194,6 +209,7 @@ async def asyncio_detailed(
 
     Args:
         rotation (str): The rotation's identifier.
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
 
     Raises:
@@ -207,6 +223,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         rotation=rotation,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -221,6 +238,7 @@ async def asyncio(
     rotation: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Problem | Rotation | None:
@@ -230,6 +248,7 @@ async def asyncio(
 
     Args:
         rotation (str): The rotation's identifier.
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
 
     Raises:
@@ -244,6 +263,7 @@ async def asyncio(
     return (await asyncio_detailed(
         rotation=rotation,
 client=client,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )).parsed

@@ -23,6 +23,7 @@ def _get_kwargs(
     *,
     body: PolicyWish,
     kind: KeyKind | Unset = UNSET,
+    dry_run: bool | Unset = False,
 
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
@@ -37,6 +38,8 @@ def _get_kwargs(
         json_kind = kind
 
     params["kind"] = json_kind
+
+    params["dry_run"] = dry_run
 
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
@@ -85,6 +88,13 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
 
         return response_404
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+
+
+        return response_409
 
     if response.status_code == 413:
         response_413 = Problem.from_dict(response.json())
@@ -135,6 +145,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: PolicyWish,
     kind: KeyKind | Unset = UNSET,
+    dry_run: bool | Unset = False,
 
 ) -> Response[Problem | RotationPolicy]:
     """ Set Rotation Policy
@@ -144,6 +155,7 @@ def sync_detailed(
     Args:
         network (str): The network's identifier.
         kind (KeyKind | Unset): Which keys rotate.
+        dry_run (bool | Unset):  Default: False.
         body (PolicyWish): When and how a network's keys of one kind rotate by themselves.
 
     Raises:
@@ -159,6 +171,7 @@ def sync_detailed(
         network=network,
 body=body,
 kind=kind,
+dry_run=dry_run,
 
     )
 
@@ -174,6 +187,7 @@ def sync(
     client: AuthenticatedClient,
     body: PolicyWish,
     kind: KeyKind | Unset = UNSET,
+    dry_run: bool | Unset = False,
 
 ) -> Problem | RotationPolicy | None:
     """ Set Rotation Policy
@@ -183,6 +197,7 @@ def sync(
     Args:
         network (str): The network's identifier.
         kind (KeyKind | Unset): Which keys rotate.
+        dry_run (bool | Unset):  Default: False.
         body (PolicyWish): When and how a network's keys of one kind rotate by themselves.
 
     Raises:
@@ -199,6 +214,7 @@ def sync(
 client=client,
 body=body,
 kind=kind,
+dry_run=dry_run,
 
     ).parsed
 
@@ -208,6 +224,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: PolicyWish,
     kind: KeyKind | Unset = UNSET,
+    dry_run: bool | Unset = False,
 
 ) -> Response[Problem | RotationPolicy]:
     """ Set Rotation Policy
@@ -217,6 +234,7 @@ async def asyncio_detailed(
     Args:
         network (str): The network's identifier.
         kind (KeyKind | Unset): Which keys rotate.
+        dry_run (bool | Unset):  Default: False.
         body (PolicyWish): When and how a network's keys of one kind rotate by themselves.
 
     Raises:
@@ -232,6 +250,7 @@ async def asyncio_detailed(
         network=network,
 body=body,
 kind=kind,
+dry_run=dry_run,
 
     )
 
@@ -247,6 +266,7 @@ async def asyncio(
     client: AuthenticatedClient,
     body: PolicyWish,
     kind: KeyKind | Unset = UNSET,
+    dry_run: bool | Unset = False,
 
 ) -> Problem | RotationPolicy | None:
     """ Set Rotation Policy
@@ -256,6 +276,7 @@ async def asyncio(
     Args:
         network (str): The network's identifier.
         kind (KeyKind | Unset): Which keys rotate.
+        dry_run (bool | Unset):  Default: False.
         body (PolicyWish): When and how a network's keys of one kind rotate by themselves.
 
     Raises:
@@ -272,5 +293,6 @@ async def asyncio(
 client=client,
 body=body,
 kind=kind,
+dry_run=dry_run,
 
     )).parsed

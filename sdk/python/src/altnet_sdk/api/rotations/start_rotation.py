@@ -19,6 +19,7 @@ from typing import cast
 def _get_kwargs(
     *,
     body: RotationStart,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -30,11 +31,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/rotations",
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -129,6 +137,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: RotationStart,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Problem | Rotation]:
@@ -139,6 +148,7 @@ def sync_detailed(
     by, relay by relay in waves, or those of clients.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (RotationStart): Start a rotation.
 
@@ -153,6 +163,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -167,6 +178,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: RotationStart,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Problem | Rotation | None:
@@ -177,6 +189,7 @@ def sync(
     by, relay by relay in waves, or those of clients.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (RotationStart): Start a rotation.
 
@@ -192,6 +205,7 @@ def sync(
     return sync_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     ).parsed
@@ -200,6 +214,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: RotationStart,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Problem | Rotation]:
@@ -210,6 +225,7 @@ async def asyncio_detailed(
     by, relay by relay in waves, or those of clients.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (RotationStart): Start a rotation.
 
@@ -224,6 +240,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -238,6 +255,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: RotationStart,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Problem | Rotation | None:
@@ -248,6 +266,7 @@ async def asyncio(
     by, relay by relay in waves, or those of clients.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (RotationStart): Start a rotation.
 
@@ -263,6 +282,7 @@ async def asyncio(
     return (await asyncio_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )).parsed

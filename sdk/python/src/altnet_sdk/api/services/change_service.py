@@ -20,6 +20,7 @@ def _get_kwargs(
     service: str,
     *,
     body: ServicePatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -31,11 +32,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "patch",
         "url": "/v1/services/{service}".format(service=quote(str(service), safe=""),),
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -145,6 +153,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: ServicePatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Response[Problem | Service]:
@@ -154,6 +163,7 @@ def sync_detailed(
 
     Args:
         service (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (ServicePatch): What of a service is to change.
 
@@ -169,6 +179,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         service=service,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     )
@@ -184,6 +195,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: ServicePatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Problem | Service | None:
@@ -193,6 +205,7 @@ def sync(
 
     Args:
         service (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (ServicePatch): What of a service is to change.
 
@@ -209,6 +222,7 @@ def sync(
         service=service,
 client=client,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     ).parsed
@@ -218,6 +232,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: ServicePatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Response[Problem | Service]:
@@ -227,6 +242,7 @@ async def asyncio_detailed(
 
     Args:
         service (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (ServicePatch): What of a service is to change.
 
@@ -242,6 +258,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         service=service,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     )
@@ -257,6 +274,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: ServicePatch,
+    dry_run: bool | Unset = False,
     if_match: None | str | Unset = UNSET,
 
 ) -> Problem | Service | None:
@@ -266,6 +284,7 @@ async def asyncio(
 
     Args:
         service (str):
+        dry_run (bool | Unset):  Default: False.
         if_match (None | str | Unset): The ETag of the version that is to be changed.
         body (ServicePatch): What of a service is to change.
 
@@ -282,6 +301,7 @@ async def asyncio(
         service=service,
 client=client,
 body=body,
+dry_run=dry_run,
 if_match=if_match,
 
     )).parsed

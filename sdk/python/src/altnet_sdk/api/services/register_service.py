@@ -19,6 +19,7 @@ from typing import cast
 def _get_kwargs(
     *,
     body: ServiceNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -30,11 +31,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/services",
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -129,6 +137,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: ServiceNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Problem | Service]:
@@ -137,6 +146,7 @@ def sync_detailed(
      Register a service; with an owner it gets an address of its own.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (ServiceNew): A service to register, with either an owner or an address.
 
@@ -151,6 +161,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -165,6 +176,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: ServiceNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Problem | Service | None:
@@ -173,6 +185,7 @@ def sync(
      Register a service; with an owner it gets an address of its own.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (ServiceNew): A service to register, with either an owner or an address.
 
@@ -188,6 +201,7 @@ def sync(
     return sync_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     ).parsed
@@ -196,6 +210,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: ServiceNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Problem | Service]:
@@ -204,6 +219,7 @@ async def asyncio_detailed(
      Register a service; with an owner it gets an address of its own.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (ServiceNew): A service to register, with either an owner or an address.
 
@@ -218,6 +234,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -232,6 +249,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: ServiceNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Problem | Service | None:
@@ -240,6 +258,7 @@ async def asyncio(
      Register a service; with an owner it gets an address of its own.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (ServiceNew): A service to register, with either an owner or an address.
 
@@ -255,6 +274,7 @@ async def asyncio(
     return (await asyncio_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )).parsed

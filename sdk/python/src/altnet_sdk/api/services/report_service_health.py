@@ -11,6 +11,7 @@ from ... import errors
 from ...models.health_report import HealthReport
 from ...models.problem import Problem
 from ...models.service import Service
+from ...types import UNSET, Unset
 from typing import cast
 
 
@@ -19,6 +20,7 @@ def _get_kwargs(
     service: str,
     *,
     body: HealthReport,
+    dry_run: bool | Unset = False,
 
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
@@ -26,11 +28,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "put",
         "url": "/v1/services/{service}/health".format(service=quote(str(service), safe=""),),
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -70,6 +79,13 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
 
         return response_404
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+
+
+        return response_409
 
     if response.status_code == 413:
         response_413 = Problem.from_dict(response.json())
@@ -119,6 +135,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: HealthReport,
+    dry_run: bool | Unset = False,
 
 ) -> Response[Problem | Service]:
     """ Report Service Health
@@ -127,6 +144,7 @@ def sync_detailed(
 
     Args:
         service (str):
+        dry_run (bool | Unset):  Default: False.
         body (HealthReport): How a service is, as somebody found out.
 
     Raises:
@@ -141,6 +159,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         service=service,
 body=body,
+dry_run=dry_run,
 
     )
 
@@ -155,6 +174,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: HealthReport,
+    dry_run: bool | Unset = False,
 
 ) -> Problem | Service | None:
     """ Report Service Health
@@ -163,6 +183,7 @@ def sync(
 
     Args:
         service (str):
+        dry_run (bool | Unset):  Default: False.
         body (HealthReport): How a service is, as somebody found out.
 
     Raises:
@@ -178,6 +199,7 @@ def sync(
         service=service,
 client=client,
 body=body,
+dry_run=dry_run,
 
     ).parsed
 
@@ -186,6 +208,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: HealthReport,
+    dry_run: bool | Unset = False,
 
 ) -> Response[Problem | Service]:
     """ Report Service Health
@@ -194,6 +217,7 @@ async def asyncio_detailed(
 
     Args:
         service (str):
+        dry_run (bool | Unset):  Default: False.
         body (HealthReport): How a service is, as somebody found out.
 
     Raises:
@@ -208,6 +232,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         service=service,
 body=body,
+dry_run=dry_run,
 
     )
 
@@ -222,6 +247,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: HealthReport,
+    dry_run: bool | Unset = False,
 
 ) -> Problem | Service | None:
     """ Report Service Health
@@ -230,6 +256,7 @@ async def asyncio(
 
     Args:
         service (str):
+        dry_run (bool | Unset):  Default: False.
         body (HealthReport): How a service is, as somebody found out.
 
     Raises:
@@ -245,5 +272,6 @@ async def asyncio(
         service=service,
 client=client,
 body=body,
+dry_run=dry_run,
 
     )).parsed

@@ -19,6 +19,7 @@ from typing import cast
 def _get_kwargs(
     *,
     body: SiteNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -30,11 +31,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/sites",
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -129,6 +137,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: SiteNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Problem | Site]:
@@ -137,6 +146,7 @@ def sync_detailed(
      Make a site.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (SiteNew): A site to make.
 
@@ -151,6 +161,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -165,6 +176,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: SiteNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Problem | Site | None:
@@ -173,6 +185,7 @@ def sync(
      Make a site.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (SiteNew): A site to make.
 
@@ -188,6 +201,7 @@ def sync(
     return sync_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     ).parsed
@@ -196,6 +210,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: SiteNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[Problem | Site]:
@@ -204,6 +219,7 @@ async def asyncio_detailed(
      Make a site.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (SiteNew): A site to make.
 
@@ -218,6 +234,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -232,6 +249,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: SiteNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Problem | Site | None:
@@ -240,6 +258,7 @@ async def asyncio(
      Make a site.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (SiteNew): A site to make.
 
@@ -255,6 +274,7 @@ async def asyncio(
     return (await asyncio_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )).parsed

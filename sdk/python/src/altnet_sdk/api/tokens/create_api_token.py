@@ -19,6 +19,7 @@ from typing import cast
 def _get_kwargs(
     *,
     body: ApiTokenNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> dict[str, Any]:
@@ -30,11 +31,18 @@ def _get_kwargs(
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/tokens/api",
+        "params": params,
     }
 
     _kwargs["json"] = body.to_dict()
@@ -122,6 +130,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: ApiTokenNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[ApiTokenMade | Problem]:
@@ -130,6 +139,7 @@ def sync_detailed(
      Make an API token with no more power than its maker's. Its secret is in this answer only.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (ApiTokenNew): An API token to make.
 
@@ -144,6 +154,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -158,6 +169,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: ApiTokenNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> ApiTokenMade | Problem | None:
@@ -166,6 +178,7 @@ def sync(
      Make an API token with no more power than its maker's. Its secret is in this answer only.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (ApiTokenNew): An API token to make.
 
@@ -181,6 +194,7 @@ def sync(
     return sync_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     ).parsed
@@ -189,6 +203,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: ApiTokenNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> Response[ApiTokenMade | Problem]:
@@ -197,6 +212,7 @@ async def asyncio_detailed(
      Make an API token with no more power than its maker's. Its secret is in this answer only.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (ApiTokenNew): An API token to make.
 
@@ -211,6 +227,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )
@@ -225,6 +242,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: ApiTokenNew,
+    dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
 ) -> ApiTokenMade | Problem | None:
@@ -233,6 +251,7 @@ async def asyncio(
      Make an API token with no more power than its maker's. Its secret is in this answer only.
 
     Args:
+        dry_run (bool | Unset):  Default: False.
         idempotency_key (str | Unset):
         body (ApiTokenNew): An API token to make.
 
@@ -248,6 +267,7 @@ async def asyncio(
     return (await asyncio_detailed(
         client=client,
 body=body,
+dry_run=dry_run,
 idempotency_key=idempotency_key,
 
     )).parsed

@@ -10,23 +10,33 @@ from ... import errors
 
 from ...models.join_token import JoinToken
 from ...models.problem import Problem
+from ...types import UNSET, Unset
 from typing import cast
 
 
 
 def _get_kwargs(
     token: str,
+    *,
+    dry_run: bool | Unset = False,
 
 ) -> dict[str, Any]:
     
 
     
 
-    
+    params: dict[str, Any] = {}
+
+    params["dry_run"] = dry_run
+
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
 
     _kwargs: dict[str, Any] = {
         "method": "delete",
         "url": "/v1/tokens/join/{token}".format(token=quote(str(token), safe=""),),
+        "params": params,
     }
 
 
@@ -62,6 +72,13 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
 
         return response_404
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+
+
+        return response_409
 
     if response.status_code == 422:
         response_422 = Problem.from_dict(response.json())
@@ -103,6 +120,7 @@ def sync_detailed(
     token: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
 
 ) -> Response[JoinToken | Problem]:
     """ Revoke Join Token
@@ -111,6 +129,7 @@ def sync_detailed(
 
     Args:
         token (str):
+        dry_run (bool | Unset):  Default: False.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -123,6 +142,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         token=token,
+dry_run=dry_run,
 
     )
 
@@ -136,6 +156,7 @@ def sync(
     token: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
 
 ) -> JoinToken | Problem | None:
     """ Revoke Join Token
@@ -144,6 +165,7 @@ def sync(
 
     Args:
         token (str):
+        dry_run (bool | Unset):  Default: False.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -157,6 +179,7 @@ def sync(
     return sync_detailed(
         token=token,
 client=client,
+dry_run=dry_run,
 
     ).parsed
 
@@ -164,6 +187,7 @@ async def asyncio_detailed(
     token: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
 
 ) -> Response[JoinToken | Problem]:
     """ Revoke Join Token
@@ -172,6 +196,7 @@ async def asyncio_detailed(
 
     Args:
         token (str):
+        dry_run (bool | Unset):  Default: False.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -184,6 +209,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         token=token,
+dry_run=dry_run,
 
     )
 
@@ -197,6 +223,7 @@ async def asyncio(
     token: str,
     *,
     client: AuthenticatedClient,
+    dry_run: bool | Unset = False,
 
 ) -> JoinToken | Problem | None:
     """ Revoke Join Token
@@ -205,6 +232,7 @@ async def asyncio(
 
     Args:
         token (str):
+        dry_run (bool | Unset):  Default: False.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -218,5 +246,6 @@ async def asyncio(
     return (await asyncio_detailed(
         token=token,
 client=client,
+dry_run=dry_run,
 
     )).parsed

@@ -8,6 +8,7 @@ from altnet.common.contracts.keyd import HostKeyUse
 from altnet.common.http.auth import RequireAuditor, RequireOwner
 from altnet.common.http.paging import Page, Paging, fetch_page
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import no_dry_run
 from altnet.common.keys import PublicKey
 from altnet.common.noise.pins import current
 from altnet.common.signing import VerifyKey, fingerprint
@@ -72,6 +73,7 @@ async def get_keyd_keys(keyd: Keyd, _: RequireAuditor) -> KeydKeys:
 
 
 @router.post("/v1/keyd/keys/rotate", responses=responses(401, 403, 422, 503))
+@no_dry_run
 async def rotate_keyd_key(keyd: Keyd, who: RequireOwner, body: KeyRotation) -> KeydKeys:
     """Replace one of keyd's own keys; hosts follow by the old signing key's signature."""
     overlap = keyd.settings.keys.overlap if body.overlap is None else body.overlap

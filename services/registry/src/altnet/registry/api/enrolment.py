@@ -14,7 +14,7 @@ from altnet.common.bus.jwt import relay_user_jwt
 from altnet.common.bus.nkey import check_user_nkey, verify
 from altnet.common.errors import Unauthenticated, Unavailable
 from altnet.common.http.problems import responses
-from altnet.common.http.routes import limit_body
+from altnet.common.http.routes import limit_body, no_dry_run
 from altnet.common.ids import RELAY, check_id
 from altnet.common.net import AddressPlan
 from altnet.registry.api.deps import Parts, Registry, limit_attempts, tell
@@ -57,6 +57,7 @@ Signature = Annotated[
     },
 )
 @limit_body(LARGEST_BODY)
+@no_dry_run
 async def enrol_relay(
     registry: Registry, request: Request, response: Response, body: Enrolment, signature: Signature
 ) -> EnrolmentAnswer:
@@ -111,6 +112,7 @@ async def enrol_relay(
 
 @router.post("/v1/relays/{relay}/credentials", responses=responses(401, 403, 404, 409, 413, 422, 429, 503))
 @limit_body(LARGEST_BODY)
+@no_dry_run
 async def renew_credentials(
     registry: Registry,
     request: Request,

@@ -6,7 +6,7 @@ Order as in enrolment: the body's size (before it is read), attempts per source,
 from __future__ import annotations
 
 from altnet.common.http.problems import responses
-from altnet.common.http.routes import limit_body
+from altnet.common.http.routes import limit_body, no_dry_run
 from altnet.registry.api.deps import Registry, limit_attempts, tell
 from altnet.registry.api.enrolment import LARGEST_BODY
 from altnet.registry.api.schemas.clients import NetworkClient
@@ -28,6 +28,7 @@ router = APIRouter(tags=["enrolment"])
     },
 )
 @limit_body(LARGEST_BODY)
+@no_dry_run
 async def join_client(registry: Registry, request: Request, response: Response, body: Join) -> JoinAnswer:
     """Make the caller a client, by a join token. The same key with the same token again is the same client, uses
     nothing up, and gets a fresh secret."""

@@ -10,6 +10,7 @@ from altnet.common.http.auth import DECLARED, RequireAdmin, RequireAuditor, auth
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.principal import Principal
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import no_dry_run
 from altnet.registry.api.deps import Registry
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.tokens import (
@@ -157,6 +158,7 @@ async def _whoever(request: Request, _: Annotated[object, Depends(DECLARED)]) ->
 
 
 @auth_router.post("/v1/auth/exchange", responses=responses(401, 403, 422, 503))
+@no_dry_run
 async def exchange_token(registry: Registry, who: Annotated[Principal, Depends(_whoever)]) -> AccessToken:
     """Change an API token for an access token that every service takes, for five minutes."""
     if registry.token_issuer is None:
