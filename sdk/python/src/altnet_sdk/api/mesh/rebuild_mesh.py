@@ -8,6 +8,7 @@ from ...client import AuthenticatedClient, Client
 from ...types import Response, UNSET
 from ... import errors
 
+from ...models.mesh_rebuilt import MeshRebuilt
 from ...models.problem import Problem
 from ...types import UNSET, Unset
 from typing import cast
@@ -40,9 +41,12 @@ def _get_kwargs(
 
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> MeshRebuilt | Problem | None:
     if response.status_code == 202:
-        response_202 = response.json()
+        response_202 = MeshRebuilt.from_dict(response.json())
+
+
+
         return response_202
 
     if response.status_code == 401:
@@ -93,7 +97,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[MeshRebuilt | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -107,7 +111,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     idempotency_key: str | Unset = UNSET,
 
-) -> Response[Any | Problem]:
+) -> Response[MeshRebuilt | Problem]:
     """ Rebuild Mesh
 
      Have every document put on the bus again, whatever it seems to hold. Generations stay; relays notice
@@ -121,7 +125,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Any | Problem]
+        Response[MeshRebuilt | Problem]
      """
 
 
@@ -141,7 +145,7 @@ def sync(
     client: AuthenticatedClient,
     idempotency_key: str | Unset = UNSET,
 
-) -> Any | Problem | None:
+) -> MeshRebuilt | Problem | None:
     """ Rebuild Mesh
 
      Have every document put on the bus again, whatever it seems to hold. Generations stay; relays notice
@@ -155,7 +159,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Any | Problem
+        MeshRebuilt | Problem
      """
 
 
@@ -170,7 +174,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     idempotency_key: str | Unset = UNSET,
 
-) -> Response[Any | Problem]:
+) -> Response[MeshRebuilt | Problem]:
     """ Rebuild Mesh
 
      Have every document put on the bus again, whatever it seems to hold. Generations stay; relays notice
@@ -184,7 +188,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Any | Problem]
+        Response[MeshRebuilt | Problem]
      """
 
 
@@ -204,7 +208,7 @@ async def asyncio(
     client: AuthenticatedClient,
     idempotency_key: str | Unset = UNSET,
 
-) -> Any | Problem | None:
+) -> MeshRebuilt | Problem | None:
     """ Rebuild Mesh
 
      Have every document put on the bus again, whatever it seems to hold. Generations stay; relays notice
@@ -218,7 +222,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Any | Problem
+        MeshRebuilt | Problem
      """
 
 
