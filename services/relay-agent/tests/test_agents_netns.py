@@ -46,7 +46,10 @@ def test_three_agents_form_links_from_their_caches_and_carry_packets(site: Site)
     assert (code, said["health"], said["running"]) == (0, "ok", True)
     assert a.ask("plan") == (0, [])
     big = str(1420 - 70 - 48)
+    before = carried(a, "b")
     assert a.reaches(site.relays["b"].address, "-M", "do", "-s", big), "the link carries its full MTU"
+    grown = [now - then for now, then in zip(carried(a, "b"), before, strict=True)]
+    assert min(grown) >= int(big), "received and sent count what was carried"
 
 
 def test_an_agent_that_is_killed_and_comes_back_loses_no_packet(site: Site) -> None:
@@ -110,6 +113,14 @@ def test_down_removes_what_is_the_agents_and_nothing_of_the_operators(site: Site
     assert code == 5
     assert {operation["do"] for operation in operations} == {"add"}
     assert a.ask("down") == (0, {"removed": [], "failed": []}), "twice is once"
+
+
+def carried(relay: Relay, neighbour: str) -> tuple[int, int]:
+    """Bytes received and sent over one link, as the relay's heartbeat would say it now."""
+    status = relay.status()
+    assert status is not None
+    (link,) = [link for link in status.links if link.neighbour == f"rly_{neighbour}"]
+    return link.received, link.sent
 
 
 def everything(namespace: Namespace) -> dict[str, Any]:

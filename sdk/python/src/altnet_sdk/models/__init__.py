@@ -85,6 +85,7 @@ from .lock_statement_signed import LockStatementSigned
 from .lock_statement_signed_page import LockStatementSignedPage
 from .lock_statements_new import LockStatementsNew
 from .lock_taken import LockTaken
+from .mesh_rebuilt import MeshRebuilt
 from .mesh_relay import MeshRelay
 from .mesh_relay_page import MeshRelayPage
 from .network import Network
@@ -263,6 +264,7 @@ __all__ = (
     "LockStatementSignedPage",
     "LockStatementsNew",
     "LockTaken",
+    "MeshRebuilt",
     "MeshRelay",
     "MeshRelayPage",
     "Network",

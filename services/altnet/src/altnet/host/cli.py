@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from altnet.common.errors import (
@@ -28,6 +29,9 @@ from altnet.common.errors import (
 )
 from altnet.host.groups import LazyGroup
 from altnet.host.operator.options import remember
+
+if TYPE_CHECKING:
+    from altnet.host.up import Up
 
 app = typer.Typer(
     cls=LazyGroup,
@@ -98,7 +102,7 @@ def up(
     from altnet.host.data_dir import DataDir, default_root
     from altnet.host.hosting import SERVICES, load_service
     from altnet.host.settings import HostSettings
-    from altnet.host.up import Up, run_up
+    from altnet.host.up import run_up
 
     env = _with_flags(listen=listen, bus_listen=bus_listen, bus_advertise=bus_advertise)
     if prefix is not None:
@@ -116,8 +120,10 @@ def up(
         say(f"  bus          {'  '.join(state.bus)}")
         say(f"  owner token  {state.owner_token}")
         say("try, in another terminal:")
-        say("  altnet networks list")
-        say("  altnet join-tokens create --kind relay")
+        for line in first_steps(
+            state, token_is_found=data_dir is None, api_is_found=settings.listen == HostSettings().listen
+        ):
+            say(f"  {line}")
 
     _run(
         run_up(
@@ -166,6 +172,18 @@ def demo(
     from altnet.host.demo import run_demo
 
     raise typer.Exit(run_demo(once=once, json=json_output, prefix=prefix, relays=relays))
+
+
+def first_steps(state: Up, *, token_is_found: bool, api_is_found: bool) -> list[str]:
+    """What to type first: `altnet` finds a token and an API at their usual places by itself, others have to be told."""
+    token, api = shlex.quote(str(state.owner_token)), next((url for url in state.api if url.startswith("http")), None)
+    lines = [] if token_is_found else [f"export ALTNET_TOKEN_FILE={token}"]
+    if api is not None and not api_is_found:
+        lines.append(f"export ALTNET_API={api}")
+    lines += ["altnet networks list", "altnet join-tokens create --kind relay"]
+    if api is not None:
+        lines.append(f'curl -H "Authorization: Bearer $(cat {token})" {api}/v1/networks')
+    return lines
 
 
 def _with_flags(**flags: Sequence[str] | str | None) -> dict[str, str]:

@@ -145,6 +145,7 @@ def complaints(document: Document) -> list[str]:
             found.append(f"{place}: {operation['operationId']} is not a snake_case name")
         if not any(status.startswith("4") for status in operation["responses"]):
             found.append(f"{place} names no error")
+        found += [f"{place} answers {status} without a shape" for status in _shapeless(operation)]
         if operation.get("security") and not {"401", "403"} <= set(operation["responses"]):
             found.append(f"{place} needs a token and does not name 401 and 403")
     schemas = document.get("components", {}).get("schemas", {})
@@ -152,6 +153,17 @@ def complaints(document: Document) -> list[str]:
     if "itemSchema" in _words(document):
         found.append("itemSchema is no word of OpenAPI 3.1")
     return found
+
+
+def _shapeless(operation: Mapping[str, Any]) -> list[str]:
+    """Statuses of answers that generators can only call unknown; a stream says beside its schema what it carries."""
+    return [
+        status
+        for status, response in operation["responses"].items()
+        if any(
+            not media.get("schema") and "x-event-schema" not in media for media in response.get("content", {}).values()
+        )
+    ]
 
 
 def _mend_responses(operation: dict[str, Any]) -> None:

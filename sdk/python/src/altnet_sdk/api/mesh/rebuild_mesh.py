@@ -8,6 +8,7 @@ from ...client import AuthenticatedClient, Client
 from ...types import Response, UNSET
 from ... import errors
 
+from ...models.mesh_rebuilt import MeshRebuilt
 from ...models.problem import Problem
 from ...types import UNSET, Unset
 from typing import cast
@@ -48,9 +49,12 @@ def _get_kwargs(
 
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> MeshRebuilt | Problem | None:
     if response.status_code == 202:
-        response_202 = response.json()
+        response_202 = MeshRebuilt.from_dict(response.json())
+
+
+
         return response_202
 
     if response.status_code == 401:
@@ -101,7 +105,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[MeshRebuilt | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -116,7 +120,7 @@ def sync_detailed(
     dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
-) -> Response[Any | Problem]:
+) -> Response[MeshRebuilt | Problem]:
     """ Rebuild Mesh
 
      Have every document put on the bus again, whatever it seems to hold. Generations stay; relays notice
@@ -131,7 +135,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Any | Problem]
+        Response[MeshRebuilt | Problem]
      """
 
 
@@ -153,7 +157,7 @@ def sync(
     dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
-) -> Any | Problem | None:
+) -> MeshRebuilt | Problem | None:
     """ Rebuild Mesh
 
      Have every document put on the bus again, whatever it seems to hold. Generations stay; relays notice
@@ -168,7 +172,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Any | Problem
+        MeshRebuilt | Problem
      """
 
 
@@ -185,7 +189,7 @@ async def asyncio_detailed(
     dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
-) -> Response[Any | Problem]:
+) -> Response[MeshRebuilt | Problem]:
     """ Rebuild Mesh
 
      Have every document put on the bus again, whatever it seems to hold. Generations stay; relays notice
@@ -200,7 +204,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Any | Problem]
+        Response[MeshRebuilt | Problem]
      """
 
 
@@ -222,7 +226,7 @@ async def asyncio(
     dry_run: bool | Unset = False,
     idempotency_key: str | Unset = UNSET,
 
-) -> Any | Problem | None:
+) -> MeshRebuilt | Problem | None:
     """ Rebuild Mesh
 
      Have every document put on the bus again, whatever it seems to hold. Generations stay; relays notice
@@ -237,7 +241,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Any | Problem
+        MeshRebuilt | Problem
      """
 
 

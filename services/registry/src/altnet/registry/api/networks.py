@@ -11,7 +11,7 @@ from altnet.common.http.problems import responses
 from altnet.registry.api.deps import Registry, patch_of, tell
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.changes import Reason
-from altnet.registry.api.schemas.mesh import MeshRelay
+from altnet.registry.api.schemas.mesh import MeshRebuilt, MeshRelay
 from altnet.registry.api.schemas.networks import Network, NetworkNew, NetworkPatch
 from altnet.registry.domain.behind import Wanted, in_sync, reasons
 from altnet.registry.domain.liveness import Health
@@ -91,10 +91,10 @@ mesh_router = APIRouter(tags=["mesh"])
 
 
 @mesh_router.post("/v1/mesh/rebuild", status_code=202, responses=responses(401, 403, 503))
-async def rebuild_mesh(registry: Registry, who: RequireAdmin) -> None:
+async def rebuild_mesh(registry: Registry, who: RequireAdmin) -> MeshRebuilt:
     """Have every document put on the bus again, whatever it seems to hold. Generations stay; relays notice nothing."""
     async with registry.work(who) as uow:
-        await rebuild_desired(uow)
+        return MeshRebuilt(documents=await rebuild_desired(uow))
 
 
 @mesh_router.get("/v1/mesh", responses=responses(401, 403, 404, 422, 503))

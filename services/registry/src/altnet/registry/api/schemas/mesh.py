@@ -19,6 +19,13 @@ class DocumentState(Model):
     digest: str
 
 
+class MeshRebuilt(Model):
+    """Documents are put on the bus again."""
+
+    documents: int
+    """How many."""
+
+
 class MeshRelay(Model):
     """What one relay should have applied, and what it says that it has."""
 
