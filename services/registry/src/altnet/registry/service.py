@@ -34,6 +34,7 @@ from altnet.registry.consumers import Reports
 from altnet.registry.domain.ratelimit import RateLimit, RateRule
 from altnet.registry.handlers import tokens as token_handlers
 from altnet.registry.handlers.admin import rebuild_desired, renumber_after_restore
+from altnet.registry.jobs.client_sessions import ClientSessions
 from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.director import Director
 from altnet.registry.jobs.gauges import Gauges, RoutingGauges
@@ -62,9 +63,17 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         pulse = Pulse(db, clock, settings=settings.liveness, series=settings.tracking.series_length)
         sessions = Sessions(db, settings=settings.sessions)
         learning = Learning(db, bus, clock, settings=settings.learning)
-        reports = Reports(bus, convergence=convergence, pulse=pulse, sessions=sessions, learning=learning)
+        client_sessions = ClientSessions(db, clock, lasts=settings.client_keys.here_for)
+        reports = Reports(
+            bus,
+            convergence=convergence,
+            pulse=pulse,
+            sessions=sessions,
+            learning=learning,
+            client_sessions=client_sessions,
+        )
         await reports.listen()
-        await serve_answers(bus, db, context.identity, _look_up(db))
+        await serve_answers(bus, db, context.identity, _look_up(db), here=client_sessions.since)
         sys_bus = None
         if context.identity is not None:
             identity = context.identity
@@ -83,6 +92,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             pulse=pulse,
             sessions=sessions,
             learning=learning,
+            client_sessions=client_sessions,
         )
         rule = RateRule(
             burst=settings.enrolment.attempts_at_once,

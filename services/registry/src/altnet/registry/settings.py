@@ -146,6 +146,8 @@ class ClientKeySettings(msgspec.Struct, frozen=True, kw_only=True):
     overlap: float = 14 * 86_400.0
     """A client's key of before is taken for so long beside the announced one, unless the client says sooner that it has
     changed over: a laptop that was on a shelf for a week still gets in."""
+    here_for: float = 30.0
+    """Seconds for which a relay's word about who is there holds: six heartbeats at the usual pace."""
 
 
 class HousekeepingSettings(msgspec.Struct, frozen=True, kw_only=True):
