@@ -23,7 +23,7 @@ from altnet.common.http.app import create_app
 from altnet.common.http.auth import ChainAuthenticator, LookUp, StoredApiToken
 from altnet.common.http.idempotency import sweep_job
 from altnet.common.ids import ApiTokenId
-from altnet.common.jobs import Job
+from altnet.common.jobs import Job, every
 from altnet.common.metrics import Metrics
 from altnet.common.service import Service, ServiceContext, ServiceParts
 from altnet.common.settings import Secret
@@ -41,6 +41,7 @@ from altnet.registry.jobs.gauges import Gauges, RoutingGauges
 from altnet.registry.jobs.learning import Learning
 from altnet.registry.jobs.pulse import Pulse
 from altnet.registry.jobs.sessions import Sessions
+from altnet.registry.refusals import Refusals
 from altnet.registry.settings import RegistrySettings
 
 HOST = "host"
@@ -103,6 +104,8 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         Gauges(metrics, pulse=pulse, convergence=convergence, director=director, reports=reports)
         RoutingGauges(metrics, pulse=pulse, sessions=sessions, learning=learning)
 
+        refusals = Refusals(db, most=settings.refusals.most)
+
         async def ready() -> Mapping[str, str]:
             return {}  # the database is checked by the frame; without the bus everything but delivery works
 
@@ -132,6 +135,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             convergence=convergence,
             pulse=pulse,
             director=director,
+            refusals=refusals,
         )
 
         async def publish(events: list[OutgoingEvent]) -> None:
@@ -143,6 +147,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             jobs=[
                 Job("registry-outbox", outbox.run),
                 Job("registry-director", director.run),
+                Job("registry-refusals", every(settings.refusals.flush, refusals.flush)),
                 sweep_job(db, clock=clock, settings=context.http),
             ],
         )

@@ -150,6 +150,13 @@ class ClientKeySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds for which a relay's word about who is there holds: six heartbeats at the usual pace."""
 
 
+class RefusalSettings(msgspec.Struct, frozen=True, kw_only=True):
+    flush: float = 60.0
+    """Between two looks at what was refused: soon enough for whoever guards, and a flood is a few events a minute."""
+    most: int = 32
+    """Askers with their reasons that are told apart in that time; all others are one, `many`, for each reason."""
+
+
 class HousekeepingSettings(msgspec.Struct, frozen=True, kw_only=True):
     every: float = 30.0
     """Between two looks for expired clients and old receipts: how late an expiry may take effect."""
@@ -179,5 +186,6 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     paths: PathSettings = PathSettings()
     allocation: AllocationSettings = AllocationSettings()
     client_keys: ClientKeySettings = ClientKeySettings()
+    refusals: RefusalSettings = RefusalSettings()
     housekeeping: HousekeepingSettings = HousekeepingSettings()
     api: ApiSettings = ApiSettings()
