@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from altnet.common.clock import SystemClock
-from altnet.common.contracts.security import Counted, Reader, SecurityEvent
+from altnet.common.contracts.security import Counted, Gap, Reader, SecurityEvent
 from altnet.common.db import names, numbers
 from altnet.common.db.engine import Database, DatabaseSettings
 from altnet.common.embedded.postgres import PostgresServer
@@ -171,3 +172,12 @@ def test_whatever_is_lost_or_reordered_the_missing_ones_are_exactly_named(lost: 
     for number in [heard[0], *later]:
         reader.take("x", number)
     assert set(reader.missing.get("x", ())) == {number for number in lost if number < heard[-1]}
+    stretches = reader.gaps.get("x", ())
+    assert all(one.last + 1 < two.first for one, two in pairwise(stretches)), "in order, and none touches the next"
+
+
+def test_a_gap_of_a_billion_numbers_costs_no_memory_and_is_told_as_one() -> None:
+    reader = Reader.begin({"registry": 1})
+    reader.take("registry", 1_000_000_002)
+    reader.take("registry", 500)
+    assert reader.gaps == {"registry": (Gap(2, 499), Gap(501, 1_000_000_001))}

@@ -41,7 +41,7 @@ from altnet.common.ids import ApiTokenId
 from altnet.common.keys import PublicKey
 from altnet.common.noise import first_contact
 from altnet.common.seal import seal
-from altnet.registry.handlers.client_keys import order_client_keys
+from altnet.registry.handlers.client_keys import Presence, order_client_keys
 from altnet.registry.handlers.identity_keys import order_identity_keys
 from altnet.registry.handlers.mesh_keys import order_mesh_keys
 from altnet.registry.store import relays, tokens
@@ -50,8 +50,13 @@ LARGEST_ORDER = 512 * 1024
 """Bytes of an order about a thousand relays, and as much again."""
 
 
-async def serve_answers(bus: Bus, db: Database, identity: BusIdentity | None, look_up: LookUp) -> None:
-    """Answer from now on; it holds across reconnects. Without a bus identity there are no first contacts."""
+async def serve_answers(
+    bus: Bus, db: Database, identity: BusIdentity | None, look_up: LookUp, *, here: Presence
+) -> None:
+    """Answer from now on; it holds across reconnects. Without a bus identity there are no first contacts.
+
+    `here`: which clients are there.
+    """
 
     async def api_token(query: ApiTokenQuery, _: RpcContext) -> KnownApiToken:
         found = await look_up(ApiTokenId(query.token))
@@ -82,7 +87,7 @@ async def serve_answers(bus: Bus, db: Database, identity: BusIdentity | None, lo
         return await answer_identity_keys(db, query, keyd=keyd)
 
     async def client_keys(query: SignedOrder, _: RpcContext) -> ClientKeysTaken:
-        return await answer_client_keys(db, query, keyd=keyd)
+        return await answer_client_keys(db, query, keyd=keyd, here=here)
 
     await rpc.serve(bus, rights.REGISTRY, IDENTITY_KEYS, SignedOrder, identity_keys, largest=LARGEST_ORDER)
 
@@ -138,7 +143,7 @@ async def answer_identity_keys(db: Database, query: SignedOrder, *, keyd: str) -
         return IdentityKeysTaken(changed=await order_identity_keys(uow, order))
 
 
-async def answer_client_keys(db: Database, query: SignedOrder, *, keyd: str) -> ClientKeysTaken:
+async def answer_client_keys(db: Database, query: SignedOrder, *, keyd: str, here: Presence) -> ClientKeysTaken:
     """Ask clients for other keys, as keyd ordered. Raises `Unauthenticated` (`bad_signature`), `Invalid`."""
     if not _signed(keyd, CLIENTS_PURPOSE + query.order.encode(), query.signature):
         raise Unauthenticated("bad_signature", "keyd did not sign this order.", mend="Only keyd orders clients' keys.")
@@ -147,7 +152,7 @@ async def answer_client_keys(db: Database, query: SignedOrder, *, keyd: str) -> 
     except UNREADABLE as error:
         raise Invalid("bad_key_order", f"{error}.", mend="keyd speaks another version.") from None
     async with db.transaction(actor=rights.KEYD) as uow:
-        return await order_client_keys(uow, order, randomness=secrets.token_bytes)
+        return await order_client_keys(uow, order, here=here, randomness=secrets.token_bytes)
 
 
 def _signed(public: str, content: bytes, signature: str) -> bool:

@@ -14,6 +14,7 @@ from altnet.common.bus.connect import Bus, Message
 from altnet.common.bus.subjects import ALL_APPLIED, ALL_STATUS, relay_of
 from altnet.common.contracts.agent import Applied, Heartbeat
 from altnet.common.errors import UNREADABLE
+from altnet.registry.jobs.client_sessions import ClientSessions
 from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.learning import Learning
 from altnet.registry.jobs.pulse import Pulse
@@ -31,13 +32,21 @@ class Reports:
     """Listens on this replica. `unreadable` and `heard` are for metrics."""
 
     def __init__(
-        self, bus: Bus, *, convergence: Convergence, pulse: Pulse, sessions: Sessions, learning: Learning
+        self,
+        bus: Bus,
+        *,
+        convergence: Convergence,
+        pulse: Pulse,
+        sessions: Sessions,
+        learning: Learning,
+        client_sessions: ClientSessions,
     ) -> None:
         self._bus = bus
         self._convergence = convergence
         self._pulse = pulse
         self._sessions = sessions
         self._learning = learning
+        self._client_sessions = client_sessions
         self._status = msgspec.json.Decoder(Heartbeat)
         self._applied = msgspec.json.Decoder(Applied)
         self.heard = 0
@@ -56,6 +65,7 @@ class Reports:
             self._convergence.heard(relay, heartbeat.applied)
             self._sessions.heard(relay, heartbeat)
             self._learning.heard(relay, heartbeat)
+            self._client_sessions.heard(relay, heartbeat)
 
     async def on_applied(self, message: Message) -> None:
         applied = self._read(message, self._applied)

@@ -23,7 +23,7 @@ from altnet.common.http.app import create_app
 from altnet.common.http.auth import ChainAuthenticator, LookUp, StoredApiToken
 from altnet.common.http.idempotency import sweep_job
 from altnet.common.ids import ApiTokenId
-from altnet.common.jobs import Job
+from altnet.common.jobs import Job, every
 from altnet.common.metrics import Metrics
 from altnet.common.service import Service, ServiceContext, ServiceParts
 from altnet.common.settings import Secret
@@ -34,6 +34,7 @@ from altnet.registry.consumers import Reports
 from altnet.registry.domain.ratelimit import RateLimit, RateRule
 from altnet.registry.handlers import tokens as token_handlers
 from altnet.registry.handlers.admin import rebuild_desired, renumber_after_restore
+from altnet.registry.jobs.client_sessions import ClientSessions
 from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.detail import Detail
 from altnet.registry.jobs.director import Director
@@ -41,6 +42,7 @@ from altnet.registry.jobs.gauges import Gauges, RoutingGauges
 from altnet.registry.jobs.learning import Learning
 from altnet.registry.jobs.pulse import Pulse
 from altnet.registry.jobs.sessions import Sessions
+from altnet.registry.refusals import Refusals
 from altnet.registry.settings import RegistrySettings
 
 HOST = "host"
@@ -63,9 +65,17 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         pulse = Pulse(db, clock, settings=settings.liveness, series=settings.tracking.series_length)
         sessions = Sessions(db, settings=settings.sessions)
         learning = Learning(db, bus, clock, settings=settings.learning)
-        reports = Reports(bus, convergence=convergence, pulse=pulse, sessions=sessions, learning=learning)
+        client_sessions = ClientSessions(db, clock, lasts=settings.client_keys.here_for)
+        reports = Reports(
+            bus,
+            convergence=convergence,
+            pulse=pulse,
+            sessions=sessions,
+            learning=learning,
+            client_sessions=client_sessions,
+        )
         await reports.listen()
-        await serve_answers(bus, db, context.identity, _look_up(db))
+        await serve_answers(bus, db, context.identity, _look_up(db), here=client_sessions.since)
         sys_bus = None
         if context.identity is not None:
             identity = context.identity
@@ -84,6 +94,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             pulse=pulse,
             sessions=sessions,
             learning=learning,
+            client_sessions=client_sessions,
         )
         rule = RateRule(
             burst=settings.enrolment.attempts_at_once,
@@ -95,6 +106,8 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         RoutingGauges(metrics, pulse=pulse, sessions=sessions, learning=learning)
         if settings.metrics.detailed:
             Detail(metrics, newest=pulse.newest, clock=clock, most_series=settings.metrics.most_series)
+
+        refusals = Refusals(db, most=settings.refusals.most)
 
         async def ready() -> Mapping[str, str]:
             return {}  # the database is checked by the frame; without the bus everything but delivery works
@@ -125,6 +138,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             convergence=convergence,
             pulse=pulse,
             director=director,
+            refusals=refusals,
         )
 
         async def publish(events: list[OutgoingEvent]) -> None:
@@ -136,6 +150,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             jobs=[
                 Job("registry-outbox", outbox.run),
                 Job("registry-director", director.run),
+                Job("registry-refusals", every(settings.refusals.flush, refusals.flush)),
                 sweep_job(db, clock=clock, settings=context.http),
             ],
         )

@@ -144,6 +144,15 @@ class ClientKeySettings(msgspec.Struct, frozen=True, kw_only=True):
     overlap: float = 14 * 86_400.0
     """A client's key of before is taken for so long beside the announced one, unless the client says sooner that it has
     changed over: a laptop that was on a shelf for a week still gets in."""
+    here_for: float = 30.0
+    """Seconds for which a relay's word about who is there holds: six heartbeats at the usual pace."""
+
+
+class RefusalSettings(msgspec.Struct, frozen=True, kw_only=True):
+    flush: float = 60.0
+    """Between two looks at what was refused: soon enough for whoever guards, and a flood is a few events a minute."""
+    most: int = 32
+    """Askers with their reasons that are told apart in that time; all others are one, `many`, for each reason."""
 
 
 class HousekeepingSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,6 +192,7 @@ class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
     paths: PathSettings = PathSettings()
     allocation: AllocationSettings = AllocationSettings()
     client_keys: ClientKeySettings = ClientKeySettings()
+    refusals: RefusalSettings = RefusalSettings()
     housekeeping: HousekeepingSettings = HousekeepingSettings()
     metrics: MetricsSettings = MetricsSettings()
     api: ApiSettings = ApiSettings()

@@ -167,7 +167,7 @@ class Reporter:
         document = self._desired.document
         if document is None or document.revoked:
             return (), ()
-        access = await self._clients_peers(document)
+        access, by_next = await self._clients_peers(document)
         linked = None if document.links is None else frozenset(document.links)
         used = {
             entry.id: self._session_of(entry)
@@ -185,14 +185,15 @@ class Reporter:
                 endpoint=str(peer.endpoint) if peer.endpoint else None,
                 attached=self._is_attached(client),
                 rtt=self._attachments.rtt(client.id) if self._attachments is not None else None,
+                next_key=client.next_key if client.id in by_next else "",
             )
             for client in document.clients
             if (peer := access.get(client.id)) is not None and peer.last_handshake is not None
         )
         return links, clients
 
-    async def _clients_peers(self, document: RelayDocument) -> dict[str, PeerState]:
-        """Each client's newest session, by whichever way."""
+    async def _clients_peers(self, document: RelayDocument) -> tuple[dict[str, PeerState], set[str]]:
+        """Each client's newest session, by whichever way; and those that have come by their next key."""
         access = self._access()
         several = {
             client.id: ways(access, client) if access is not None else (Way(0, client.key),)
@@ -201,11 +202,18 @@ class Reporter:
         devices = {access.device if access is not None else 0, *(way.device for it in several.values() for way in it)}
         peers = {device: await self._peers(self._names.access_of(device)) for device in devices}
         newest: dict[str, PeerState] = {}
-        for client, found in several.items():
-            shown = [peer for way in found if (peer := peers[way.device].get(known_key(way.key))) is not None]
+        by_next: set[str] = set()
+        for client in document.clients:
+            shown = [
+                (way.key, peer)
+                for way in several[client.id]
+                if (peer := peers[way.device].get(known_key(way.key))) is not None
+            ]
             if shown:
-                newest[client] = max(shown, key=lambda peer: peer.last_handshake or 0.0)
-        return newest
+                newest[client.id] = max((peer for _, peer in shown), key=lambda peer: peer.last_handshake or 0.0)
+            if any(key != client.key and peer.last_handshake is not None for key, peer in shown):
+                by_next.add(client.id)
+        return newest, by_next
 
     def _is_attached(self, client: AccessClient) -> bool:
         if not client.movable:

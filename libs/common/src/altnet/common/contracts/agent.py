@@ -65,6 +65,8 @@ class ClientStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its traffic comes and goes here; a client that only keeps this relay ready is not attached."""
     rtt: float | None = None
     """Between the client and this relay, as the client measured it."""
+    next_key: Text = ""
+    """The announced key by which a handshake was seen; empty: none was, or no other key was announced."""
 
 
 class HostStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Final
 
 import msgspec
-from altnet.common.contracts.envelope import Event, event
+from altnet.common.contracts.envelope import event
 from altnet.common.contracts.mesh_keys import Id
+from altnet.common.contracts.security import SecurityEvent
 
 IDENTITY_KEYS: Final = "identity_keys"
 """Verb of the registry: `SignedOrder` → `IdentityKeysTaken`."""
@@ -40,7 +41,7 @@ class IdentityKeysTaken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @event
-class IdentityKeysChanged(Event, frozen=True, kw_only=True):
+class IdentityKeysChanged(SecurityEvent, frozen=True, kw_only=True):
     """Other relays know relays of a network by other identities. Public parts only."""
 
     kind: ClassVar[str] = "registry.identity_keys.changed"

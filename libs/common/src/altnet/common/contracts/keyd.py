@@ -410,3 +410,5 @@ class RotationRolledBack(RotationEvent, frozen=True, kw_only=True):
     """`asked`, `no_handshake`, `silent`, `nobody_prepared`, `order_refused`."""
     relays: tuple[str, ...]
     """Because of whom, as far as that is known."""
+    clients: tuple[str, ...] = ()
+    """Of a rotation of clients' keys: because of whom."""

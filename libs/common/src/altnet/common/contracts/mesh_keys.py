@@ -12,12 +12,15 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 from altnet.common.contracts.desired import KeyStage
-from altnet.common.contracts.envelope import Event, event
+from altnet.common.contracts.envelope import event
+from altnet.common.contracts.security import SecurityEvent
 
 MESH_KEYS: Final = "mesh_keys"
 """Verb of the registry: `SignedOrder` → `MeshKeysTaken`."""
 MOST_RELAYS: Final = 1_000
 """In one order: with room to spare below a megabyte."""
+MOST_LATE_NAMED: Final = 100
+"""Clients in one answer."""
 PURPOSE: Final = b"altnet-mesh-keys-v1\n"
 """Before what is signed."""
 
@@ -80,14 +83,23 @@ CLIENTS_PURPOSE: Final = b"altnet-client-keys-v1\n"
 
 
 class ClientKeysOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Clients of a network whose keys are older than `since` are to have others, by `until`; some at each call."""
+    """Clients of a network whose keys are older than `since` are to have others, by `until`; some at each call.
+
+    It may be repeated: it says how many may be under way, not how many more to ask.
+    """
 
     network: Id
     rotation: Id
     since: Annotated[datetime, msgspec.Meta(tz=True)]
     until: Annotated[datetime, msgspec.Meta(tz=True)]
     drop: bool = False
-    """Instead: nobody is asked any more. Who has announced a key goes on."""
+    """Instead: nobody is asked any more, and a key that has shown no handshake is forgotten. Who goes by its next key
+    goes on."""
+    at_once: Annotated[int, msgspec.Meta(ge=1)] = 1
+    """Of the clients that follow by themselves, how many may be under way; others are asked all, since each goes by its
+    date."""
+    patience: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    """Seconds after which a client that is there all the time is late."""
 
 
 class ClientKeysTaken(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +112,18 @@ class ClientKeysTaken(msgspec.Struct, frozen=True, kw_only=True):
     """They have not answered."""
     waiting: Annotated[int, msgspec.Meta(ge=0)]
     """They are not asked yet."""
+    following: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Of those that are not asked yet, the ones that follow by themselves. Who is away is not asked."""
+    changed: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Of those that follow by themselves and that this rotation has asked: they go by another key."""
+    under_way: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """They were asked, are there, and have time left."""
+    late: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """They were asked, are there, and have had time enough."""
+    late_ones: Annotated[tuple[Id, ...], msgspec.Meta(max_length=MOST_LATE_NAMED)] = ()
+    """Some of them."""
+    left: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """They were asked and keep their keys."""
 
 
 class MeshKeysTaken(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +133,7 @@ class MeshKeysTaken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @event
-class ClientKeysWished(Event, frozen=True, kw_only=True):
+class ClientKeysWished(SecurityEvent, frozen=True, kw_only=True):
     """Clients of a network were asked for other keys, or are not any more."""
 
     kind: ClassVar[str] = "registry.client_keys.wished"
@@ -125,7 +149,29 @@ class ClientKeysWished(Event, frozen=True, kw_only=True):
 
 
 @event
-class MeshKeysChanged(Event, frozen=True, kw_only=True):
+class ClientKeyLeft(SecurityEvent, frozen=True, kw_only=True):
+    """A client keeps the key that it has, although another one was wished: it did not follow by the latest date."""
+
+    kind: ClassVar[str] = "registry.client.key_left"
+    client: str
+    network: str
+    rotation: str
+    """The rotation that asked; empty where somebody else did."""
+    epoch: int
+    """Of the key that does not come."""
+    key: str
+    """The key that it had announced; empty: none."""
+    why: str
+    """`no_answer`, `no_handshake`."""
+    change: int
+
+    @property
+    def subject_id(self) -> str:
+        return self.client
+
+
+@event
+class MeshKeysChanged(SecurityEvent, frozen=True, kw_only=True):
     """Relays of a network have other mesh or access keys, or are on the way to them. Public parts only."""
 
     kind: ClassVar[str] = "registry.mesh_keys.changed"

@@ -51,7 +51,7 @@ class PeeringSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     version: int
 
 
-class PeeringEvent(Event, frozen=True, kw_only=True):
+class PeeringEvent(SecurityEvent, frozen=True, kw_only=True):
     peering: str
     before: PeeringSnapshot | None = None
     after: PeeringSnapshot | None = None

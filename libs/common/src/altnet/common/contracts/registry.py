@@ -132,7 +132,7 @@ class ApiTokenSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     revoked: bool
 
 
-class NetworkEvent(Event, frozen=True, kw_only=True):
+class NetworkEvent(SecurityEvent, frozen=True, kw_only=True):
     network: str
     before: NetworkSnapshot | None = None
     after: NetworkSnapshot | None = None
@@ -379,6 +379,23 @@ class ApiTokenRevoked(ApiTokenEvent, frozen=True, kw_only=True):
     """An API token was revoked."""
 
     kind: ClassVar[str] = "registry.api_token.revoked"
+
+
+@event
+class AttemptRefused(SecurityEvent, frozen=True, kw_only=True):
+    """Somebody tried to get in, or to get a key in, by what gives no right to it; counted, not told one by one."""
+
+    kind: ClassVar[str] = "registry.attempt.refused"
+    actor: str
+    """Who, as far as he said: a join token's identifier, `host:<nkey>`, `relay:<id>`, a client, an operator; `many`."""
+    reason: str
+    """The error's code: `bad_join_token`, `token_revoked`, `bad_key_proof`, `key_revoked`, …"""
+    count: int
+    since: Annotated[datetime, msgspec.Meta(tz=True)]
+
+    @property
+    def subject_id(self) -> str:
+        return self.reason
 
 
 @event

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from altnet.common.contracts.envelope import Event
@@ -35,6 +35,13 @@ class Counted(StrEnum):
     """One or more before it are missing."""
 
 
+class Gap(NamedTuple):
+    """Numbers that are missing, both ends included: a restore leaves out a million at once."""
+
+    first: int
+    last: int
+
+
 @dataclass
 class Reader:
     """Counts along, emitter by emitter. The first number heard of an emitter is where its count begins here.
@@ -44,7 +51,7 @@ class Reader:
     """
 
     last: dict[str, int] = field(default_factory=dict)
-    _missing: dict[str, set[int]] = field(default_factory=dict)
+    _gaps: dict[str, list[Gap]] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, last: Mapping[str, int]) -> Reader:
@@ -59,16 +66,31 @@ class Reader:
             self.last[emitter] = number
             return Counted.NEXT
         if number <= last:
-            missing = self._missing.get(emitter, set())
-            if number in missing:
-                missing.discard(number)
-                return Counted.NEXT
-            return Counted.REPEATED
-        self._missing.setdefault(emitter, set()).update(range(last + 1, number))
+            return Counted.NEXT if self._close(emitter, number) else Counted.REPEATED
+        self._gaps.setdefault(emitter, []).append(Gap(last + 1, number - 1))
         self.last[emitter] = number
         return Counted.GAP
 
+    def _close(self, emitter: str, number: int) -> bool:
+        """Take a number out of its gap; False where it is in none."""
+        gaps = self._gaps.get(emitter, [])
+        place = next((place for place, gap in enumerate(gaps) if gap.first <= number <= gap.last), None)
+        if place is None:
+            return False
+        gap = gaps[place]
+        left = (Gap(gap.first, number - 1), Gap(number + 1, gap.last))
+        gaps[place : place + 1] = [part for part in left if part.first <= part.last]
+        return True
+
+    @property
+    def gaps(self) -> Mapping[str, tuple[Gap, ...]]:
+        """By emitter: the stretches of numbers that have not come, in order."""
+        return {emitter: tuple(gaps) for emitter, gaps in self._gaps.items() if gaps}
+
     @property
     def missing(self) -> Mapping[str, tuple[int, ...]]:
-        """By emitter: the numbers that have not come."""
-        return {emitter: tuple(sorted(numbers)) for emitter, numbers in self._missing.items() if numbers}
+        """By emitter: the numbers that have not come, one by one."""
+        return {
+            emitter: tuple(number for gap in gaps for number in range(gap.first, gap.last + 1))
+            for emitter, gaps in self.gaps.items()
+        }

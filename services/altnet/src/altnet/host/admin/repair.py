@@ -26,7 +26,7 @@ from altnet.host.secrets import SecretsDir
 async def replay_events(data_dir: Path | None, since: datetime) -> int:
     """Mark every service's events since `since` as unpublished; the running control plane publishes them."""
     counted = 0
-    async with _opened(data_dir) as hosted:
+    async with opened(data_dir) as hosted:
         for item in hosted:
             counted += await replay(item.context.database, since)
     return counted
@@ -35,7 +35,7 @@ async def replay_events(data_dir: Path | None, since: datetime) -> int:
 async def rebuild_documents(data_dir: Path | None) -> int:
     """Publish every document anew; returns how many."""
     counted = 0
-    async with _opened(data_dir) as hosted:
+    async with opened(data_dir) as hosted:
         for item in hosted:
             if item.service.rebuild is not None:
                 await item.context.bus.wait_connected(10.0)
@@ -44,7 +44,7 @@ async def rebuild_documents(data_dir: Path | None) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _opened(data_dir: Path | None) -> AsyncIterator[list[Hosted]]:
+async def opened(data_dir: Path | None) -> AsyncIterator[list[Hosted]]:
     """The services of a running control plane, opened a second time without their jobs."""
     data = DataDir((data_dir or default_root()).absolute())
     running = data.read_ready()

@@ -22,13 +22,13 @@ class RotationPlan(Model):
     """How to rotate. Times in seconds."""
 
     canary: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Relays that change over first, alone."""
+    """Relays, or clients, that change over first, alone."""
     wave: Annotated[int, Field(ge=1, le=1000)] = 8
-    """Relays that follow at a time."""
+    """Relays, or clients, that follow at a time. Of clients those count that follow by themselves and are there."""
     prepare_timeout: Seconds = 60.0
     """For each relay to make a key."""
     wave_timeout: Seconds = 30.0
-    """For each wave's handshakes; then the rotation is rolled back by itself."""
+    """For each wave's handshakes; then the rotation is rolled back by itself. Of clients: for each that is there."""
     drain: Annotated[float, Field(ge=0, le=3600)] = 5.0
     """Between the last change-over and the end of the old keys."""
     return_timeout: Seconds = 600.0
@@ -37,7 +37,8 @@ class RotationPlan(Model):
     """Of access keys and of clients' keys: after so long the keys of before are out, also for clients that do not
     follow by themselves and have not been given their new file."""
     silent: OnSilence = OnSilence.LEAVE
-    """What to do about a relay that does not answer: go on without it, or roll back."""
+    """What to do about a relay that does not answer, or a client that is late: go on without it, or roll back. A canary
+    that is late, or more than a quarter of the clients, end it anyway."""
 
     def to_plan(self) -> Plan:
         return msgspec.convert(self.model_dump(), Plan)
@@ -87,7 +88,8 @@ class Rotation(Model):
     until: Time | None
     """Of access keys and of clients' keys: the latest date of the keys of before."""
     clients: dict[str, int]
-    """Of clients' keys: how many clients are how far."""
+    """Of clients' keys: how many clients are how far: `done`, `announced`, `asked`, `waiting`; of those that follow by
+    themselves `following` (not asked yet), `changed`, `under_way`, `late`; and `left`: they keep their keys."""
     reason: str
     phase: RotationPhase
     wave: int
@@ -95,7 +97,7 @@ class Rotation(Model):
     ended: str
     """Why it was rolled back: `asked`, `no_handshake`, `silent`, `nobody_prepared`, `order_refused`; else empty."""
     blamed: list[str]
-    """Relays because of whom it was rolled back."""
+    """Relays, or clients, because of whom it was rolled back; of clients' keys also who is late."""
     problem: str
     """What it waits for beyond relays; empty when nothing."""
     plan: RotationPlan

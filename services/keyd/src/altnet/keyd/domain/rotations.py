@@ -57,9 +57,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """How to rotate. Times in seconds."""
 
     canary: int = 1
-    """Relays that go first, alone."""
+    """Relays, or clients, that go first, alone."""
     wave: int = 8
-    """Relays that follow at a time."""
+    """Relays, or clients, that follow at a time."""
     prepare_timeout: float = 60.0
     wave_timeout: float = 30.0
     drain: float = 5.0

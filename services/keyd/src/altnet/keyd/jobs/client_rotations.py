@@ -24,7 +24,7 @@ from altnet.common.contracts.mesh_keys import (
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Unavailable
 from altnet.keyd.domain import client_rotations as rules
-from altnet.keyd.domain.rotations import OVER, Ended
+from altnet.keyd.domain.rotations import OVER, Plan
 from altnet.keyd.store.events import EMITTER, next_numbers
 from altnet.keyd.tables import RotationRow
 
@@ -36,28 +36,37 @@ async def step(uow: UnitOfWork, row: RotationRow, *, bus: Bus, seed: bytes | Non
     """One look at a locked rotation. Raises what the registry says."""
     if (row.paused and not row.stop) or row.until is None or (uow.now < row.deadline and not row.stop):
         return
-    campaign = rules.Campaign(phase=RotationPhase(row.phase), until=row.until, stop=row.stop)
+    campaign = rules.Campaign(
+        phase=RotationPhase(row.phase),
+        plan=msgspec.convert(row.plan, Plan),
+        until=row.until,
+        stop=row.stop,
+        ended=row.ended,
+        blamed=tuple(row.blamed),
+    )
     order = ClientKeysOrder(
         network=row.network,
         rotation=row.id,
         since=row.created_at,
         until=row.until,
         drop=rules.drops(campaign),
+        at_once=rules.at_once(campaign),
+        patience=campaign.plan.wave_timeout,
     )
     told = await _order(bus, order, seed=seed, timeout=timeout)
-    before, phase = row.phase, rules.after(campaign, told, uow.now)
-    progress = msgspec.to_builtins(told)
-    row.deadline = uow.now + timedelta(seconds=LOOK_AGAIN)
+    after = rules.after(campaign, told, uow.now)
+    progress = {name: value for name, value in msgspec.to_builtins(told).items() if isinstance(value, int)}
+    row.deadline = uow.now if after.phase is not campaign.phase else uow.now + timedelta(seconds=LOOK_AGAIN)
     row.problem = ""
-    if (row.phase, row.progress) == (phase, progress):
+    if after == campaign and row.progress == progress:
         return
-    row.phase, row.progress, row.updated_at = str(phase), progress, uow.now
+    row.phase, row.progress, row.updated_at = str(after.phase), progress, uow.now
+    row.wave = 0 if after.phase is RotationPhase.PREPARE else max(row.wave, 1)
+    row.ended, row.blamed = after.ended, list(after.blamed)
     row.version += 1
-    if phase is RotationPhase.ROLLED_BACK:
-        row.ended = str(Ended.ASKED)
-    if phase in OVER:
+    if after.phase in OVER:
         row.ended_at = uow.now
-    if phase != before:
+    if after.phase is not campaign.phase:
         await _tell(uow, row, told)
 
 
@@ -75,9 +84,10 @@ async def _tell(uow: UnitOfWork, row: RotationRow, told: ClientKeysTaken) -> Non
     about: dict[str, Any] = {"emitter": EMITTER, "rotation": row.id, "network": row.network, "epoch": row.epoch}
     phase = RotationPhase(row.phase)
     if phase is RotationPhase.DONE:
-        left = told.announced + told.asked + told.waiting
+        left = told.announced + told.asked + told.waiting + told.left
         uow.emit(RotationCompleted(number=number, relays=told.done, left=left, **about))
     elif phase is RotationPhase.ROLLED_BACK:
-        uow.emit(RotationRolledBack(number=number, why=row.ended, relays=(), **about))
+        blamed = tuple(row.blamed)
+        uow.emit(RotationRolledBack(number=number, why=row.ended, relays=(), clients=blamed, **about))
     else:
-        uow.emit(RotationAdvanced(number=number, phase=phase, wave=0, paused=row.paused, **about))
+        uow.emit(RotationAdvanced(number=number, phase=phase, wave=row.wave, paused=row.paused, **about))

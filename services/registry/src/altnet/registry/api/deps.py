@@ -12,7 +12,7 @@ from altnet.common.bus.identity import RelayIssuer
 from altnet.common.clock import Clock
 from altnet.common.db.engine import Database
 from altnet.common.db.uow import UnitOfWork
-from altnet.common.errors import TooMany
+from altnet.common.errors import AltnetError, TooMany
 from altnet.common.http.auth import Principal, TokenIssuer
 from altnet.common.http.context import current
 from altnet.common.http.etag import etag_of
@@ -22,6 +22,7 @@ from altnet.registry.domain.ratelimit import RateLimit
 from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.director import Director
 from altnet.registry.jobs.pulse import Pulse
+from altnet.registry.refusals import Refusals
 from altnet.registry.settings import RegistrySettings
 from fastapi import Depends, Request, Response
 
@@ -44,14 +45,19 @@ class Parts:
     convergence: Convergence
     pulse: Pulse
     director: Director
+    refusals: Refusals
 
     @asynccontextmanager
     async def work(self, who: Principal | str) -> AsyncIterator[UnitOfWork]:
-        """A unit of work in the name of `who`, traced as the request."""
+        """A unit of work in the name of `who`, traced as the request. What is refused in it may be a security event."""
         context = current()
         actor = who if isinstance(who, str) else who.id
-        async with self.db.transaction(actor=actor, trace=context.traceparent if context else None) as uow:
-            yield uow
+        try:
+            async with self.db.transaction(actor=actor, trace=context.traceparent if context else None) as uow:
+                yield uow
+        except AltnetError as error:
+            self.refusals.note(actor, error)
+            raise
 
 
 async def _parts(request: Request) -> Parts:  # async, or the framework asks a thread for it, at each request

@@ -3,7 +3,7 @@
     wish       somebody wants it: an operator, a policy, the client itself; a challenge is made
     announce   the client shows the key that it made, and proves both; relays take it at the other door
     keep       it says that it uses it, or the latest date is there: the key of before is out at once
-    drop       nothing comes of it
+    drop       nothing comes of it: also at the date, where no handshake was seen by a key that it announced itself
 
 Whose program cannot do this (wg-quick) has it announced by an operator; it changes when its new file is installed, and
 the key of before is taken until the date. Leaves out what relays make of it (the planner) and which sessions the client
@@ -14,22 +14,40 @@ client's and at most one more is taken for it.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from altnet.common.contracts import client_keys as proofs
 from altnet.common.contracts.client import KeyWish
-from altnet.common.contracts.mesh_keys import ClientKeysOrder, ClientKeysTaken, ClientKeysWished
+from altnet.common.contracts.mesh_keys import (
+    MOST_LATE_NAMED,
+    ClientKeyLeft,
+    ClientKeysOrder,
+    ClientKeysTaken,
+    ClientKeysWished,
+)
 from altnet.common.contracts.registry import ClientChanged, ClientSnapshot
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Conflict, Forbidden
 from altnet.common.ids import Randomness
 from altnet.common.keys import PrivateKey, PublicKey
+from altnet.registry.domain.client_keys import Asked, Outcome, UnderWay, at_the_date, next_asked, under_way
 from altnet.registry.handlers import snapshots
 from altnet.registry.store import changes, clients, named
 from altnet.registry.store.conflicts import CONFLICTS
 from altnet.registry.tables import ClientRow
 
 NEXT = "client_next"
+DUE_AT_ONCE: Final = 100
+"""Changes that end in one unit of work."""
+_WORDS: Final = {
+    Outcome.NO_ANSWER: "no other one was announced by the date",
+    Outcome.NO_HANDSHAKE: "it never came by the next one",
+}
+
+Presence = Callable[[str, Iterable[str | None]], datetime | None]
+"""From when on a client of these relays is there; None while it is away (jobs/client_sessions.py)."""
 
 
 async def wish(uow: UnitOfWork, row: ClientRow, *, until: float, randomness: Randomness) -> int | None:
@@ -37,23 +55,29 @@ async def wish(uow: UnitOfWork, row: ClientRow, *, until: float, randomness: Ran
     if row.wish_epoch is not None:
         return None
     before = snapshots.of_client(row)
-    _wish(row, uow.now + timedelta(seconds=until), randomness)
+    _wish(uow, row, uow.now + timedelta(seconds=until), randomness)
     return await _changed(uow, row, before, "asked for another key")
 
 
 async def order_client_keys(
-    uow: UnitOfWork, order: ClientKeysOrder, *, randomness: Randomness, limit: int = 500
+    uow: UnitOfWork, order: ClientKeysOrder, *, here: Presence, randomness: Randomness, limit: int = 500
 ) -> ClientKeysTaken:
-    """As keyd orders: ask clients with older keys, some at each call, or ask nobody any more. Repeating is harmless."""
+    """As keyd orders: ask clients with older keys, or nobody any more. Repeating is harmless.
+
+    Those that follow by themselves while they are there, so many at once; the others all, `limit` at each call.
+    """
     session = uow.session
+    await clients.lock_rotation(uow, order.network)
     if order.drop:
-        rows = await clients.keys_asked(session, order.network)
+        rows = await clients.keys_to_drop(session, order.network, rotation=order.rotation)
         for row in rows:
             await forget(uow, row)
-    else:
-        rows = await clients.keys_before(session, order.network, order.since, limit=limit)
+    elif uow.now < order.until:
+        rows = await _to_ask(uow, order, here=here, limit=limit)
         for row in rows:
-            _wish(row, order.until, randomness)
+            _wish(uow, row, order.until, randomness, rotation=order.rotation)
+    else:
+        rows = []
     for row in rows:
         row.version += 1
         row.updated_at = uow.now
@@ -72,12 +96,35 @@ async def order_client_keys(
             summary=f"{len(rows)} clients {'keep their keys' if order.drop else 'asked for other keys'}",
             network=order.network,
         )
-    done, announced, asked, waiting = await clients.count_keys(session, order.network, order.since)
-    return ClientKeysTaken(done=done, announced=announced, asked=asked, waiting=waiting)
+    counts = await clients.count_keys(session, order.network, order.since, rotation=order.rotation)
+    found = await _under_way(uow, order, here=here)
+    return ClientKeysTaken(
+        **counts._asdict(),
+        under_way=len(found.timely),
+        late=len(found.late),
+        late_ones=found.late[:MOST_LATE_NAMED],
+    )
 
 
-def _wish(row: ClientRow, until: datetime, randomness: Randomness) -> None:
+async def _to_ask(uow: UnitOfWork, order: ClientKeysOrder, *, here: Presence, limit: int) -> Sequence[ClientRow]:
+    waiting = await clients.keys_before(uow.session, order.network, order.since, rotation=order.rotation)
+    present = [one.id for one in waiting if here(one.id, (one.relay, one.standby)) is not None]
+    timely = (await _under_way(uow, order, here=here)).timely
+    chosen = next_asked(present, timely, at_once=order.at_once)
+    return await clients.lock_to_ask(
+        uow.session, order.network, order.since, rotation=order.rotation, ids=chosen, limit=limit
+    )
+
+
+async def _under_way(uow: UnitOfWork, order: ClientKeysOrder, *, here: Presence) -> UnderWay:
+    asked = await clients.asked_by(uow.session, order.network, rotation=order.rotation)
+    known = [Asked(client=one.id, at=at, here_since=here(one.id, (one.relay, one.standby))) for one, at in asked]
+    return under_way(known, patience=order.patience, now=uow.now)
+
+
+def _wish(uow: UnitOfWork, row: ClientRow, until: datetime, randomness: Randomness, *, rotation: str = "") -> None:
     row.wish_epoch = row.key_epoch + 1
+    row.wish_at, row.wish_rotation = uow.now, rotation or row.wish_rotation
     row.wish_secret = base64.b64encode(PrivateKey.generate(randomness).reveal()).decode()
     row.key_until = until
 
@@ -102,7 +149,7 @@ async def announce(uow: UnitOfWork, row: ClientRow, said: proofs.Announced) -> i
         present=PublicKey.parse(row.key),
         following=key,
     )
-    return await _take(uow, row, key)
+    return await _take(uow, row, key, proven=True)
 
 
 async def announce_for(uow: UnitOfWork, row: ClientRow, key: str, *, until: float) -> int | None:
@@ -119,7 +166,7 @@ async def announce_for(uow: UnitOfWork, row: ClientRow, key: str, *, until: floa
         raise Conflict("next_key_announced", "another key was announced already.", field="/key", mend="Drop it first.")
     row.wish_epoch = row.key_epoch + 1
     row.key_until = uow.now + timedelta(seconds=until)
-    return await _take(uow, row, public)
+    return await _take(uow, row, public, proven=False)
 
 
 async def keep(uow: UnitOfWork, row: ClientRow, key: str) -> int | None:
@@ -140,13 +187,13 @@ async def keep(uow: UnitOfWork, row: ClientRow, key: str) -> int | None:
     return await _changed(uow, row, before, "has another key")
 
 
-async def drop(uow: UnitOfWork, row: ClientRow) -> int | None:
-    """A locked client keeps the key that it has; None where nothing else was wished."""
+async def drop(uow: UnitOfWork, row: ClientRow, *, why: str = "keeps its key") -> int | None:
+    """A locked client keeps the key that it has; None where nothing else was wished. `why`: words for the change."""
     if row.wish_epoch is None:
         return None
     before = snapshots.of_client(row)
     await forget(uow, row)
-    return await _changed(uow, row, before, "keeps its key")
+    return await _changed(uow, row, before, why)
 
 
 async def forget(uow: UnitOfWork, row: ClientRow) -> None:
@@ -155,11 +202,29 @@ async def forget(uow: UnitOfWork, row: ClientRow) -> None:
     _clear(row)
 
 
-async def keep_due(uow: UnitOfWork, *, limit: int = 100) -> int:
-    """At its latest date an announced key takes the place of the present one, and a wish without one ends."""
+async def keep_due(uow: UnitOfWork, *, limit: int = DUE_AT_ONCE) -> int:
+    """At its latest date each change ends: the announced key takes the place of the present one, or the client is left
+    with the key that it has, by an event that says why. How many there were, of at most `limit`."""
     rows = await clients.keys_due(uow.session, uow.now, limit=limit)
     for row in rows:
-        await (keep(uow, row, row.next_key) if row.next_key else drop(uow, row))
+        outcome = at_the_date(announced=bool(row.next_key), proven=row.next_proven, seen=row.next_seen_at is not None)
+        if outcome is Outcome.KEPT:
+            await keep(uow, row, row.next_key)
+            continue
+        rotation, key, epoch = row.wish_rotation, row.next_key, row.wish_epoch
+        change = await drop(uow, row, why=f"keeps its key: {_WORDS[outcome]}")
+        if change is not None and epoch is not None:
+            uow.emit(
+                ClientKeyLeft(
+                    client=row.id,
+                    network=row.network_id,
+                    rotation=rotation,
+                    epoch=epoch,
+                    key=key,
+                    why=str(outcome),
+                    change=change,
+                )
+            )
     return len(rows)
 
 
@@ -178,16 +243,17 @@ def only_operators(key: str | None, *, own: bool) -> None:
         )
 
 
-async def _take(uow: UnitOfWork, row: ClientRow, key: PublicKey) -> int:
+async def _take(uow: UnitOfWork, row: ClientRow, key: PublicKey, *, proven: bool) -> int:
     uow.conflicts(CONFLICTS)
     before = snapshots.of_client(row)
     await named.claim_keys(uow, owner=row.id, keys={NEXT: (key.base64, "/key")})
-    row.next_key, row.wish_secret = key.base64, ""
+    row.next_key, row.wish_secret, row.next_proven = key.base64, "", proven
     return await _changed(uow, row, before, "announced another key")
 
 
 def _clear(row: ClientRow) -> None:
     row.next_key, row.wish_epoch, row.wish_secret, row.key_until = "", None, "", None
+    row.next_proven, row.next_seen_at, row.wish_at = False, None, None
 
 
 async def _changed(uow: UnitOfWork, row: ClientRow, before: ClientSnapshot, what: str) -> int:

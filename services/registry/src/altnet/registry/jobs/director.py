@@ -21,6 +21,7 @@ from altnet.common.errors import AltnetError, Forbidden, Unavailable
 from altnet.common.ids import Randomness
 from altnet.registry.handlers import client_keys, clients, networks
 from altnet.registry.jobs.balancing import Balancing
+from altnet.registry.jobs.client_sessions import ClientSessions
 from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.learning import Learning
 from altnet.registry.jobs.linking import Linking
@@ -54,6 +55,7 @@ class Director:
         pulse: Pulse,
         sessions: Sessions,
         learning: Learning,
+        client_sessions: ClientSessions,
     ) -> None:
         self._db = db
         self._bus = bus
@@ -66,6 +68,7 @@ class Director:
         self._pulse = pulse
         self._sessions = sessions
         self._learning = learning
+        self._client_sessions = client_sessions
         self.planning = Planning(db, bus, clock, settings=settings.planning, convergence=convergence)
         self.linking = Linking(db, clock, planning=self.planning, settings=settings.links)
         self._balancing = Balancing(db, clock, settings=settings.balancing)
@@ -215,6 +218,7 @@ class Director:
     async def _flush_status(self) -> None:
         async with self._writing:
             await self._pulse.flush()
+        await self._client_sessions.flush()
 
     async def _judge(self) -> None:
         if self._bus.connected:
@@ -232,7 +236,10 @@ class Director:
         await progress.forget_receipts(self._db, before=now - timedelta(seconds=self._settings.tracking.receipts_kept))
         async with self._db.transaction(actor=ACTOR) as uow:
             await clients.remove_expired(uow)
-            await client_keys.keep_due(uow)
+        ended = client_keys.DUE_AT_ONCE
+        while ended == client_keys.DUE_AT_ONCE:
+            async with self._db.transaction(actor=ACTOR) as uow:
+                ended = await client_keys.keep_due(uow)
 
     async def _push_revocations(self) -> None:
         """Have the bus refuse and drop the relays that were revoked, after their last document is out."""
@@ -259,6 +266,7 @@ class Director:
             await relays.mark_revoked_on_bus(uow, [row.id for row in waiting])
         for row in waiting:
             self._pulse.forget(row.id)
+            self._client_sessions.forget(row.id)
 
     async def _every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
         while True:
