@@ -120,7 +120,8 @@ async def heard_of_keys(uow: UnitOfWork, identity: IdentityRow, said: KeyReport)
             "identity_not_active", "no mesh key is taken from a host that nothing proves.", mend="Approve it first."
         )
     PublicKey.parse(said.key, field="/key")
-    fits = said.certificate is not None and (said.certificate.epoch, said.certificate.key) == (said.epoch, said.key)
+    shown = said.certificate
+    fits = shown is not None and (str(shown.use), shown.epoch, shown.key) == (str(said.of), said.epoch, said.key)
     if not fits and await needs_certificate(uow, identity.network):
         raise Invalid(
             "key_not_certified",
