@@ -42,7 +42,9 @@ class Rotation:
     until: datetime.datetime | None
     """ Of access keys and of clients' keys: the latest date of the keys of before. """
     clients: RotationClients
-    """ Of clients' keys: how many clients are how far. """
+    """ Of clients' keys: how many clients are how far: `done`, `announced`, `asked`, `waiting`; of those that
+    follow by
+    themselves `following` (not asked yet), `changed`, `under_way`, `late`; and `left`: they keep their keys. """
     reason: str
     phase: RotationPhase
     """ How far a rotation of mesh keys is. """
@@ -52,7 +54,7 @@ class Rotation:
     """ Why it was rolled back: `asked`, `no_handshake`, `silent`, `nobody_prepared`, `order_refused`; else empty.
     """
     blamed: list[str]
-    """ Relays because of whom it was rolled back. """
+    """ Relays, or clients, because of whom it was rolled back; of clients' keys also who is late. """
     problem: str
     """ What it waits for beyond relays; empty when nothing. """
     plan: RotationPlan

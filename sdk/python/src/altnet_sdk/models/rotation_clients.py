@@ -20,7 +20,8 @@ T = TypeVar("T", bound="RotationClients")
 
 @_attrs_define
 class RotationClients:
-    """ Of clients' keys: how many clients are how far.
+    """ Of clients' keys: how many clients are how far: `done`, `announced`, `asked`, `waiting`; of those that follow by
+    themselves `following` (not asked yet), `changed`, `under_way`, `late`; and `left`: they keep their keys.
 
      """
 

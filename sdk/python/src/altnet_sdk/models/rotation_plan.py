@@ -30,13 +30,15 @@ class RotationPlan:
     silent: OnSilence
     """ What a relay that does not answer in time means for a rotation. """
     canary: int = 1
-    """ Relays that change over first, alone. """
+    """ Relays, or clients, that change over first, alone. """
     wave: int = 8
-    """ Relays that follow at a time. """
+    """ Relays, or clients, that follow at a time. Of clients those count that follow by themselves and are there.
+    """
     prepare_timeout: float = 60.0
     """ For each relay to make a key. """
     wave_timeout: float = 30.0
-    """ For each wave's handshakes; then the rotation is rolled back by itself. """
+    """ For each wave's handshakes; then the rotation is rolled back by itself. Of clients: for each that is there.
+    """
     drain: float = 5.0
     """ Between the last change-over and the end of the old keys. """
     return_timeout: float = 600.0

@@ -29,13 +29,15 @@ class RotationPlanInput:
      """
 
     canary: int | Unset = 1
-    """ Relays that change over first, alone. """
+    """ Relays, or clients, that change over first, alone. """
     wave: int | Unset = 8
-    """ Relays that follow at a time. """
+    """ Relays, or clients, that follow at a time. Of clients those count that follow by themselves and are there.
+    """
     prepare_timeout: float | Unset = 60.0
     """ For each relay to make a key. """
     wave_timeout: float | Unset = 30.0
-    """ For each wave's handshakes; then the rotation is rolled back by itself. """
+    """ For each wave's handshakes; then the rotation is rolled back by itself. Of clients: for each that is there.
+    """
     drain: float | Unset = 5.0
     """ Between the last change-over and the end of the old keys. """
     return_timeout: float | Unset = 600.0
