@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv6Address
 from types import SimpleNamespace
 from typing import Any, cast
@@ -242,10 +243,13 @@ class _NoDatabase:
         raise Unavailable("no_database", "there is none.")
 
 
+_answer_client_keys = partial(answer_client_keys, here=lambda _client, _relays: None)
+
+
 @given(mangled_text(*(msgspec.json.encode(one).decode() for one in ORDERS), DEEP.decode()))
 async def test_an_order_that_keyd_signed_is_understood_or_refused_by_name(text: str) -> None:
     for purpose, answer in (
-        (CLIENTS_PURPOSE, answer_client_keys),
+        (CLIENTS_PURPOSE, _answer_client_keys),
         (IDENTITY_PURPOSE, answer_identity_keys),
         (PURPOSE, answer_mesh_keys),
     ):
@@ -255,11 +259,17 @@ async def test_an_order_that_keyd_signed_is_understood_or_refused_by_name(text: 
         assert refusal.value.code in ("bad_key_order", "bad_identity_order", "no_database")
 
 
-@pytest.mark.parametrize("answer", [answer_client_keys, answer_identity_keys, answer_mesh_keys])
-async def test_an_order_that_is_nested_beyond_reason_is_refused_by_name(answer: Any) -> None:
-    purposes = {answer_client_keys: CLIENTS_PURPOSE, answer_identity_keys: IDENTITY_PURPOSE, answer_mesh_keys: PURPOSE}
+@pytest.mark.parametrize(
+    ("answer", "purpose"),
+    [
+        (_answer_client_keys, CLIENTS_PURPOSE),
+        (answer_identity_keys, IDENTITY_PURPOSE),
+        (answer_mesh_keys, PURPOSE),
+    ],
+)
+async def test_an_order_that_is_nested_beyond_reason_is_refused_by_name(answer: Any, purpose: bytes) -> None:
     with pytest.raises(Invalid, match="recursion"):
-        await answer(cast("Any", _NoDatabase()), _signed(purposes[answer], DEEP.decode()), keyd=KEYD_PUBLIC)
+        await answer(cast("Any", _NoDatabase()), _signed(purpose, DEEP.decode()), keyd=KEYD_PUBLIC)
 
 
 @given(

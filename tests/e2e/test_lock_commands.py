@@ -111,6 +111,7 @@ def offline(done: Done) -> Any:
     return done.json
 
 
+@pytest.mark.timeout(300)  # some forty commands, each a process
 async def test_a_lock_is_set_up_used_rotated_and_turned_off_with_files_that_are_carried(
     control: ControlPlane, hosts: list[Host], tmp_path: Path
 ) -> None:
@@ -199,6 +200,28 @@ async def test_a_lock_is_set_up_used_rotated_and_turned_off_with_files_that_are_
     for host in hosts:
         await host.until(health="ok", lock=f"off, entry 3, {fingerprint}")
     assert offline(await altnet("lock", "enable", *two, "--json"))["enabled"] is True
+
+    # An owner's key is lost: those who are left name another one, by a file, and the lost one counts no more.
+    dan = str(tmp_path / "dan.key")
+    fourth = offline(await altnet("lock", "key", dan, "--json", **nowhere))["public"]
+    kept = [part for owner in (owners[0], owners[2], fourth) for part in ("--owner", owner)]
+    handed = str(tmp_path / "owners.json")
+    wanted = await altnet("lock", "rotate", *kept, "--threshold", "2", "--out", handed, "--json")
+    assert offline(wanted)["missing"] == 2
+    for_one = await altnet("lock", "rotate", "--in", handed)
+    assert (for_one.code, "signatures of owners are missing" in for_one.err) == (4, True), for_one.err
+    for name, missing in (("ann", 1), ("cyd", 0)):
+        one = str(tmp_path / f"{name}.key")
+        signed = await altnet("lock", "sign", "--in", handed, "--key", one, "--json", **nowhere)
+        assert offline(signed)["missing"] == missing
+    assert (await altnet("lock", "rotate", "--in", handed)).code == 0
+    for host in hosts:
+        await host.until(health="ok", lock=f"on, entry 5, {fingerprint}")
+    lost = await altnet("lock", "disable", "--key", str(tmp_path / "bob.key"), "--key", str(tmp_path / "ann.key"))
+    assert (lost.code, "is no owner" in lost.err) == (2, True), lost.err
+    assert offline(await altnet("lock", "disable", "--key", dan, *two[:2], "--json"))["enabled"] is False
+    for host in hosts:
+        await host.until(health="ok", lock=f"off, entry 6, {fingerprint}")
 
 
 def _refusing(host: Host) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import time
 from pathlib import Path
@@ -115,6 +116,17 @@ async def test_a_nats_that_lost_everything_is_filled_again_from_postgres(control
     replayed = await run("admin", "replay", "--since", "24h", "--data-dir", str(control.data))
     assert replayed.returncode == 0, replayed.stderr
     await until_stored(control)
+    looked = await run("admin", "security-gaps", "--json", "--data-dir", str(control.data))
+    found = json.loads(looked.stdout)
+    assert (looked.returncode, found["missing"]) == (0, 0), looked.stderr
+    assert found["emitters"]["registry"]["last"] > found["emitters"]["registry"]["first"]
+    sql = await control.sql()
+    try:  # as if two events had been taken out: their numbers were given
+        await sql.execute("UPDATE registry.emitters SET number = number + 2 WHERE emitter = 'registry'")
+    finally:
+        await sql.close()
+    looked = await run("admin", "security-gaps", "--json", "--data-dir", str(control.data))
+    assert (looked.returncode, json.loads(looked.stdout)["missing"]) == (1, 2), looked.stderr
 
 
 async def test_a_second_control_plane_on_the_same_folder_is_refused(control: ControlPlane) -> None:

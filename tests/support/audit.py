@@ -16,7 +16,8 @@ from altnet.common.db.engine import Database
 from fastapi import FastAPI
 
 JOBS_WRITE = (
-    "outbox", "documents", "changes", "relay_status", "emitters", "rotations", "rotation_relays", "lock_networks",
+    "outbox", "documents", "changes", "relay_status", "emitters", "rotations", "rotation_relays",
+    "rotation_policies", "lock_networks",
 )  # fmt: skip
 """Starts of the names of tables that change by themselves: what is planned, heard, published and driven. What a request
 writes there has an event in the same transaction, and those of the actor are compared."""

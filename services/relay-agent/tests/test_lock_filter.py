@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
-from altnet.common.contracts.desired import AccessClient, IdentityKeys, KeyStage, NextKey, RelayEntry
+from altnet.common.contracts.desired import AccessClient, IdentityKeys, KeyStage, NextKey, RelayDocument, RelayEntry
 from altnet.common.contracts.lock import HostCertificates, Refusal
 from altnet.common.contracts.routing import Peering, PrefixRule
 from altnet.common.errors import AltnetError
@@ -16,6 +17,7 @@ from altnet.common.lock.book import Book
 from altnet.common.lock.certificates import Certificate
 from altnet.common.lock.log import LockChange, Log
 from altnet.common.signing import SigningKey
+from altnet.relay_agent.lock.accepted import Accepted
 from altnet.relay_agent.lock.filter import judge_client, judge_own, judge_peerings, judge_relay
 from altnet.relay_agent.lock.keeper import remember_pin
 from altnet.relay_agent.lock.memory import LockMemory
@@ -369,3 +371,19 @@ def _rule(prefix: str) -> PrefixRule:
 
 def _peering(id: str, prefix: str) -> Peering:
     return Peering(id=id, name=id, address="2001:db8:ffff::1", asn=65001, imports=(_rule(prefix),))
+
+
+def test_a_client_is_asked_for_by_name_also_where_only_its_newest_statement_is_missing() -> None:
+    known, unknown = client("x", "fd42:1337:beef:1001::5/128"), client("y", "fd42:1337:beef:1001::6/128")
+    book = World().client(known).book()
+
+    def lacking(*clients: AccessClient) -> tuple[str, ...]:
+        told = RelayDocument(relay="rly_me", network=NETWORK, generation=1, clients=clients)
+        heard = SimpleNamespace(
+            relay="rly_me", network=NETWORK, prefix=None, document=told, entries={}, take=dict[str, Any]
+        )
+        return Accepted(cast(Any, heard), book).lacking
+
+    assert lacking(known) == ()
+    assert lacking(known, unknown) == ("cli_y",)
+    assert lacking(msgspec.structs.replace(known, next_key=EVIL)) == ("cli_x",)

@@ -18,14 +18,19 @@ from altnet.common.bus.identity import BusIdentity
 from altnet.common.bus.jwt import service_credentials
 from altnet.common.contracts import lock as pages
 from altnet.common.contracts.desired import MeshDelta, MeshSnapshot, RelayEntry, pack
+from altnet.common.contracts.keyd import KeyReport
+from altnet.common.contracts.mesh_keys import KeyKind
 from altnet.common.contracts.registry import PlanRenumbered
 from altnet.common.db.engine import DatabaseSettings
 from altnet.common.embedded.postgres import PostgresServer
+from altnet.common.errors import AltnetError
 from altnet.common.keys import PrivateKey, PublicKey
+from altnet.common.lock.certificates import WgUse
 from altnet.common.lock.log import LockChange
 from altnet.registry.store import changes
-from integration.keyd.lock_agents import Meshed, join, meshed, start
+from integration.keyd.lock_agents import Member, Meshed, join, meshed, start
 from integration.keyd.running import FAST, running_keyd
+from integration.registry.paper_clients import paper_client
 from integration.registry.running import RunningRegistry, eventually
 from support.locksmith import Locksmith, entry_body, statements_body
 from support.postgres import owner_dsn
@@ -161,6 +166,95 @@ async def test_a_rotation_of_all_keys_with_the_lock_on_breaks_no_pair_and_is_acc
     assert [one.agent.health() for one in network.members] == ["ok"] * 3
     assert await network.told("keyd.lock.refused") == []
     await rotate(network)  # and from there
+
+
+async def test_access_keys_rotate_with_the_lock_on_by_what_each_host_has_certified(network: Meshed) -> None:
+    await network.lock()
+    before = {one.id: access_key(one) for one in network.members}
+    plan = {"canary": 1, "wave": 1, "drain": 0, "prepare_timeout": 60, "wave_timeout": 60}
+    answer = await network.keyd.api.post("/v1/rotations", json={"kind": "access", "plan": plan})
+    assert answer.status_code == 201, answer.text
+
+    done = await rotation_over(network, answer.json()["id"])
+
+    assert (done["phase"], [one["left"] for one in done["relays"]]) == ("done", ["", "", ""])
+    await network.until(lambda: all(access_key(one) != before[one.id] for one in network.members))
+    certified = {(key["use"], key["epoch"], key["key"]) for host in await hosts(network) for key in host["keys"]}
+    assert {("access", 1, access_key(one)) for one in network.members} <= certified
+    assert [one.agent.health() for one in network.members] == ["ok"] * 3
+    assert await network.told("keyd.lock.refused") == []
+
+
+async def test_with_the_lock_on_an_access_key_that_its_host_has_not_certified_is_taken_into_no_rotation(
+    network: Meshed,
+) -> None:
+    await network.lock()
+    alpha = network.members[0]
+    key = PrivateKey.generate().public().base64
+    report = KeyReport(of=KeyKind.ACCESS, epoch=1, key=key, port=51831, generation=0)
+    mesh = alpha.agent.lock.certificate(use=WgUse.MESH, epoch=1, key=key)
+    for wrong in (report, msgspec.structs.replace(report, certificate=mesh)):
+        with pytest.raises(AltnetError) as refused:
+            await alpha.agent.keyd.tell(wrong)
+        assert refused.value.code == "key_not_certified"
+
+
+async def test_a_clients_key_rotates_with_the_lock_on_once_an_authority_has_signed_the_next_one(
+    network: Meshed,
+) -> None:
+    await network.lock()
+    alpha = network.members[0]
+    client = await paper_client(network.registry, "phone", movable=False)
+    await network.registry.api.patch(f"/v1/clients/{client.id}", json={"relay": alpha.id})
+    addresses = [f"{(await client.shown())['address']}/128"]
+    await network.post(
+        "statements", statements_body(network.smith.client(client.id, key=client.key, addresses=addresses))
+    )
+    await network.until(lambda: alpha.clients == {client.key})
+    answer = await network.keyd.api.post("/v1/rotations", json={"kind": "client"})
+    assert answer.status_code == 201, answer.text
+
+    async def wished() -> bool:
+        return (await client.configuration())["wish"] is not None
+
+    await eventually(wished)
+    assert (await client.announce()).status_code == 200
+    await network.until_told("keyd.lock.refused", by=1, object=client.id, what="next_key")
+    assert at_doors(alpha) == {client.key}, "the present key goes on, and the next one is not let in"
+
+    signed = network.smith.client(client.id, key=client.next_key, addresses=addresses, serial=2)
+    await network.post("statements", statements_body(signed))
+
+    await network.until(lambda: client.next_key in at_doors(alpha))
+    assert (await client.keep()).status_code == 200
+    await network.until(lambda: at_doors(alpha) == {client.key})
+    done = await rotation_over(network, answer.json()["id"])
+    assert (done["phase"], done["clients"]["done"]) == ("done", 1)
+
+
+def access_key(member: Member) -> str:
+    return member.agent.rotation.identity().access.public().base64
+
+
+def at_doors(member: Member) -> set[str]:
+    """Clients' keys on any of its access devices."""
+    devices = [device for name, device in member.memory.devices.items() if name.startswith("alta")]
+    return {key.base64 for device in devices for key in device.peers}
+
+
+async def hosts(network: Meshed) -> list[dict[str, Any]]:
+    return list((await network.keyd.api.get("/v1/lock/hosts")).json()["items"])
+
+
+async def rotation_over(network: Meshed, id: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+
+    async def over() -> bool:
+        shown.update((await network.keyd.api.get(f"/v1/rotations/{id}")).json())
+        return shown["ended_at"] is not None
+
+    await eventually(over, timeout=60)
+    return shown
 
 
 async def test_a_prefix_that_is_not_covered_is_refused_and_one_that_is_gets_routes(network: Meshed) -> None:

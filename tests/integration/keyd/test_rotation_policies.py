@@ -32,7 +32,7 @@ async def set_policy(keyd: RunningKeyd, hosts: list[Paper], kind: str = "mesh", 
 
 
 async def policy(keyd: RunningKeyd) -> dict[str, Any]:
-    (found,) = (await keyd.api.get("/v1/rotation-policies")).json()
+    (found,) = (await keyd.api.get("/v1/rotation-policies")).json()["items"]
     return dict(found)
 
 

@@ -25,6 +25,7 @@ from altnet.common.contracts.keyd import KeyReport
 from altnet.common.contracts.mesh_keys import KeyKind
 from altnet.common.errors import AltnetError
 from altnet.common.keys import PrivateKey
+from altnet.common.lock.certificates import Certificate
 from altnet.relay_agent.access_epochs import Way, ways
 from altnet.relay_agent.desired import Wish
 from altnet.relay_agent.epochs import KeySet, Roles, roles
@@ -89,8 +90,11 @@ class AccessRotation:
         clock: Clock,
         timers: Timers,
         make_key: Callable[[], PrivateKey] = PrivateKey.generate,
+        certify: Callable[[int, str], Certificate] | None = None,
     ) -> None:
-        """`rotation` keeps the keys; `notice` is called when they changed; `tell` is None where there is no bus."""
+        """`rotation` keeps the keys; `notice` is called when they changed; `tell` is None where there is no bus.
+        `certify(epoch, key)` is this host's signature of a key, without which a network with its lock on takes none."""
+        self._certify = certify
         self._rotation = rotation
         self._desired = desired
         self._seen = seen
@@ -168,6 +172,7 @@ class AccessRotation:
             switched=switched[:MOST_NAMED],
             waiting=waiting[:MOST_NAMED],
             behind=behind[:MOST_NAMED],
+            certificate=self._certify(keys.next_epoch, keys.next_key.base64) if self._certify is not None else None,
         )
 
     def words(self) -> str:

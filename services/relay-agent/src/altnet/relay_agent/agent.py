@@ -188,6 +188,7 @@ class Agent:
             tell=self.keyd.tell if bus is not None else None,
             clock=clock,
             timers=timers,
+            certify=lambda epoch, key: self.lock.certificate(use=WgUse.ACCESS, epoch=epoch, key=key),
         )
         self.carriers = Carriers(
             host.wireguard,

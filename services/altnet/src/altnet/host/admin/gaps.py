@@ -87,6 +87,6 @@ async def _count(bus: Bus, reader: Reader, first: dict[str, int], after: int) ->
         except Broken:
             continue  # of another version: its number shows as missing, which is right
         if isinstance(event, SecurityEvent) and event.number > 0:
-            first.setdefault(event.emitter, event.number)
+            first[event.emitter] = min(first.get(event.emitter, event.number), event.number)  # replayed ones come late
             reader.take(event.emitter, event.number)
     return after

@@ -121,7 +121,8 @@ async def heard_of_keys(uow: UnitOfWork, identity: IdentityRow, said: KeyReport)
             "identity_not_active", "no key is taken from a host that nothing proves.", mend="Approve it first."
         )
     PublicKey.parse(said.key, field="/key")
-    fits = said.certificate is not None and (said.certificate.epoch, said.certificate.key) == (said.epoch, said.key)
+    shown = said.certificate
+    fits = shown is not None and (str(shown.use), shown.epoch, shown.key) == (str(said.of), said.epoch, said.key)
     if not fits and await lock.is_on(uow.session, identity.network):
         raise Invalid(
             "key_not_certified",

@@ -103,9 +103,12 @@ class Accepted:
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """Clients that nobody vouches for, as far as is known here."""
-        document = self._heard.document
-        return tuple(one.id for one in document.clients if self._book.client(one.id) is None) if document else ()
+        """Clients that nobody vouches for as they are wanted, as far as is known here: a newer statement may be missing
+        as well as the first one, since pages that were missed bring none about clients."""
+        self._look()
+        document, refused = self._heard.document, {one.object for one in self._refused_here}
+        clients = document.clients if document is not None else ()
+        return tuple(one.id for one in clients if one.id in refused or self._book.client(one.id) is None)
 
     def remember(self, memory: LockMemory) -> LockMemory:
         """With what has to outlive the agent."""

@@ -366,7 +366,10 @@ class LockKeeper:
         identity, own = self._identity(), self._heard.entries.get(self._heard.relay)
         mesh = identity.mesh.public().base64
         epoch = own.epoch if own is not None and own.key == mesh else 0
-        keys = [(WgUse.MESH, epoch, mesh), (WgUse.ACCESS, 0, identity.access.public().base64)]
+        document, access = self._heard.document, identity.access.public().base64
+        told = document.access if document is not None else None
+        access_epoch = told.epoch if told is not None and told.key == access else 0
+        keys = [(WgUse.MESH, epoch, mesh), (WgUse.ACCESS, access_epoch, access)]
         if identity.next_mesh is not None:
             keys.append((WgUse.MESH, identity.next_mesh_epoch, identity.next_mesh.public().base64))
         return tuple(self.certificate(use=use, epoch=number, key=key) for use, number, key in keys)
