@@ -135,7 +135,7 @@ async def test_every_change_of_a_service_is_an_event_and_what_changes_nothing_is
         ("registry.service.removed", "passing", None),
     ]
     assert [event["note"] for event in events if event["note"]] == ["502 from the front", "still"]
-    assert [event["numbered"] for event in events] == [True, False, False, False, True]
+    assert [event["numbered"] for event in events] == [True, False, False, False, False, True]
     assert {event["actor"] for event in events} == {OWNER}
 
 
