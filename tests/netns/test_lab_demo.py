@@ -52,7 +52,7 @@ def test_every_step_of_the_demo_holds_and_ctrl_c_removes_it(run_dir: Path) -> No
                 break
         text = "".join(said)
         assert "DID NOT HOLD" not in text
-        assert text.count("  held: ") == 13, text
+        assert text.count("  held: ") == 14, text
         assert Lab(_settings(run_dir)).status().state == "up"
 
         demo.send_signal(signal.SIGINT)

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
-from altnet.common.errors import Conflict
+from altnet.common.errors import Conflict, Unavailable
 from altnet.host.lab import enrol
 from altnet.host.lab.prober import Endpoint, Prober
 from altnet.host.lab.topology import Spec
@@ -82,7 +82,10 @@ class Site:
         here, seen = FROM, set[str]()
         while here and here not in seen:
             seen.add(here)
-            words = self.mesh.run(here, "ip", "route", "get", address, check=False).split()
+            try:
+                words = self.mesh.run(here, "ip", "route", "get", address, check=False).split()
+            except Unavailable:  # it was killed
+                return ""
             device = words[words.index("dev") + 1] if "dev" in words else ""
             if device == "site":
                 return here

@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 from altnet.common.contracts.client import ClientConfig
+from altnet.common.errors import Unavailable
 from altnet.host.lab import commands, enrol, launcher, members, tunnel
 from altnet.host.lab.lab import Lab
 from altnet.host.lab.namespaces import is_live, of_lab
@@ -109,11 +110,11 @@ class Mesh:
         target, here, found = self.addresses[other], one, []
         by_slot = {int(IPv6Address(address)) & 0xFFFF: name for name, address in self.addresses.items()}
         while here != other:
-            said = self.run(here, "ip", "-6", "-j", "route", "get", target, check=False)
             try:
+                said = self.run(here, "ip", "-6", "-j", "route", "get", target, check=False)
                 device = str(json.loads(said)[0]["dev"])
                 here = by_slot[int(device.removeprefix("altl"))]
-            except (ValueError, KeyError, IndexError):
+            except (ValueError, KeyError, IndexError, Unavailable):  # a host that was killed is no longer there
                 return []
             found.append(here)
             if len(found) > len(self.addresses):
