@@ -21,9 +21,9 @@ from altnet.common.db.holding import Held, Last
 from altnet.common.db.settings import DatabaseSettings
 from altnet.common.http.app import create_app
 from altnet.common.http.auth import JwtAuthenticator, RequireAdmin, Role, TokenIssuer, TokenVerifier
+from altnet.common.http.routes import resource
 from altnet.common.http.schema import Model
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 from pydantic import Field
 
@@ -73,7 +73,7 @@ async def client(orders: Orders, *, before_work: Wait | None = None) -> AsyncIte
     clock = SystemClock()
     key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(orders.seed))
     async with Database(DatabaseSettings.from_dsn(orders.dsn), schema=SCHEMA, clock=clock) as database:
-        router = APIRouter(tags=["things"])
+        router = resource("things")
 
         @router.post("/v1/things", status_code=201)
         async def make_thing(who: RequireAdmin, body: NewThing) -> Thing:

@@ -27,7 +27,7 @@ from altnet.common.http.auth import (
 )
 from altnet.common.http.context import Context
 from altnet.common.http.principal import EVERYTHING
-from altnet.common.http.routes import limit_body
+from altnet.common.http.routes import limit_body, operation_id
 from altnet.common.http.schema import Model
 from altnet.common.http.settings import HttpSettings
 from altnet.common.ids import ApiTokenId
@@ -161,7 +161,7 @@ def make_toy(*, database: Any = None, settings: HttpSettings | None = None, cloc
 
 
 def _peers(toy: Toy) -> APIRouter:
-    router = APIRouter(prefix="/v1/peers", tags=["peers"])
+    router = APIRouter(prefix="/v1/peers", tags=["peers"], generate_unique_id_function=operation_id)
     here = Peer(id="p1", name="north", colour=Colour.RED, created_at=START, bytes=2**40)
 
     @router.get("", response_model=paging.Page[Peer])
@@ -218,7 +218,7 @@ def _peers(toy: Toy) -> APIRouter:
 
 
 def _rest(toy: Toy) -> APIRouter:
-    router = APIRouter(prefix="/v1")
+    router = APIRouter(prefix="/v1", generate_unique_id_function=operation_id)
 
     @router.post("/records", tags=["records"], status_code=201)
     async def create_record(body: NewRecord, who: RequireAdmin) -> NewRecord:

@@ -13,7 +13,7 @@ from altnet.common.db.engine import Database
 from altnet.common.errors import Conflict
 from altnet.common.http.app import create_app
 from altnet.common.http.auth import DECLARED, ChainAuthenticator, TokenVerifier
-from altnet.common.http.routes import no_dry_run
+from altnet.common.http.routes import no_dry_run, operation_id
 from fastapi import APIRouter, Depends
 from prometheus_client import CollectorRegistry
 from support.postgres import DatabaseFactory
@@ -30,7 +30,7 @@ async def asked(database: Database, handler: Callable[[], Awaitable[object]], qu
     async def ready() -> dict[str, str]:
         return {}
 
-    router = APIRouter(tags=["things"], dependencies=[Depends(DECLARED)])
+    router = APIRouter(tags=["things"], generate_unique_id_function=operation_id, dependencies=[Depends(DECLARED)])
     router.post("/v1/things", status_code=201)(handler)
     clock = FixedClock(datetime(2026, 5, 1, tzinfo=UTC))
     app = create_app(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from altnet.common.http import openapi, sse
+from altnet.common.http.routes import operation_id
 from fastapi import APIRouter, FastAPI
 from fastapi.sse import EventSourceResponse
 from support.toy_api import PeerChanged, make_toy
@@ -65,7 +66,7 @@ def test_a_streams_event_schema_stands_beside_its_content(document: openapi.Docu
             yield PeerChanged(peer="p", number=1)
 
         watch_peer.__annotations__["return"] = "AsyncIterable[PeerChanged]"
-        app = FastAPI(generate_unique_id_function=openapi.operation_id)
+        app = FastAPI(generate_unique_id_function=operation_id)
         app.include_router(router)
         openapi.install(app)
         document = app.openapi()
@@ -150,7 +151,7 @@ def test_the_rules_find_what_is_missing(document: openapi.Document) -> None:
 
 
 def test_two_operations_of_one_name_are_refused() -> None:
-    app = FastAPI(generate_unique_id_function=openapi.operation_id)
+    app = FastAPI(generate_unique_id_function=operation_id)
     openapi.install(app)
 
     @app.get("/one")

@@ -63,17 +63,15 @@ def create_app(
         description=description,
         servers=[{"url": settings.public_url}],
         middleware=middleware,
-        generate_unique_id_function=openapi.operation_id,
         docs_url=None,  # FastAPI's pages load scripts from elsewhere, which a private network does not reach
         redoc_url=None,
         redirect_slashes=False,
     )
     problems.install(app, settings)
-    for router in routers:
-        app.include_router(router)
-    app.include_router(
-        health.probes(ready=ready, remarks=remarks, database=database, registry=metrics, settings=settings)
-    )
+    probes = health.probes(ready=ready, remarks=remarks, database=database, registry=metrics, settings=settings)
+    for router in (*routers, probes):
+        # Not `include_router`: it makes each route anew, which is most of what starting a service takes.
+        app.router.routes.extend(router.routes)
     table.fill(app.routes)
     openapi.install(app)
     return app

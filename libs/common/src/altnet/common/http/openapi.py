@@ -28,11 +28,6 @@ _SCHEMAS: Final = "#/components/schemas/"
 _NEVER: Final = ("HTTPValidationError", "ValidationError")
 
 
-def operation_id(route: APIRoute) -> str:
-    """The function's name: `list_relays`. FastAPI's own would have the path in it."""
-    return route.name
-
-
 def install(app: FastAPI) -> None:
     """Make `app.openapi()`, and so `/openapi.json`, give the clean document."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from fastapi import APIRouter
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import BaseRoute, compile_path
 
@@ -32,6 +33,17 @@ class Route:
 
 
 UNMATCHED: Final = Route(template="unmatched")
+
+
+def operation_id(route: APIRoute) -> str:
+    """The function's name: `list_relays`. FastAPI's own would have the path in it."""
+    return route.name
+
+
+def resource(name: str) -> APIRouter:
+    """A router for the operations of one resource, which they are tagged with. Its routes are whole as they stand, so
+    applications take them as they are (`create_app`)."""
+    return APIRouter(tags=[name], generate_unique_id_function=operation_id)
 
 
 def limit_body(size: int) -> Callable[[_Endpoint], _Endpoint]:

@@ -9,17 +9,18 @@ from altnet.common.http.auth import RequireAuditor, RequireOwner
 from altnet.common.http.etag import etag_of
 from altnet.common.http.paging import Page, Paging, fetch_page
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.common.ids import RELAY, check_id
 from altnet.keyd.api.deps import Keyd
 from altnet.keyd.api.schemas import Approval, Identity, IdentityWithHistory
 from altnet.keyd.handlers.contact import approve_identity as approve
 from altnet.keyd.store import identities
 from altnet.keyd.tables import IdentityRow
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from sqlalchemy import select
 from sqlmodel import col
 
-router = APIRouter(tags=["identities"])
+router = resource("identities")
 
 Id = Annotated[str, Path(max_length=64, description="The relay's identifier.")]
 

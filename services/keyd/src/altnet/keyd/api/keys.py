@@ -8,7 +8,7 @@ from altnet.common.contracts.keyd import HostKeyUse
 from altnet.common.http.auth import RequireAuditor, RequireOwner
 from altnet.common.http.paging import Page, Paging, fetch_page
 from altnet.common.http.problems import responses
-from altnet.common.http.routes import no_dry_run
+from altnet.common.http.routes import no_dry_run, resource
 from altnet.common.keys import PublicKey
 from altnet.common.noise.pins import current
 from altnet.common.signing import VerifyKey, fingerprint
@@ -16,14 +16,14 @@ from altnet.keyd.api.deps import Keyd, Parts
 from altnet.keyd.api.schemas import HostKey, KeydKey, KeydKeys, KeyRotation
 from altnet.keyd.handlers.service_keys import rotate_key
 from altnet.keyd.tables import IdentityKeyRow, IdentityRow
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlalchemy import select
 from sqlmodel import col
 
-router = APIRouter(tags=["keyd"])
+router = resource("keyd")
 
 
-keys_router = APIRouter(tags=["keys"])
+keys_router = resource("keys")
 
 
 @keys_router.get("/v1/keys", responses=responses(401, 403, 422, 503))

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from altnet.common.http.auth import RequireAdmin, RequireAuditor
 from altnet.common.http.paging import Page, Paging, fetch_page
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.keyd.api.deps import Keyd
 from altnet.keyd.api.lock_schemas import (
     LockEntryNew,
@@ -24,12 +25,12 @@ from altnet.keyd.handlers import lock as handlers
 from altnet.keyd.handlers.rotations import only_network
 from altnet.keyd.store import lock
 from altnet.keyd.tables import IdentityRow, LockEntryRow, LockHostRow, LockStatementRow
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-router = APIRouter(tags=["lock"])
+router = resource("lock")
 
 NetworkId = Annotated[str | None, Query(max_length=64, description="Identifier; not needed where there is one.")]
 

@@ -12,18 +12,19 @@ from altnet.common.http.auth import RequireAdmin, RequireAuditor
 from altnet.common.http.etag import etag_of
 from altnet.common.http.paging import Page, Paging, fetch_page
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.common.ids import ROTATION, check_id
 from altnet.keyd.api.deps import Keyd, Parts
 from altnet.keyd.api.rotation_schemas import PolicyWish, Rotation, RotationPolicy, RotationStart
 from altnet.keyd.handlers import rotations as handlers
 from altnet.keyd.store import rotations
 from altnet.keyd.tables import RotationPolicyRow, RotationRow
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-router = APIRouter(tags=["rotations"])
+router = resource("rotations")
 
 Id = Annotated[str, Path(max_length=64, description="The rotation's identifier.")]
 NetworkId = Annotated[str, Path(max_length=64, description="The network's identifier.")]

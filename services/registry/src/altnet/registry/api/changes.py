@@ -11,17 +11,18 @@ from altnet.common.http import sse
 from altnet.common.http.auth import RequireAuditor
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.registry.api.deps import Parts, Registry
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.changes import Change
 from altnet.registry.handlers.changes import receipt, receipt_of
 from altnet.registry.store import changes
 from altnet.registry.tables import ChangeRow
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from sqlalchemy import select
 from sqlmodel import col
 
-router = APIRouter(tags=["changes"])
+router = resource("changes")
 
 LARGEST = 2**62
 LOOK_AGAIN = 0.5

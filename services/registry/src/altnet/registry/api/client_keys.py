@@ -10,6 +10,7 @@ from typing import Annotated
 from altnet.common.contracts.client_keys import Announced
 from altnet.common.http.auth import Principal, Role, require
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.registry.api.deps import Registry, tell
 from altnet.registry.api.schemas.client_keys import KeptKey, KeyChange, NextKey
 from altnet.registry.api.schemas.clients import NetworkClient
@@ -17,9 +18,9 @@ from altnet.registry.api.schemas.join import ClientConfiguration
 from altnet.registry.handlers import client_keys as handlers
 from altnet.registry.handlers.tunnels import config_of, tunnel_of
 from altnet.registry.store import clients
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
-router = APIRouter(tags=["clients"])
+router = resource("clients")
 
 MayChange = Annotated[Principal, Depends(require(Role.ADMIN, own="client"))]
 """An administrator, or the client itself."""

@@ -11,6 +11,7 @@ from altnet.common.http.auth import Principal, RequireAdmin, RequireAuditor, Rol
 from altnet.common.http.etag import IfMatch, require_match
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.common.keys import PrivateKey
 from altnet.registry.api.deps import Parts, Registry, patch_of, tell
 from altnet.registry.api.lists import page_of
@@ -31,13 +32,13 @@ from altnet.registry.handlers import placement
 from altnet.registry.handlers.tunnels import config_of, tunnel_of
 from altnet.registry.store import clients, networks
 from altnet.registry.tables import ClientRow
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 from sqlalchemy import select
 from sqlmodel import col
 
 Answers = dict[int | str, dict[str, Any]]
 
-router = APIRouter(tags=["clients"])
+router = resource("clients")
 
 MayRead = Annotated[Principal, Depends(require(Role.AUDITOR, own="client"))]
 """An auditor, or the client itself by the secret that it got when it joined."""

@@ -14,7 +14,7 @@ from altnet.common.bus.jwt import relay_user_jwt
 from altnet.common.bus.nkey import check_user_nkey, verify
 from altnet.common.errors import Unauthenticated, Unavailable
 from altnet.common.http.problems import responses
-from altnet.common.http.routes import limit_body, no_dry_run
+from altnet.common.http.routes import limit_body, no_dry_run, resource
 from altnet.common.ids import RELAY, check_id
 from altnet.common.net import AddressPlan
 from altnet.registry.api.deps import Parts, Registry, limit_attempts, tell
@@ -30,9 +30,9 @@ from altnet.registry.api.schemas.enrolment import (
 from altnet.registry.domain import enrolment
 from altnet.registry.handlers.enrol import enrol_relay as enrol
 from altnet.registry.handlers.enrol import renew_credentials as renew
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import Header, Path, Request, Response
 
-router = APIRouter(tags=["enrolment"])
+router = resource("enrolment")
 
 LARGEST_BODY = 16 * 1024
 """Bytes. A full request is below 2 KiB; the cap holds before anything is parsed or looked up."""

@@ -6,7 +6,7 @@ Order as in enrolment: the body's size (before it is read), attempts per source,
 from __future__ import annotations
 
 from altnet.common.http.problems import responses
-from altnet.common.http.routes import limit_body, no_dry_run
+from altnet.common.http.routes import limit_body, no_dry_run, resource
 from altnet.registry.api.deps import Registry, limit_attempts, tell
 from altnet.registry.api.enrolment import LARGEST_BODY
 from altnet.registry.api.schemas.clients import NetworkClient
@@ -14,9 +14,9 @@ from altnet.registry.api.schemas.join import ClientConfiguration, Join, JoinAnsw
 from altnet.registry.domain.tokens import read_token
 from altnet.registry.handlers import join
 from altnet.registry.handlers.tunnels import config_of, tunnel_of
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
-router = APIRouter(tags=["enrolment"])
+router = resource("enrolment")
 
 
 @router.post(

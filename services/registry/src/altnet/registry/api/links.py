@@ -7,15 +7,16 @@ from typing import Annotated
 from altnet.common.http.auth import RequireAuditor
 from altnet.common.http.paging import Page, PageParams, Paging, fetch_page
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.registry.api.deps import Parts, Registry
 from altnet.registry.api.schemas.links import Link
 from altnet.registry.domain.links import LinkKind
 from altnet.registry.store import networks, relays
 from altnet.registry.store.links import existing_links
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlalchemy.ext.asyncio import AsyncSession
 
-router = APIRouter(tags=["links"])
+router = resource("links")
 
 
 @router.get("/v1/links", responses=responses(401, 403, 404, 422, 503))

@@ -8,6 +8,7 @@ from altnet.common.http.auth import RequireAdmin, RequireAuditor
 from altnet.common.http.etag import IfMatch, require_match
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.registry.api.deps import Registry, patch_of, tell
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.changes import Reason
@@ -19,11 +20,11 @@ from altnet.registry.handlers import networks as handlers
 from altnet.registry.handlers.admin import rebuild_desired
 from altnet.registry.store import networks, sync
 from altnet.registry.tables import NetworkRow, RelayRow, RelayStatusRow
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from sqlalchemy import select
 from sqlmodel import col
 
-router = APIRouter(tags=["networks"])
+router = resource("networks")
 
 
 @router.get("/v1/networks", responses=responses(401, 403, 422, 503))
@@ -87,7 +88,7 @@ async def change_network(
     return Network.of(row, change=change)
 
 
-mesh_router = APIRouter(tags=["mesh"])
+mesh_router = resource("mesh")
 
 
 @mesh_router.post("/v1/mesh/rebuild", status_code=202, responses=responses(401, 403, 503))

@@ -9,6 +9,7 @@ from altnet.common.http.auth import RequireAdmin, RequireAuditor
 from altnet.common.http.etag import IfMatch, require_match
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.registry.api.deps import Parts, Registry, tell
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.peerings import Peering, PeeringNew, PeeringPatch
@@ -18,12 +19,12 @@ from altnet.registry.domain.sessions import Standing
 from altnet.registry.handlers import peerings as handlers
 from altnet.registry.store import networks, peerings, relays, status
 from altnet.registry.tables import PeeringRow, PeeringStatusRow
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-router = APIRouter(tags=["peerings"])
+router = resource("peerings")
 
 
 @router.get("/v1/peerings", responses=responses(401, 403, 404, 422, 503))

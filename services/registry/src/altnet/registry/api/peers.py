@@ -7,16 +7,17 @@ from typing import Annotated
 from altnet.common.http.auth import RequireAuditor
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.registry.api.deps import Registry
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.peers import Peer, PeerKind
 from altnet.registry.store import networks, relays
 from altnet.registry.tables import ClientRow, NameRow
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlalchemy import select
 from sqlmodel import col
 
-router = APIRouter(tags=["peers"])
+router = resource("peers")
 
 
 @router.get("/v1/peers", responses=responses(401, 403, 404, 422, 503))

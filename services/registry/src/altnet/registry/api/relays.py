@@ -9,6 +9,7 @@ from altnet.common.http.auth import RequireAdmin, RequireAuditor
 from altnet.common.http.etag import IfMatch, require_match
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.registry.api.deps import Registry, patch_of, tell
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.relays import Relay, RelayMetrics, RelayPatch, RelaySample
@@ -16,12 +17,12 @@ from altnet.registry.domain.liveness import Health
 from altnet.registry.handlers import relays as handlers
 from altnet.registry.store import networks, relays
 from altnet.registry.tables import NetworkRow, RelayRow, RelayStatusRow
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-router = APIRouter(tags=["relays"])
+router = resource("relays")
 
 
 @router.get("/v1/relays", responses=responses(401, 403, 404, 422, 503))

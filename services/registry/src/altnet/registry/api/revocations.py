@@ -8,6 +8,7 @@ from altnet.common.db.uow import UnitOfWork
 from altnet.common.http.auth import Principal, RequireAdmin, RequireAuditor
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.registry.api.deps import Registry, tell
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.common import TimeIn
@@ -17,12 +18,12 @@ from altnet.registry.handlers import revocations as handlers
 from altnet.registry.handlers import tokens
 from altnet.registry.store import networks, relays, revocations
 from altnet.registry.tables import RevocationRow
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-router = APIRouter(tags=["revocations"])
+router = resource("revocations")
 
 Id = Annotated[str, Path(max_length=64, description="The revocation's identifier.")]
 

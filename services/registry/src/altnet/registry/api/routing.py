@@ -9,6 +9,7 @@ from altnet.common.errors import Conflict
 from altnet.common.http.auth import RequireAuditor
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.common.net import parse_prefix
 from altnet.registry.api.deps import Parts, Registry
 from altnet.registry.api.lists import page_of
@@ -19,12 +20,12 @@ from altnet.registry.handlers import routing as handlers
 from altnet.registry.handlers.routing import Questions
 from altnet.registry.store import networks, relays, status
 from altnet.registry.tables import LearnedRouteRow, PeeringRow, RefusedRouteRow, RelayRow
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlalchemy import func, literal, select
 from sqlalchemy.dialects.postgresql import CIDR
 from sqlmodel import col
 
-router = APIRouter(tags=["routing"])
+router = resource("routing")
 
 Within = Annotated[str | None, Query(max_length=64, description="Prefixes inside this one, itself included.")]
 Relay = Annotated[str | None, Query(max_length=64, description="Told to this relay.")]

@@ -8,6 +8,7 @@ from altnet.common.http.auth import RequireAdmin, RequireAuditor
 from altnet.common.http.etag import IfMatch, require_match
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.registry.api.deps import Registry, patch_of, tell
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.services import (
@@ -21,11 +22,11 @@ from altnet.registry.api.schemas.services import (
 from altnet.registry.handlers import services as handlers
 from altnet.registry.store import networks, services
 from altnet.registry.tables import ServiceRow
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from sqlalchemy import select
 from sqlmodel import col
 
-router = APIRouter(tags=["services"])
+router = resource("services")
 
 
 @router.get("/v1/services", responses=responses(401, 403, 404, 422, 503))

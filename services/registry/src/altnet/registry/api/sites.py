@@ -8,6 +8,7 @@ from altnet.common.http.auth import RequireAdmin, RequireAuditor
 from altnet.common.http.etag import IfMatch, require_match
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.problems import responses
+from altnet.common.http.routes import resource
 from altnet.registry.api.deps import Registry, patch_of, tell
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.sites import Site, SiteNew, SitePatch
@@ -15,11 +16,11 @@ from altnet.registry.handlers import sites as handlers
 from altnet.registry.handlers import snapshots
 from altnet.registry.store import networks, sites
 from altnet.registry.tables import SiteRelayRow, SiteRow
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from sqlalchemy import select
 from sqlmodel import col
 
-router = APIRouter(tags=["sites"])
+router = resource("sites")
 
 
 @router.get("/v1/sites", responses=responses(401, 403, 404, 422, 503))

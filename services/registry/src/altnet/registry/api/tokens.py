@@ -10,7 +10,7 @@ from altnet.common.http.auth import DECLARED, RequireAdmin, RequireAuditor, auth
 from altnet.common.http.paging import Page, Paging
 from altnet.common.http.principal import Principal
 from altnet.common.http.problems import responses
-from altnet.common.http.routes import no_dry_run
+from altnet.common.http.routes import no_dry_run, resource
 from altnet.registry.api.deps import Registry
 from altnet.registry.api.lists import page_of
 from altnet.registry.api.schemas.tokens import (
@@ -27,11 +27,11 @@ from altnet.registry.domain.tokens import TokenKind
 from altnet.registry.handlers import tokens
 from altnet.registry.store import tokens as token_rows
 from altnet.registry.tables import ApiTokenRow, JoinTokenRow
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from sqlalchemy import select
 from sqlmodel import col
 
-router = APIRouter(tags=["tokens"])
+router = resource("tokens")
 
 ACCESS_LIFETIME = timedelta(minutes=5)
 """A service that cannot ask the registry checks it offline: so long a revoked API token may live on in one there."""
@@ -149,7 +149,7 @@ async def revoke_api_token(registry: Registry, who: RequireAdmin, token: str) ->
     return ApiToken.of(row)
 
 
-auth_router = APIRouter(tags=["auth"])
+auth_router = resource("auth")
 
 
 async def _whoever(request: Request, _: Annotated[object, Depends(DECLARED)]) -> Principal:
