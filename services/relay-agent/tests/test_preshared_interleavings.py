@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from altnet.common.contracts.desired import PresharedPolicy
 from altnet.relay_agent.psk import wire
 from altnet.relay_agent.psk.keys import Context, Derived, Side
@@ -278,6 +279,7 @@ watch(machine, "opened", "a")
 watch(machine, "answer_to", "b")
 
 TestPairUnderFire = PairUnderFire.TestCase
+pytestmark = [pytest.mark.slow]
 TestPairUnderFire.settings = settings(
     max_examples=500, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import pytest
 from altnet.common.contracts.desired import AccessClient, AccessKeys, RelayDocument, access_device
 from altnet.common.contracts.keyd import RotationPhase
 from altnet.common.contracts.mesh_keys import KeyKind
@@ -315,3 +316,4 @@ Changing.TestCase.settings = settings(
     max_examples=150, stateful_step_count=80, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestChanging = Changing.TestCase
+pytestmark = [pytest.mark.slow]

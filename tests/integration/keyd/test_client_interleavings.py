@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from altnet.common.contracts.keyd import OnSilence, RotationPhase
 from altnet.common.contracts.mesh_keys import ClientKeysTaken
 from altnet.keyd.domain import client_rotations as rules
@@ -209,3 +210,4 @@ Rotating.TestCase.settings = settings(
     max_examples=200, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestRotating = Rotating.TestCase
+pytestmark = [pytest.mark.slow]

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import msgspec
+import pytest
 from altnet.common.contracts.desired import RelayEntry
 from altnet.common.contracts.keyd import OnSilence, RotationPhase
 from altnet.common.keys import PrivateKey
@@ -269,3 +270,4 @@ Rotating.TestCase.settings = settings(
     max_examples=150, stateful_step_count=80, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestRotating = Rotating.TestCase
+pytestmark = [pytest.mark.slow]
