@@ -23,7 +23,7 @@ def beat(relay: str, *links: LinkStatus, age: float = 0) -> Beat:
 
 
 def link(neighbour: str, **more: float) -> LinkStatus:
-    return LinkStatus(neighbour=neighbour, up=True, received=1000, sent=2000, **more)  # type: ignore[arg-type]
+    return LinkStatus(neighbour=neighbour, up=True, received=1000, sent=2000, **more)  # type: ignore[arg-type]  # a shorthand of these tests
 
 
 def samples(*beats: Beat, most_series: int = 1000) -> dict[tuple[str, ...], float]:

@@ -168,6 +168,18 @@ async def test_a_bird_of_another_network_namespace_is_none_and_gives_way(
 
 
 @pytest.mark.netns
+async def test_a_running_bird_is_ours_by_another_name_of_its_directory_and_where_nobody_tells_whose_it_is(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await daemon.check(config(2).text)
+    await daemon.start(recover=False)
+    (tmp_path / "other").symlink_to(daemon.directory)
+    assert await Daemon("bird", tmp_path / "other", times=TIMES).running()
+    monkeypatch.setattr("altnet.relay_agent.bird.daemon._SOCKETS", tmp_path / "nothing")
+    assert await Daemon("bird", daemon.directory, times=TIMES).running()
+
+
+@pytest.mark.netns
 async def test_a_pid_that_belongs_to_another_program_now_is_left_alone(daemon: Daemon) -> None:
     other = await asyncio.create_subprocess_exec("sleep", "60")
     try:

@@ -146,7 +146,7 @@ def test_a_relay_that_was_taken_over_can_offer_itself_as_a_way_to_what_others_ow
         for prefix in (ITSELF, CLIENTS, SITE):
             eventually(
                 lambda one=prefix: here.ways(one) == [[me, victim], [victim]], f"{prefix} is not by b, then by c"
-            )  # type: ignore[misc]
+            )  # type: ignore[misc]  # mypy infers no lambda with a default
         assert here.ways(CLIENT) == [[me, victim]]
         # Prevented: everything that does not end in who owns exactly this. What is said last comes last.
         originate(b, LAST)

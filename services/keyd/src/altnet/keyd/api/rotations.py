@@ -133,7 +133,7 @@ async def list_rotation_policies(
             session,
             query,
             order=col(RotationPolicyRow.network),  # type: ignore[arg-type]  # SQLModel declares columns as their values
-            key=col(RotationPolicyRow.of),  # type: ignore[arg-type]
+            key=col(RotationPolicyRow.of),  # type: ignore[arg-type]  # as above
             params=paging,
             name=f"rotation_policies:{network}:{kind}",
         )

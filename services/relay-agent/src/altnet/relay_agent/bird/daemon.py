@@ -150,10 +150,20 @@ class Daemon:
         return socket == self._ours
 
     def _is_listed(self) -> bool:
-        """Only a socket that listens counts: the far end of our own connection has its path and our namespace."""
-        end = b" " + os.fsencode(self.socket)
-        lines = (line for line in _SOCKETS.read_bytes().splitlines() if line.endswith(end))
-        return any(line.split()[3] == _LISTENS for line in lines)
+        """Only a socket that listens counts: the far end of our own connection has its path and our namespace. Where
+        nobody tells, it is taken for ours: a BIRD that works is not ended for a doubt."""
+        end = b"/" + os.fsencode(self.socket.name)
+        try:
+            lines = [line.split(maxsplit=7) for line in _SOCKETS.read_bytes().splitlines() if line.endswith(end)]
+        except OSError:
+            return True
+        return any(line[3] == _LISTENS and self._is_at(line[7]) for line in lines)
+
+    def _is_at(self, path: bytes) -> bool:
+        """Whether that is our socket, however its directory was named when it was made."""
+        with suppress(OSError):
+            return self.socket.samefile(os.fsdecode(path))
+        return False
 
     async def running(self) -> bool:
         try:
