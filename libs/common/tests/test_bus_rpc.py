@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
 
 import msgspec
 import pytest
 from altnet.common.bus import rpc
 from altnet.common.bus.connect import Message
+from altnet.common.bus.measured import BusCounters
 from altnet.common.bus.rpc import RpcContext
 from altnet.common.errors import AltnetError, Conflict, Exhausted, Forbidden, Invalid, TooLarge, TooMany, Unavailable
+from altnet.common.metrics import Metrics, render
+from prometheus_client import CollectorRegistry
 from support.nats import RelayBus, ServiceBus
 
 
@@ -139,6 +143,67 @@ async def test_requests_are_handled_side_by_side_up_to_the_bound(service_bus: Se
     told = await asyncio.gather(*(rpc.call(dnsd, "keyd", "busy", Ask(n), Told) for n in range(20)))
     assert [answer.number for answer in told] == list(range(20))
     assert most == 4
+
+
+async def test_requests_that_nobody_waits_for_any_more_are_not_handled(service_bus: ServiceBus) -> None:
+    handled: list[int] = []
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(ask: Ask, context: RpcContext) -> Told:
+        handled.append(ask.number)
+        begun.set()
+        await go_on.wait()
+        return Told(ask.number)
+
+    keyd, dnsd = await service_bus("keyd"), await service_bus("dnsd")
+    await rpc.serve(keyd, "keyd", "slow", Ask, slow, at_once=1)
+    await keyd.flush()
+    first = asyncio.create_task(rpc.call(dnsd, "keyd", "slow", Ask(1), Told))
+    await begun.wait()
+    for number in (2, 3, 4):
+        with pytest.raises(Unavailable) as gone:
+            await rpc.call(dnsd, "keyd", "slow", Ask(number), Told, timeout=0.02)
+        assert gone.value.code == "bus_timeout"
+    last = asyncio.create_task(rpc.call(dnsd, "keyd", "slow", Ask(5), Told))
+    await dnsd.flush()
+    go_on.set()
+    assert [(await first).number, (await last).number] == [1, 5]
+    assert handled == [1, 5]
+    assert (keyd.counters.rpc_dropped, keyd.counters.rpc_refused) == (3, 0)
+
+
+async def test_a_caller_that_has_waited_half_its_time_is_told_to_come_back_later(service_bus: ServiceBus) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(ask: Ask, context: RpcContext) -> Told:
+        begun.set()
+        await go_on.wait()
+        return Told(ask.number)
+
+    keyd, dnsd = await service_bus("keyd"), await service_bus("dnsd")
+    await rpc.serve(keyd, "keyd", "slow", Ask, slow, at_once=1)
+    await keyd.flush()
+    first = asyncio.create_task(rpc.call(dnsd, "keyd", "slow", Ask(1), Told, timeout=20))
+    await begun.wait()
+    late = asyncio.create_task(rpc.call(dnsd, "keyd", "slow", Ask(2), Told, timeout=4))
+    await dnsd.flush()
+    await asyncio.sleep(2.2)
+    go_on.set()
+    assert (await first).number == 1
+    with pytest.raises(TooMany) as busy:
+        await late
+    assert (busy.value.code, busy.value.after) == ("rpc_busy", 4.0)
+    assert (keyd.counters.rpc_dropped, keyd.counters.rpc_refused) == (0, 1)
+
+
+async def test_what_becomes_of_requests_is_on_metrics(service_bus: ServiceBus) -> None:
+    keyd, registry = await service_bus("keyd"), CollectorRegistry()
+    BusCounters(Metrics(registry, service="keyd"), keyd)
+    keyd.counters.rpc_dropped = 3
+    text = render(registry).decode()
+    assert "altnet_keyd_bus_rpc_dropped_total 3.0" in text
+    assert "altnet_keyd_bus_connected 1.0" in text
+    assert all(f"altnet_keyd_bus_{what.name}_total " in text for what in fields(keyd.counters))
 
 
 async def test_replicas_share_the_requests(service_bus: ServiceBus) -> None:

@@ -20,6 +20,7 @@ import msgspec
 from altnet.common import log
 from altnet.common.bus.connect import Bus, BusSettings, Credentials
 from altnet.common.bus.identity import BusIdentity
+from altnet.common.bus.measured import BusCounters
 from altnet.common.bus.streams import ensure_streams
 from altnet.common.clock import Clock
 from altnet.common.db import names
@@ -29,7 +30,7 @@ from altnet.common.errors import NotFound
 from altnet.common.http import server
 from altnet.common.http.settings import HttpSettings
 from altnet.common.jobs import Job, Supervisor
-from altnet.common.metrics import add_process
+from altnet.common.metrics import Metrics, add_process
 from altnet.common.service import Service, ServiceContext, ServiceParts
 from altnet.common.settings import Secret, Source
 from altnet.host.gateway import Gateway
@@ -103,6 +104,7 @@ async def open_services(
             await stack.enter_async_context(database)
             bus = Bus(places.bus, _credentials_of(identity, service.name), name=f"altnet-{service.name}")
             await stack.enter_async_context(bus)
+            BusCounters(Metrics(metrics, service=service.name), bus)
             context = ServiceContext(
                 settings=Source(
                     prefix=f"ALTNET_{service.name.upper()}",

@@ -172,8 +172,7 @@ class ChannelServer:
         arrival = self._responder.arrive(frame, peer=relay, now=self._clock.monotonic())
         if isinstance(arrival, bytes):
             return arrival
-        async with self._db.read() as session:
-            row = await identities.find(session, relay)
+        row = await identities.known(self._db, relay)
         if row is None or not row.static_key:
             raise NotFound(
                 "identity_unknown",

@@ -44,7 +44,7 @@ from altnet.common.seal import seal
 from altnet.registry.handlers.client_keys import Presence, order_client_keys
 from altnet.registry.handlers.identity_keys import order_identity_keys
 from altnet.registry.handlers.mesh_keys import order_mesh_keys
-from altnet.registry.store import relays, tokens
+from altnet.registry.store import relays
 
 LARGEST_ORDER = 512 * 1024
 """Bytes of an order about a thousand relays, and as much again."""
@@ -105,18 +105,16 @@ async def answer_first_contact(db: Database, query: FirstContactQuery, *, keyd: 
     to = PublicKey.parse(query.to, field="/to")
     if not _signed(keyd, first_contact.query_bytes(query.relay, query.to), query.signature):
         raise Unauthenticated("bad_signature", "keyd did not sign this question.", mend="Only keyd asks for this.")
-    async with db.read() as session:
-        relay = await relays.find(session, query.relay)
-        if relay.revoked_at is not None:
-            raise Forbidden("relay_revoked", "this relay has been revoked.")
-        token = await tokens.find_join(session, relay.join_token) if relay.join_token else None
-    if token is None or not relay.identity_key:
+    known = await relays.first_contact(db, query.relay)
+    if known.revoked:
+        raise Forbidden("relay_revoked", "this relay has been revoked.")
+    if known.secret_hash is None or not known.identity_key:
         raise NotFound("no_join_token", "no join token vouches for this relay's identity key.")
-    psk = first_contact.psk_of(token.secret_hash, nkey=relay.nkey, identity=PublicKey.parse(relay.identity_key))
-    sealed = seal(psk, to=to, context=first_contact.seal_context(relay.id))
-    said = first_contact.answer_bytes(relay.id, query.to, relay.identity_key, sealed)
+    psk = first_contact.psk_of(known.secret_hash, nkey=known.nkey, identity=PublicKey.parse(known.identity_key))
+    sealed = seal(psk, to=to, context=first_contact.seal_context(query.relay))
+    said = first_contact.answer_bytes(query.relay, query.to, known.identity_key, sealed)
     signature = base64.b64encode(nkey.sign(seed, said)).decode()
-    return FirstContact(identity=relay.identity_key, psk=sealed, signature=signature)
+    return FirstContact(identity=known.identity_key, psk=sealed, signature=signature)
 
 
 async def answer_mesh_keys(db: Database, query: SignedOrder, *, keyd: str) -> MeshKeysTaken:

@@ -36,7 +36,7 @@ from altnet.common.contracts.keyd import (
     registration,
 )
 from altnet.common.contracts.lock import LockReport
-from altnet.common.errors import AltnetError, Invalid, Unauthenticated, Unavailable
+from altnet.common.errors import AltnetError, Invalid, TooMany, Unauthenticated, Unavailable
 from altnet.common.keys import PublicKey
 from altnet.common.noise.failures import REFUSED, UNKNOWN_STATIC
 from altnet.common.noise.first_contact import psk_of, token_digest
@@ -118,6 +118,8 @@ class KeydContact:
             except Exception as error:  # noqa: BLE001 - whatever it is, the agent and its data plane go on
                 failures += 1
                 wait = min(timers.keyd_retry_most, timers.keyd_retry_first * 2 ** min(failures - 1, 16))
+                if isinstance(error, TooMany):
+                    wait = max(wait, min(error.after, timers.keyd_retry_most))
                 self._failed(error)
             await asyncio.sleep(wait * (0.8 + 0.4 * self._random()))
 
@@ -170,9 +172,10 @@ class KeydContact:
     async def _first(self, kept: Keyd) -> Standing:
         shown = current((await self._keys()).keys)
         psk = base64.b64decode(kept.psk) if kept.psk else None
-        self._remote = Remote(key=PublicKey.parse(shown.static), psk=psk)
-        if self._channel is not None:
+        remote = Remote(key=PublicKey.parse(shown.static), psk=psk)
+        if self._channel is not None and remote != self._remote:
             self._channel.close()  # whatever it holds was made with another idea of whom we speak to
+        self._remote = remote
         try:
             standing = await self._ask()
         except Unauthenticated as error:

@@ -45,6 +45,10 @@ class Counters:
     refusals: int = 0
     violations: int = 0
     handler_errors: int = 0
+    rpc_refused: int = 0
+    """Requests told to come back, because more was asked than could be answered in time."""
+    rpc_dropped: int = 0
+    """Requests that nobody waited for any more when their turn came."""
     dropped: int = 0
     """Messages of slow handlers, and such as came under a foreign subject."""
 

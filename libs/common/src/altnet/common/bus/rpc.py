@@ -3,7 +3,8 @@
 A relay asks on its own subjects (`alt.v1.relay.<relay>.rpc.<service>.<verb>`), where nobody else may publish, so the
 server itself vouches for who asks; a service asks on the service's (`alt.v1.rpc.<service>.<verb>`), or a relay on
 `alt.v1.ask.<relay>.<verb>`, where only services may speak. Errors travel by their code and are raised as the same class
-at the caller.
+at the caller. A caller says how long it waits, and what is asked of a busy service is handled in that time or refused
+(`bus/line.py`).
 
 Invariant: an answer goes only to an inbox, to a relay only into that relay's own, and from a relay only into a
 service's, because the server does not check what reply subject a caller names.
@@ -20,8 +21,9 @@ import msgspec
 from altnet.common import errors, log
 from altnet.common.bus import rights, subjects
 from altnet.common.bus.connect import Bus, Message, Subscription
+from altnet.common.bus.line import HEADER_PATIENCE, Line, Verdict, patience_of
 from altnet.common.contracts.envelope import HEADER_TRACE
-from altnet.common.errors import UNREADABLE, AltnetError, Invalid, TooLarge, Unavailable
+from altnet.common.errors import UNREADABLE, AltnetError, Invalid, TooLarge, TooMany, Unavailable
 
 _LOG: Final = log.get(__name__)
 
@@ -29,6 +31,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 T = TypeVar("T", bound=msgspec.Struct)
 
 HEADER_ERROR: Final = "Alt-Error"
+BUSY: Final = "rpc_busy"
 
 LARGEST_REQUEST: Final = 256 * 1024
 """Bytes; refused before anything is decoded."""
@@ -76,7 +79,8 @@ async def call(
 ) -> T:
     """Ask a service and read its answer. A relay gives its own id as `relay`.
 
-    Raises what the handler raised, `Unavailable` (`bus_down`, `bus_timeout`, `bus_no_responders`), `Forbidden`.
+    Raises what the handler raised, `Unavailable` (`bus_down`, `bus_timeout`, `bus_no_responders`), `TooMany`
+    (`rpc_busy`), `Forbidden`.
     """
     subject = subjects.rpc(service, verb) if relay is None else subjects.relay_rpc(relay, service, verb)
     return await _request(bus, subject, service, verb, request, reply, timeout=timeout, trace=trace)
@@ -111,7 +115,10 @@ async def _request(
     timeout: float | None,
     trace: str | None,
 ) -> T:
-    headers = {HEADER_TRACE: trace} if trace else None
+    timeout = bus.settings.request_timeout if timeout is None else timeout
+    headers = {HEADER_PATIENCE: f"{timeout:.3f}"}
+    if trace:
+        headers[HEADER_TRACE] = trace
     answer = await bus.request(subject, msgspec.json.encode(request), timeout=timeout, headers=headers)
     try:
         if HEADER_ERROR in answer.headers:
@@ -188,15 +195,47 @@ def _answering(
     within: float,
 ) -> Callable[[Message], Awaitable[None]]:
     """What hears requests and answers them; `caller` gives None where the answer would go to a foreign subject."""
-    slots = asyncio.Semaphore(at_once)
+    line: Line[tuple[Message, RpcContext]] = Line()
+    clock = asyncio.get_running_loop().time
+    working = 0
 
     async def hear(message: Message) -> None:
+        nonlocal working
         context = caller(message)
         if context is None:
             _LOG.warning("rpc_strange_reply_subject", subject=message.subject, reply=message.reply)
             return
-        await slots.acquire()
-        bus.spawn(answer(message, context))
+        patience = patience_of(message.headers.get(HEADER_PATIENCE))
+        if not line.join((message, context), size=len(message.data), patience=patience, now=clock()):
+            await refuse(message, patience)
+        elif working < at_once:
+            working += 1
+            bus.spawn(work())
+
+    async def work() -> None:
+        nonlocal working
+        try:
+            while (place := line.leave(now=clock())) is not None:
+                (message, context), verdict, patience = place
+                if verdict is Verdict.HANDLE:
+                    await answer(message, context)
+                elif verdict is Verdict.REFUSE:
+                    await refuse(message, patience)
+                else:
+                    bus.counters.rpc_dropped += 1
+                    # A run of those is no reason to keep everybody else from their turn.
+                    await asyncio.sleep(0)
+        finally:
+            working -= 1
+
+    async def refuse(message: Message, patience: float) -> None:
+        bus.counters.rpc_refused += 1
+        busy = TooMany(BUSY, "more is asked than can be answered in time.", after=patience, mend="Ask again later.")
+        headers, payload = _told(busy)
+        try:
+            await bus.publish(message.reply, payload, headers=headers)
+        except AltnetError as error:  # the caller will time out and ask again
+            _LOG.debug("rpc_answer_not_sent", subject=message.subject, reason=error.detail)
 
     async def answer(message: Message, context: RpcContext) -> None:
         try:
@@ -208,8 +247,6 @@ def _answering(
                 await bus.publish(message.reply, payload, headers=headers)
         except AltnetError as error:  # the caller will time out and ask again
             _LOG.warning("rpc_answer_not_sent", subject=message.subject, reason=error.detail)
-        finally:
-            slots.release()
 
     return hear
 

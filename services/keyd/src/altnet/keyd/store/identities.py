@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from altnet.common.contracts.keyd import (
     HostKeyUse,
@@ -17,6 +17,7 @@ from altnet.common.contracts.keyd import (
     IdentitySnapshot,
     IdentityState,
 )
+from altnet.common.db.engine import Database
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Conflict, NotFound
 from altnet.common.noise.pins import KeyUse
@@ -61,6 +62,20 @@ async def get(session: AsyncSession, id: str, *, lock: bool = False) -> Identity
     if row is None:
         raise NotFound("no_such_identity", "there is no such identity.", mend="See GET /v1/identities.")
     return row
+
+
+class Known(NamedTuple):
+    """What a handshake asks of an identity."""
+
+    state: str
+    static_key: str
+
+
+async def known(db: Database, id: str) -> Known | None:
+    """For handshakes: without the ORM, since a whole network may come at once."""
+    async with db.raw() as connection:
+        row = await connection.fetchrow("SELECT state, static_key FROM keyd.identities WHERE id = $1", id)
+    return None if row is None else Known(**row)
 
 
 async def changed_since(session: AsyncSession, since: datetime | None) -> Sequence[IdentityRow]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
+from altnet.common.db.engine import Database
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import NotFound
 from altnet.registry.tables import ClientRow, RelayRow, RelayStatusRow
@@ -36,8 +37,39 @@ async def find(session: AsyncSession, relay: str, *, lock: bool = False, field: 
     query = select(RelayRow).where(col(RelayRow.id) == relay)
     row = (await session.execute(query.with_for_update() if lock else query)).scalars().first()
     if row is None:
-        raise NotFound("no_such_relay", "there is no such relay.", field=field, mend="See GET /v1/relays.")
+        raise no_such_relay(field)
     return row
+
+
+def no_such_relay(field: str | None = None) -> NotFound:
+    """For identifiers of relays that are none."""
+    return NotFound("no_such_relay", "there is no such relay.", field=field, mend="See GET /v1/relays.")
+
+
+class FirstContact(NamedTuple):
+    """What a relay's first contact with keyd hangs on; `secret_hash` is None where no join token is known."""
+
+    nkey: str
+    identity_key: str
+    revoked: bool
+    secret_hash: bytes | None
+
+    def __repr__(self) -> str:
+        return f"FirstContact({self.nkey}, <hidden>)"
+
+
+async def first_contact(db: Database, relay: str) -> FirstContact:
+    """Without the ORM: a whole network asks at once when keyd comes to it. Raises `NotFound` (`no_such_relay`)."""
+    async with db.raw() as connection:
+        row = await connection.fetchrow(
+            "SELECT relays.nkey, relays.identity_key, relays.revoked_at IS NOT NULL AS revoked, tokens.secret_hash"
+            " FROM registry.relays LEFT JOIN registry.join_tokens AS tokens ON tokens.id = relays.join_token"
+            " WHERE relays.id = $1",
+            relay,
+        )
+    if row is None:
+        raise no_such_relay()
+    return FirstContact(**row)
 
 
 async def by_nkey(uow: UnitOfWork, nkey: str) -> RelayRow | None:
