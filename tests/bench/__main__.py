@@ -52,6 +52,8 @@ _COMPARED: Final = (
     "failover_dead_relay_gap",
     "failover_silent_link_gap",
     "failover_one_way_gap",
+    "failover_second_link_gap",
+    "healed_lost",
     "drain_lost",
     "bird_restart_lost",
     "high_loss_lost",
@@ -67,6 +69,7 @@ ROUTING: Final[dict[str, tuple[str, ...]]] = {
         "failover_dead_relay_gap_babeld",
         "failover_silent_link_gap_babeld",
     ),
+    "client_failover": ("failover_client_gap", "failover_client_home_lost"),
     "routing_throughput": ("throughput_1_hop", "throughput_3_hops"),
     "routing_converge": (
         *("converge_8_relays", "converge_16_relays", "converge_32_relays"),

@@ -20,13 +20,14 @@ FAST_HELLO: Final = 0.1
 """Seconds. Ten hellos a second, as often as babeld's own use for fast links goes."""
 
 GAPS: Final = {"dead_relay": "failover_dead_relay_gap", "silent_link": "failover_silent_link_gap",
-               "one_way": "failover_one_way_gap"}  # fmt: skip
+               "one_way": "failover_one_way_gap", "second_link": "failover_second_link_gap"}  # fmt: skip
 LOSSES: Final = {
     "drain": "drain_lost",
     "agent_restart": "agent_restart_lost",
     "daemon_restart": "bird_restart_lost",
     "control_plane_dead": "control_plane_dead_lost",
     "loss_30": "high_loss_lost",
+    "healed": "healed_lost",
 }
 
 

@@ -12,7 +12,7 @@ from bench.routing.failures import Seen
 from bench.routing.systems import Altnet, Babeld, Yggdrasil
 
 EVERYWHERE = ("dead_relay", "silent_link")
-OF_WHOLE = (*EVERYWHERE, "one_way", "drain", "daemon_restart", "loss_30")
+OF_WHOLE = (*EVERYWHERE, "one_way", "second_link", "healed", "drain", "daemon_restart", "loss_30")
 SEEN = {
     Altnet.name: (*failover.GAPS, *failover.LOSSES),
     Babeld(failover.FAST_HELLO).name: OF_WHOLE,

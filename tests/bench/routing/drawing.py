@@ -15,6 +15,8 @@ from bench.routing.failures import Seen
 
 TITLES: Final = {
     "silent_link": "Link silently dead: packets dropped, interface up",
+    "second_link": "The link that took over silently dead as well",
+    "healed": "That link heals",
     "dead_relay": "Relay on the way loses its power",
     "one_way": "One direction of a link dead",
     "loss_30": "Link loses 30 % of the packets each way",

@@ -1,8 +1,9 @@
 """What is done to a system, one thing after another, and what became of a stream of packets meanwhile.
 
 Four relays. Two of them send each other 100 packets a second; the path between them is cut, and from then on another
-relay carries their traffic: that one is restarted, drained and at last loses its power. A second and a third pair are
-used for loss and for a cut in one direction, because they still have their direct path.
+relay carries their traffic: the path to that one is cut as well and healed, it is restarted, drained and at last loses
+its power. A second and a third pair are used for loss and for a cut in one direction, because they still have their
+direct path.
 """
 
 from __future__ import annotations
@@ -76,6 +77,11 @@ def observe(place: Place, system: System, *, whole: bool, again: int, say: Calla
     with stream(place, system, "relay1", "relay2") as packets:
         note(_cut(packets, place, system, "silent_link", ("relay1", "relay2"), again=again))
         if whole:
+            on_the_way = transit(place, "relay1", "relay2")
+            note(
+                _watch(packets, system, "second_link", lambda: lab.impair("relay1", on_the_way, cut=True), quiet=QUIET)
+            )
+            note(_watch(packets, system, "healed", lambda: lab.impair("relay1", on_the_way), quiet=RETURN))
             on_the_way = transit(place, "relay1", "relay2")
             note(_watch(packets, system, "daemon_restart", lambda: system.kill_daemon(place, on_the_way), quiet=QUIET))
             if isinstance(system, Altnet):
