@@ -1,8 +1,8 @@
 """What a client with two relays loses when the one in use loses its power, and when that one is back.
 
 Needs root. The client runs altnetd at its defaults, in a lab of four relays that route, and sends to a client of a
-relay that is neither of its own; its address and a TCP connection of it stay. The alternatives of the other benches have no
-such client: a client there is a node of the mesh, and `failover_dead_relay_gap` measures those.
+relay that is neither of its own; its address and a TCP connection of it stay. The alternatives of the other benches
+have no such client: a client there is a node of the mesh, and `failover_dead_relay_gap` measures those.
 """
 
 from __future__ import annotations
