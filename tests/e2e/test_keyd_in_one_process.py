@@ -16,11 +16,12 @@ from altnet.common.contracts.agent import Versions
 from altnet.common.contracts.keyd import IdentityState
 from altnet.common.errors import AltnetError
 from altnet.common.settings import Secret
+from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.keyd import KeydContact, remember_token
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.settings import Timers
-from altnet.relay_agent.state import DiskState, make_identity
+from altnet.relay_agent.state import make_identity
 from support.control_plane import COMMAND, ControlPlane, environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

@@ -36,8 +36,8 @@ import msgspec
 from altnet.common.kernel.links import HostRefused
 from altnet.common.kernel.wireguard import PeerChange
 from altnet.relay_agent.diff import Delete, Operation, Update
+from altnet.relay_agent.memory_state import MemoryState
 from altnet.relay_agent.planes import Failures, Plane
-from altnet.relay_agent.state import MemoryState
 from altnet.relay_agent.view import (
     ADDRESSES,
     DEVICES,

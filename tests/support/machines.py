@@ -24,8 +24,9 @@ from altnet.relay_agent.agent import Agent
 from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.host import memory_host
 from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.memory_state import MemoryState
 from altnet.relay_agent.settings import AgentSettings, Timers
-from altnet.relay_agent.state import Identity, MemoryState
+from altnet.relay_agent.state import Identity
 
 from support.relays import NETWORK, Paper, document, enrolment_of, entry, identity_of, relay_id
 

@@ -30,7 +30,7 @@ from altnet.client.status import ClientView
 from altnet.common.contracts.desired import RelayDocument, pack
 from altnet.common.errors import AltnetError
 from altnet.relay_agent.control import ask_status
-from altnet.relay_agent.state import DiskState
+from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.status import AgentStatus
 
 from support.netns import Namespace, NamespaceFactory

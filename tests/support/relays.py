@@ -34,13 +34,13 @@ from altnet.common.net import AddressPlan
 from altnet.relay_agent.agent import Agent
 from altnet.relay_agent.host import memory_host
 from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.memory_state import MemoryState
 from altnet.relay_agent.planes.firewall import MemoryTables
 from altnet.relay_agent.settings import AgentSettings
 from altnet.relay_agent.state import (
     BusAccess,
     Enrolment,
     Identity,
-    MemoryState,
     NetworkIdentity,
     RelayIdentity,
     State,

@@ -24,7 +24,7 @@ import pytest
 from altnet.common.contracts.desired import MeshSettings, RelayDocument, pack
 from altnet.common.errors import NotFound
 from altnet.relay_agent.control import ask_status
-from altnet.relay_agent.state import DiskState
+from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.status import AgentStatus
 
 from support.netns import Namespace, NamespaceFactory

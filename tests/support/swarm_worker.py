@@ -43,9 +43,10 @@ from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.host import memory_host
 from altnet.relay_agent.keyd import remember_token
 from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.memory_state import MemoryState
 from altnet.relay_agent.planes.firewall import MemoryTables
 from altnet.relay_agent.settings import AgentSettings
-from altnet.relay_agent.state import Enrolment, MemoryState, make_identity
+from altnet.relay_agent.state import Enrolment, make_identity
 
 REMEMBERED = 1024
 """Acknowledgements kept per agent: more changes than any bench looks back on."""

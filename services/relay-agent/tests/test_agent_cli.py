@@ -17,9 +17,9 @@ from altnet.common.settings import Secret, load
 from altnet.common.systemd import Systemd
 from altnet.relay_agent import cli
 from altnet.relay_agent.control import ask_status, serve
+from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.main import host_name
 from altnet.relay_agent.settings import ENV_PREFIX, AgentSettings
-from altnet.relay_agent.state import DiskState
 from support.relays import Paper, Rig, document, enrolment_of, entry, identity_of
 
 

@@ -26,8 +26,8 @@ from altnet.common.kernel.memory import MemoryHost
 from altnet.relay_agent.agent import Agent
 from altnet.relay_agent.host import memory_host
 from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.memory_state import MemoryState
 from altnet.relay_agent.settings import AgentSettings, Timers
-from altnet.relay_agent.state import MemoryState
 from support.nats import ServiceBus, relay_credentials
 from support.relays import NETWORK, PLAN, Paper, document, enrolment_of, entry, identity_of, relay_id
 

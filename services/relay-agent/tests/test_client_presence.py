@@ -12,7 +12,9 @@ from altnet.common.contracts.attach import Hello
 from altnet.common.contracts.desired import AccessClient
 from altnet.common.errors import Unavailable
 from altnet.common.kernel.wireguard import Endpoint, PeerChange
-from altnet.relay_agent.state import Attachment, ClientMemory, DiskState, MemoryState
+from altnet.relay_agent.disk_state import DiskState
+from altnet.relay_agent.memory_state import MemoryState
+from altnet.relay_agent.state import Attachment, ClientMemory
 from support.relays import Paper, Rig, client, document, enrolment_of, entry, identity_of, key_of
 
 HERE = "fd42:1337:beef:1001::500/128"

@@ -22,10 +22,12 @@ from altnet.common.errors import Conflict, Exhausted, Forbidden, Invalid, TooMan
 from altnet.common.keys import PublicKey
 from altnet.common.settings import Secret
 from altnet.relay_agent import cli
+from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.enrol import CREDENTIALS_PREFIX, ENROL_PREFIX, Registry
 from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.memory_state import MemoryState
 from altnet.relay_agent.settings import Timers
-from altnet.relay_agent.state import DiskState, Enrolment, Identity, MemoryState, make_identity
+from altnet.relay_agent.state import Enrolment, Identity, make_identity
 from support.relays import START, enrolment_of
 
 ANSWER = {

@@ -12,8 +12,9 @@ from altnet.common.contracts.desired import KeyStage, NextKey, RelayEntry
 from altnet.common.contracts.keyd import KeyReport
 from altnet.common.keys import PrivateKey, PublicKey
 from altnet.common.net import AddressPlan
+from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.rotation import NEWS, followed
-from altnet.relay_agent.state import DiskState, State
+from altnet.relay_agent.state import State
 from support.relays import PREFIX, Paper, Rig, document, enrolment_of, entry, identity_of, relay_id
 
 NEXT = PrivateKey.generate().public()

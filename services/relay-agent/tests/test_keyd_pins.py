@@ -11,8 +11,9 @@ from altnet.common.bus.nkey import make_nkey
 from altnet.common.errors import Invalid
 from altnet.common.noise.first_contact import psk_of, token_digest
 from altnet.common.settings import Secret
+from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.keyd import remember_token
-from altnet.relay_agent.state import DiskState, Keyd, make_identity
+from altnet.relay_agent.state import Keyd, make_identity
 
 
 def open_state(path: Path) -> DiskState:

@@ -21,7 +21,7 @@ from altnet.relay_agent.lock.accepted import Accepted
 from altnet.relay_agent.lock.filter import judge_client, judge_own, judge_peerings, judge_relay
 from altnet.relay_agent.lock.keeper import remember_pin
 from altnet.relay_agent.lock.memory import LockMemory
-from altnet.relay_agent.state import MemoryState
+from altnet.relay_agent.memory_state import MemoryState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.locksmith import Locksmith

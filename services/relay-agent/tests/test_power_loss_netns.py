@@ -8,7 +8,7 @@ import time
 
 import pytest
 from altnet.common.kernel.wireguard import Endpoint
-from altnet.relay_agent.state import DiskState
+from altnet.relay_agent.disk_state import DiskState
 from support.netns import Namespace, NamespaceFactory
 from support.overlay import Net, eventually, overlay
 from support.relays import PLAN, client, document, identity_of, key_of

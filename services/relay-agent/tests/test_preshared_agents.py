@@ -15,9 +15,10 @@ from altnet.common.contracts.desired import IdentityKeys, KeyStage, MeshSettings
 from altnet.common.contracts.preshared import PairMessage
 from altnet.common.errors import Unavailable
 from altnet.common.kernel.wireguard import NO_PSK, Action, PeerChange
+from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.psk import wire
 from altnet.relay_agent.psk.pair import Key, Record
-from altnet.relay_agent.state import DiskState, State
+from altnet.relay_agent.state import State
 from support.relays import NETWORK, Paper, Rig, document, enrolment_of, entry, identity_of, key_of, relay_id
 
 NAMES = "ab"

@@ -12,7 +12,8 @@ import json
 import msgspec
 import pytest
 from altnet.common.contracts.desired import KeyStage, NextKey
-from altnet.relay_agent.state import DiskState, Identity
+from altnet.relay_agent.disk_state import DiskState
+from altnet.relay_agent.state import Identity
 from support.prober import Prober, Spot
 from support.relays import PLAN, document, identity_of, relay_id
 from support.sites import Relay, Site, eventually

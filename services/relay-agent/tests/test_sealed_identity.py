@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from altnet.common.errors import Invalid, Unavailable
 from altnet.relay_agent import sealing
-from altnet.relay_agent.sealing import NAME, PROGRAM, SystemdCreds
-from altnet.relay_agent.state import DiskState, Identity, Sealing
+from altnet.relay_agent.disk_state import DiskState
+from altnet.relay_agent.sealing import NAME, PROGRAM, Sealing, SystemdCreds
+from altnet.relay_agent.state import Identity
 from support.relays import identity_of
 
 

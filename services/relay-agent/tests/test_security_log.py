@@ -15,11 +15,13 @@ from altnet.common.contracts.keyd import Tell
 from altnet.common.contracts.security import Counted, Reader
 from altnet.common.errors import Unavailable
 from altnet.relay_agent import security
+from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.memory_state import MemoryState
 from altnet.relay_agent.new_keys import new_keys
 from altnet.relay_agent.security import SecurityLog
 from altnet.relay_agent.settings import Timers
-from altnet.relay_agent.state import DiskState, Keyd, MemoryState
+from altnet.relay_agent.state import Keyd
 from support.relays import enrolment_of, identity_of
 
 QUICK = Timers(keyd_retry_first=0.01, keyd_retry_most=0.02)

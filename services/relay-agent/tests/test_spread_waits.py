@@ -15,9 +15,10 @@ from altnet.common.errors import AltnetError, Exhausted, Forbidden, TooMany, Una
 from altnet.common.kernel.memory import MemoryHost
 from altnet.common.settings import Secret
 from altnet.relay_agent import main
+from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.host import memory_host
 from altnet.relay_agent.settings import AgentSettings
-from altnet.relay_agent.state import DiskState, Enrolment, make_identity
+from altnet.relay_agent.state import Enrolment, make_identity
 from hypothesis import given
 from hypothesis import strategies as st
 from support.relays import START, Paper, Rig, document, enrolment_of, entry

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from altnet.common.errors import Conflict, Invalid, Unavailable
 from altnet.relay_agent import disk
-from altnet.relay_agent.state import DiskState, Owned
+from altnet.relay_agent.disk_state import DiskState
+from altnet.relay_agent.state import Owned
 from support.relays import enrolment_of, identity_of
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from altnet.relay_agent import cli
+from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.settings import AgentSettings
-from altnet.relay_agent.state import DiskState
 from support.relays import enrolment_of
 
 UNITS = Path(__file__).resolve().parents[3] / "deploy/systemd"

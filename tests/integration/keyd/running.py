@@ -28,8 +28,9 @@ from altnet.common.signing import SigningKey
 from altnet.keyd.service import service
 from altnet.relay_agent.keyd import KeydContact, remember_token
 from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.memory_state import MemoryState
 from altnet.relay_agent.settings import Timers
-from altnet.relay_agent.state import Enrolment, Identity, MemoryState
+from altnet.relay_agent.state import Enrolment, Identity
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 from integration.registry.running import Host, Relay, RunningRegistry, eventually

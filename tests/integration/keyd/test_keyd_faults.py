@@ -44,8 +44,9 @@ from altnet.keyd.handlers.relays import heard_of_relay
 from altnet.keyd.keyring import ACTOR
 from altnet.relay_agent.keyd import KeydContact
 from altnet.relay_agent.membership import Membership
+from altnet.relay_agent.memory_state import MemoryState
 from altnet.relay_agent.settings import Timers
-from altnet.relay_agent.state import Keyd, MemoryState, make_identity
+from altnet.relay_agent.state import Keyd, make_identity
 from integration.keyd.processes import keyd_process
 from integration.keyd.running import Agent, RunningKeyd, enrol_agent, meet, running_keyd
 from integration.registry.running import RunningRegistry, eventually

@@ -23,8 +23,9 @@ from altnet.common.errors import AltnetError, Conflict, Invalid, NotFound
 from altnet.common.settings import load
 from altnet.relay_agent import VERSION
 from altnet.relay_agent.control import ask_learned, ask_routes, ask_status
+from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.settings import ENV_PREFIX, AgentSettings
-from altnet.relay_agent.state import DiskState, not_enrolled
+from altnet.relay_agent.state import not_enrolled
 from altnet.relay_agent.status import AgentStatus
 
 CONFIG: Final = Path("/etc/altnet/agent.toml")

@@ -27,6 +27,7 @@ from altnet.common.systemd import Systemd
 from altnet.relay_agent.agent import Agent
 from altnet.relay_agent.bird.daemon import STATIC, Found, find
 from altnet.relay_agent.control import serve
+from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.enrol import Registry
 from altnet.relay_agent.host import Host, open_host
 from altnet.relay_agent.keyd import remember_token
@@ -35,7 +36,7 @@ from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.probe import UdpProber
 from altnet.relay_agent.report import host_status, versions
 from altnet.relay_agent.settings import AgentSettings
-from altnet.relay_agent.state import DiskState, Enrolment, not_enrolled
+from altnet.relay_agent.state import Enrolment, not_enrolled
 
 ENROL_JITTER: Final = 0.2
 """Share of a wait that is added by chance."""

@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 from altnet.common.signing import fingerprint
-from altnet.relay_agent.state import DiskState, make_identity, not_enrolled
+from altnet.relay_agent.disk_state import DiskState
+from altnet.relay_agent.state import make_identity, not_enrolled
 
 LONG_AGO: Final = "2000-01-01T00:00:00Z"
 
