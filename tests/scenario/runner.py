@@ -37,17 +37,8 @@ from altnet.common.kernel.links import HostRefused
 from altnet.common.kernel.wireguard import PeerChange
 from altnet.relay_agent.diff import Delete, Operation, Update
 from altnet.relay_agent.memory_state import MemoryState
+from altnet.relay_agent.pieces import ADDRESSES, DEVICES, FIREWALL, FORWARDING, LINKS, NEIGHBOURS, PEERS, ROUTES
 from altnet.relay_agent.planes import Failures, Plane
-from altnet.relay_agent.view import (
-    ADDRESSES,
-    DEVICES,
-    FIREWALL,
-    FORWARDING,
-    LINKS,
-    NEIGHBOURS,
-    PEERS,
-    ROUTES,
-)
 from support.relays import PLAN, Paper, Rig, client, document, entry, key_of, relay_id
 
 NAMES = "abcdefgh"

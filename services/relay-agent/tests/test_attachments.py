@@ -13,8 +13,8 @@ from altnet.common.contracts.attach import SIZE, Answer, Hello, pack, unpack
 from altnet.common.contracts.desired import RelayDocument
 from altnet.relay_agent.access import ANSWERS, Access
 from altnet.relay_agent.attachments import Attachments
+from altnet.relay_agent.pieces import Names
 from altnet.relay_agent.state import Attachment
-from altnet.relay_agent.view import Names
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule

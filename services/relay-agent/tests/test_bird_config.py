@@ -28,8 +28,9 @@ from altnet.relay_agent.bird.config import (
 )
 from altnet.relay_agent.bird.pieces import HOST_KEY, LearnedRule, RoutingHost, RoutingRelay, relay_key
 from altnet.relay_agent.epochs import Roles
+from altnet.relay_agent.pieces import Names
 from altnet.relay_agent.rights import rights_of
-from altnet.relay_agent.view import Context, Names, relay_pieces, routing_piece
+from altnet.relay_agent.view import Context, relay_pieces, routing_piece
 from hypothesis import given, settings
 from support.relays import PLAN, PREFIX, entry, key_of
 

@@ -10,9 +10,9 @@ from altnet.common.contracts.routing import Peering, PrefixRule
 from altnet.common.errors import Invalid, NotFound
 from altnet.common.net import Prefix, link_number
 from altnet.relay_agent.diff import Delete, Update
+from altnet.relay_agent.pieces import FIREWALL, Ruleset
 from altnet.relay_agent.planes.firewall import FirewallPlane, NftTables, mark_of, render
 from altnet.relay_agent.rights import outside_origins
-from altnet.relay_agent.view import FIREWALL, Ruleset
 from support.netns import Namespace
 from support.relays import PLAN, Paper, Rig, document, entry
 

@@ -9,8 +9,8 @@ from altnet.common.kernel.memory import MemoryHost
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.disk_state import DiskState
 from altnet.relay_agent.journal import Journal
+from altnet.relay_agent.pieces import FORWARDING, SPREAD_BY_PORTS, SPREADING, Names, Sysctl
 from altnet.relay_agent.planes.forwarding import ForwardingPlane
-from altnet.relay_agent.view import FORWARDING, SPREAD_BY_PORTS, SPREADING, Names, Sysctl
 from support.relays import identity_of
 
 WANTED = {name: Sysctl(name=name, value=SPREAD_BY_PORTS) for name in SPREADING}

@@ -12,20 +12,9 @@ from altnet.common.kernel.links import Ip6Gre, Route, RouteKind, Vxlan
 from altnet.common.net import LAST_SLOT, link_number
 from altnet.relay_agent.diff import Delete, Update, changed
 from altnet.relay_agent.epochs import Roles
+from altnet.relay_agent.pieces import LINKS, NEIGHBOURS, PEERS, ROUTES, Names, Piece
 from altnet.relay_agent.rights import rights_of
-from altnet.relay_agent.view import (
-    LINKS,
-    NEIGHBOURS,
-    PEERS,
-    ROUTES,
-    Context,
-    Names,
-    Piece,
-    client_pieces,
-    host_pieces,
-    relay_pieces,
-    routing_piece,
-)
+from altnet.relay_agent.view import Context, client_pieces, host_pieces, relay_pieces, routing_piece
 from support.relays import PLAN, client, entry, key_of
 
 

@@ -13,8 +13,8 @@ from altnet.relay_agent.agent import own_self
 from altnet.relay_agent.bird.pieces import HOST_KEY, RoutingHost, RoutingRelay, peering_key, relay_key
 from altnet.relay_agent.desired import Desired
 from altnet.relay_agent.diff import Operation, Update
+from altnet.relay_agent.pieces import FIREWALL, FORWARDING, LINKS, PEERS, ROUTES, ROUTING
 from altnet.relay_agent.settings import AgentSettings
-from altnet.relay_agent.view import FIREWALL, FORWARDING, LINKS, PEERS, ROUTES, ROUTING
 from altnet.relay_agent.wanted import Wanted
 from hypothesis import given
 from support.relays import NETWORK, PREFIX, Paper, client, document, entry, identity_of, relay_id

@@ -25,7 +25,7 @@ from altnet.common.contracts.attach import SIZE, Hello, pack, unpack
 from altnet.common.contracts.desired import RelayDocument
 from altnet.common.net import AddressPlan
 from altnet.relay_agent.attachments import Attachments
-from altnet.relay_agent.view import Names
+from altnet.relay_agent.pieces import Names
 
 _log = log.get(__name__)
 

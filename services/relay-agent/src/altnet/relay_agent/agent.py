@@ -51,6 +51,7 @@ from altnet.relay_agent.lock.keeper import LockKeeper
 from altnet.relay_agent.lock.memory import open_book
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.news import hear_first
+from altnet.relay_agent.pieces import HOST, PEERS, Key, Names, Piece
 from altnet.relay_agent.planes import Plane
 from altnet.relay_agent.planes.addresses import AddressesPlane, NeighboursPlane
 from altnet.relay_agent.planes.firewall import FirewallPlane
@@ -70,7 +71,7 @@ from altnet.relay_agent.security import SecurityLog
 from altnet.relay_agent.settings import AgentSettings
 from altnet.relay_agent.state import Identity, State
 from altnet.relay_agent.status import AgentStatus
-from altnet.relay_agent.view import HOST, PEERS, Key, Names, Piece, is_neighbour, known_key
+from altnet.relay_agent.view import is_neighbour, known_key
 from altnet.relay_agent.wanted import Self, Wanted
 
 _log = log.get(__name__)

@@ -23,8 +23,9 @@ from altnet.common.errors import AltnetError
 from altnet.common.kernel.wireguard import PeerState, WireGuard
 from altnet.common.keys import PublicKey
 from altnet.relay_agent.access_epochs import Way
+from altnet.relay_agent.pieces import Names
 from altnet.relay_agent.settings import Timers
-from altnet.relay_agent.view import Names, known_key
+from altnet.relay_agent.view import known_key
 
 _log = log.get(__name__)
 

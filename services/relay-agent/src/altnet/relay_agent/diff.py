@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from altnet.relay_agent.view import ADDRESSES, LINKS, NEIGHBOURS, ROUTES, Key, Piece, words
+from altnet.relay_agent.pieces import ADDRESSES, LINKS, NEIGHBOURS, ROUTES, Key, Piece, words
 
 
 class Update(NamedTuple):

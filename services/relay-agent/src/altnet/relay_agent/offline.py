@@ -23,6 +23,7 @@ from altnet.relay_agent.host import Host
 from altnet.relay_agent.journal import Journal
 from altnet.relay_agent.lock.accepted import Accepted
 from altnet.relay_agent.lock.memory import open_book
+from altnet.relay_agent.pieces import PLANES
 from altnet.relay_agent.planes import Plane
 from altnet.relay_agent.planes.forwarding import restore
 from altnet.relay_agent.poke import Poker
@@ -30,7 +31,6 @@ from altnet.relay_agent.psk.secrets import Secrets
 from altnet.relay_agent.psk.store import loaded_psks
 from altnet.relay_agent.settings import AgentSettings
 from altnet.relay_agent.state import State, not_enrolled
-from altnet.relay_agent.view import PLANES
 from altnet.relay_agent.wanted import Wanted
 
 

@@ -27,8 +27,8 @@ from altnet.common.clock import Clock
 from altnet.common.errors import AltnetError, Invalid
 from altnet.common.kernel.wireguard import NO_PSK, Endpoint, PeerChange, PeerConfig, PeerState, WireGuard
 from altnet.common.keys import PublicKey
+from altnet.relay_agent.pieces import Peer
 from altnet.relay_agent.settings import Timers
-from altnet.relay_agent.view import Peer
 
 _log = log.get(__name__)
 

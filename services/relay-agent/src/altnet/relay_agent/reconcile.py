@@ -23,9 +23,9 @@ from altnet.common.contracts.agent import Applied, Failure
 from altnet.common.contracts.digest import EMPTY, Digest
 from altnet.common.errors import AltnetError, Unavailable
 from altnet.relay_agent.diff import Delete, Operation, Update, compared, describe
+from altnet.relay_agent.pieces import DEVICES, LINKS, PLANES, Key, Piece
 from altnet.relay_agent.planes import Failures, Plane
 from altnet.relay_agent.settings import Timers
-from altnet.relay_agent.view import DEVICES, LINKS, PLANES, Key, Piece
 from altnet.relay_agent.wanted import Change, Errors, Item, Ledger, Wanted
 
 _log = log.get(__name__)

@@ -38,9 +38,10 @@ from altnet.relay_agent.access_epochs import Way, ways
 from altnet.relay_agent.attachments import Attachments
 from altnet.relay_agent.desired import Wish
 from altnet.relay_agent.epochs import Roles
+from altnet.relay_agent.pieces import Names
 from altnet.relay_agent.probe import Prober
 from altnet.relay_agent.settings import Timers
-from altnet.relay_agent.view import Names, is_neighbour, known_key
+from altnet.relay_agent.view import is_neighbour, known_key
 
 _log = log.get(__name__)
 

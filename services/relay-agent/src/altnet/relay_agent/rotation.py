@@ -27,9 +27,10 @@ from altnet.common.keys import PrivateKey
 from altnet.common.lock.certificates import Certificate
 from altnet.relay_agent.desired import Wish
 from altnet.relay_agent.epochs import KeySet, Roles, pair, roles
+from altnet.relay_agent.pieces import Names
 from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.state import Identity, State
-from altnet.relay_agent.view import Names, is_neighbour, known_key
+from altnet.relay_agent.view import is_neighbour, known_key
 
 _log = log.get(__name__)
 

@@ -35,16 +35,13 @@ from altnet.relay_agent.access_epochs import doors
 from altnet.relay_agent.desired import Wish
 from altnet.relay_agent.diff import Operation, changed
 from altnet.relay_agent.epochs import KeySet, roles
+from altnet.relay_agent.pieces import HOST, Names, Piece, Ruleset
 from altnet.relay_agent.planes.firewall import render
 from altnet.relay_agent.psk.secrets import NO_SECRETS, Secrets
 from altnet.relay_agent.rights import endpoint_addresses, outside_origins, rights_of
 from altnet.relay_agent.view import (
-    HOST,
     Context,
-    Names,
     Originated,
-    Piece,
-    Ruleset,
     client_pieces,
     host_pieces,
     relay_pieces,

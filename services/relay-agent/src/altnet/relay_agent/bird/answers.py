@@ -33,7 +33,7 @@ from altnet.relay_agent.bird.peerings import WHOLE, peering_name
 from altnet.relay_agent.bird.pieces import peering_key
 from altnet.relay_agent.bird.state import KnownRoute
 from altnet.relay_agent.bird.watch import Plane, Watch
-from altnet.relay_agent.view import Names
+from altnet.relay_agent.pieces import Names
 
 _KERNEL: Final = ("kernel6", "kernel4")
 _LIMIT: Final = 500

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from altnet.common.errors import AltnetError
 from altnet.relay_agent.diff import Delete, Update
-from altnet.relay_agent.view import Key
+from altnet.relay_agent.pieces import Key
 
 Failures = dict[Key, AltnetError]
 """What could not be done, and why."""

@@ -15,8 +15,8 @@ from altnet.common.kernel.links import Interface, Links, Neighbour
 from altnet.common.net import LAST_SLOT
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.journal import Journal
+from altnet.relay_agent.pieces import ADDRESSES, LOOPBACK, NEIGHBOURS, Key, Names, OnDevice, address_key, neighbour_key
 from altnet.relay_agent.planes import Failures
-from altnet.relay_agent.view import ADDRESSES, LOOPBACK, NEIGHBOURS, Key, Names, OnDevice, address_key, neighbour_key
 
 _LINK_LOCAL: Final = 0xFE80 << 112
 

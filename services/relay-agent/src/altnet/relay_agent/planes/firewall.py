@@ -29,9 +29,10 @@ from altnet.common.errors import AltnetError, Invalid, NotFound, Unavailable
 from altnet.common.net import Prefix
 from altnet.relay_agent.bird.neighbours import is_neighbour
 from altnet.relay_agent.diff import Delete, Update
+from altnet.relay_agent.pieces import FIREWALL, Key, Ruleset
 from altnet.relay_agent.planes import Failures
 from altnet.relay_agent.rights import pools
-from altnet.relay_agent.view import FIREWALL, Context, Key, Ruleset, place
+from altnet.relay_agent.view import Context, place
 
 MARK: Final = "altnet "
 _COMMENT: Final = re.compile(rf'comment "{MARK}([0-9a-f]{{32}})"')

@@ -20,8 +20,8 @@ from altnet.common.errors import AltnetError, NotFound
 from altnet.common.kernel.links import Links
 from altnet.relay_agent.diff import Delete, Update
 from altnet.relay_agent.journal import Journal
+from altnet.relay_agent.pieces import FORWARDING, SPREAD_BY_DEFAULT, SPREAD_BY_PORTS, SPREADING, Key, Names, Sysctl
 from altnet.relay_agent.planes import Failures
-from altnet.relay_agent.view import FORWARDING, SPREAD_BY_DEFAULT, SPREAD_BY_PORTS, SPREADING, Key, Names, Sysctl
 
 IPV6_FORWARDING: Final = "net/ipv6/conf/all/forwarding"
 IPV4_FORWARDING: Final = "net/ipv4/ip_forward"

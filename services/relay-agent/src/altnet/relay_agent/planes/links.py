@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from altnet.common.errors import AltnetError
 from altnet.common.kernel.links import Dummy, Link, Links, LinkState
 from altnet.relay_agent.diff import Delete, Update
+from altnet.relay_agent.pieces import LINKS, Key, Names
 from altnet.relay_agent.planes import Failures
-from altnet.relay_agent.view import LINKS, Key, Names
 
 
 class LinksPlane:

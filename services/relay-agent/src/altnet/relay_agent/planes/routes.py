@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from altnet.common.errors import Invalid
 from altnet.common.kernel.links import MAIN_TABLE, Links, Route, RouteFailure
 from altnet.relay_agent.diff import Delete, Update
+from altnet.relay_agent.pieces import ROUTES, Key, route_key
 from altnet.relay_agent.planes import Failures
-from altnet.relay_agent.view import ROUTES, Key, route_key
 
 
 class RoutesPlane:

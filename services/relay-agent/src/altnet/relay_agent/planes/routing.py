@@ -24,8 +24,8 @@ from altnet.relay_agent.bird.daemon import INSTALL, ConfigRefused, Daemon
 from altnet.relay_agent.bird.pieces import HOST_KEY, RoutingHost, RoutingRelay
 from altnet.relay_agent.bird.state import protocols
 from altnet.relay_agent.diff import Delete, Update
+from altnet.relay_agent.pieces import ROUTING, Key
 from altnet.relay_agent.planes import Failures
-from altnet.relay_agent.view import ROUTING, Key
 
 _log = log.get(__name__)
 

@@ -25,9 +25,9 @@ from altnet.common.kernel.wireguard import (
 )
 from altnet.common.keys import PrivateKey, PublicKey
 from altnet.relay_agent.diff import Delete, Update
+from altnet.relay_agent.pieces import DEVICES, PEERS, Device, Key, Names, Peer
 from altnet.relay_agent.planes import Failures
 from altnet.relay_agent.poke import KICK, Poker, literal
-from altnet.relay_agent.view import DEVICES, PEERS, Device, Key, Names, Peer
 
 
 class DevicesPlane:
