@@ -45,7 +45,7 @@ from altnet.relay_agent.keyd import remember_token
 from altnet.relay_agent.membership import Membership
 from altnet.relay_agent.memory_state import MemoryState
 from altnet.relay_agent.planes.firewall import MemoryTables
-from altnet.relay_agent.settings import AgentSettings
+from altnet.relay_agent.settings import AgentSettings, Timers
 from altnet.relay_agent.state import Enrolment, make_identity
 
 REMEMBERED = 1024
@@ -152,7 +152,8 @@ class Worker:
 
     def __init__(self) -> None:
         self.hosts: dict[str, Simulated] = {}
-        self.settings = AgentSettings(backend="memory")
+        # Hundreds of agents share this loop, so an answer may wait in it for longer than a host of its own would.
+        self.settings = AgentSettings(backend="memory", timers=Timers(keyd_timeout=20.0))
         self.registry_url = ""
         self.crashes: list[str] = []
         self.retries = 0

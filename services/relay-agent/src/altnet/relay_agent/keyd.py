@@ -116,10 +116,11 @@ class KeydContact:
                 await self.meet()
                 failures, wait = 0, timers.keyd_every
             except Exception as error:  # noqa: BLE001 - whatever it is, the agent and its data plane go on
-                failures += 1
-                wait = min(timers.keyd_retry_most, timers.keyd_retry_first * 2 ** min(failures - 1, 16))
-                if isinstance(error, TooMany):
-                    wait = max(wait, min(error.after, timers.keyd_retry_most))
+                if isinstance(error, TooMany):  # keyd is there and says when: no failure that makes us wait longer
+                    wait = min(max(error.after, timers.keyd_retry_first), timers.keyd_retry_most)
+                else:
+                    failures += 1
+                    wait = min(timers.keyd_retry_most, timers.keyd_retry_first * 2 ** min(failures - 1, 16))
                 self._failed(error)
             await asyncio.sleep(wait * (0.8 + 0.4 * self._random()))
 
