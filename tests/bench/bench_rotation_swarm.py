@@ -73,7 +73,12 @@ async def _rotated(operator: Operator, say: Callable[[str], None]) -> tuple[floa
     id = answer.json()["id"]
     async with asyncio.timeout(OVER_WITHIN):
         while True:
-            shown = (await operator.http.get(f"/v1/rotations/{id}")).json()
+            answer = await operator.http.get(f"/v1/rotations/{id}")
+            if answer.status_code == 503:
+                say(f"   {time.monotonic() - began:6.1f} s: {answer.json()['detail']}")
+                await asyncio.sleep(LOOK)
+                continue
+            shown = answer.raise_for_status().json()
             keys = sum(bool(part["stage"] and part["stage"] != "asked") for part in shown["relays"])
             now = f"{shown['phase']}, wave {shown['wave']}, {keys} of {len(shown['relays'])} told"
             if now != stage:

@@ -23,7 +23,7 @@ from altnet.common.clock import Clock
 from altnet.common.contracts.desired import AccessClient, AccessKeys, KeyStage, RelayDocument, access_device
 from altnet.common.contracts.keyd import KeyReport
 from altnet.common.contracts.mesh_keys import KeyKind
-from altnet.common.errors import AltnetError
+from altnet.common.errors import AltnetError, TooMany
 from altnet.common.keys import PrivateKey
 from altnet.common.lock.certificates import Certificate
 from altnet.relay_agent.access_epochs import Way, ways
@@ -109,6 +109,7 @@ class AccessRotation:
         self._due = 0.0
         self._failures = 0
         self._known: tuple[RelayDocument | None, KeySet] | None = None
+        self._followed: tuple[AccessKeys | None, Identity] | None = None
         self._several: dict[str, tuple[Way, ...]] = {}
         self.problem = ""
 
@@ -148,10 +149,14 @@ class AccessRotation:
         """Follow the document once. Raises `AltnetError`."""
         document = self._desired.document
         own = document.access if document is not None and not document.revoked else None
+        identity = self._rotation.identity()
+        if self._followed is not None and self._followed[0] is own and self._followed[1] is identity:
+            return  # what woke us is another relay's or client's; public keys are not worked out for each of those
         if await self._rotation.amend(lambda identity: followed(identity, own, self._make_key)):
             self._keys = KeySet.of_access(self._rotation.identity())
             self._told = None
             self._notice()
+        self._followed = own, self._rotation.identity()
 
     def report(self) -> KeyReport | None:
         """How far this host is; None while no rotation concerns it or the host does not hold the key yet."""
@@ -198,6 +203,8 @@ class AccessRotation:
             self._failures += 1
             self._told = None
             wait = float(min(self._timers.rotation_told, 0.2 * 2 ** min(self._failures, 10)))
+            if isinstance(error, TooMany):
+                wait = max(wait, error.after)
             self._due = now + wait
             self._say(str(error) if isinstance(error, AltnetError) else type(error).__name__)
             return wait

@@ -118,6 +118,7 @@ class Rotation:
         self._tell_due = 0.0
         self._spread: float | None = None
         """When the new generation is told, where nothing else is new."""
+        self._followed: tuple[RelayEntry | None, Identity] | None = None
         self._failures = 0
         self.problem = ""
 
@@ -164,11 +165,17 @@ class Rotation:
     async def step(self) -> bool:
         """Follow the mesh once; True while handshakes are waited for. Raises `AltnetError`."""
         own = self._desired.entries.get(self._desired.relay)
+        if self._followed is None or self._followed[0] is not own or self._followed[1] is not self._identity:
+            await self._follow(own)
+        return await self._look(own)
+
+    async def _follow(self, own: RelayEntry | None) -> None:
         if await self.amend(lambda identity: followed(identity, own, self._make_key)):
             self._keys, self._switched = KeySet.of(self._identity), frozenset()
             self._told = None
             self._notice()
-        return await self._look(own)
+        # What wakes us is mostly another relay's, and public keys are not worked out for each of those.
+        self._followed = own, self._identity
 
     async def _look(self, own: RelayEntry | None) -> bool:
         mine = roles(self._keys, own)

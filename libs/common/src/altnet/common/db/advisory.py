@@ -32,8 +32,9 @@ class LeaderSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Between two tries for the lock: how long the work rests after its leader's end, at most."""
     check: float = 5.0
     """Between two looks at the lock's connection. A closed one is known at once; this finds one that was cut off."""
-    check_timeout: float = 5.0
-    """For the answer to that look."""
+    check_timeout: float = 15.0
+    """For the answer to that look. Nobody else gets the lock before the server has given up our session, and whoever
+    takes over begins anew: a lead given up because this process, or the server, was slow for a moment is only lost."""
     jitter: float = 0.2
     """Share by which these waits vary, so that replicas do not act in step."""
 
