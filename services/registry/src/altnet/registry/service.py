@@ -32,6 +32,7 @@ from altnet.registry.api import routers
 from altnet.registry.api.deps import Parts
 from altnet.registry.consumers import Reports
 from altnet.registry.domain.ratelimit import RateLimit, RateRule
+from altnet.registry.handlers import networks
 from altnet.registry.handlers import tokens as token_handlers
 from altnet.registry.handlers.admin import rebuild_desired, renumber_after_restore
 from altnet.registry.jobs.client_sessions import ClientSessions
@@ -157,9 +158,14 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
 
 
 async def make_first_owner(context: ServiceContext) -> Secret | None:
-    """The first owner's token, on an installation without one; None where there is an owner."""
+    """The first owner's token, on an installation without one; None where there is an owner.
+
+    Whoever has it finds a network: the leading replica may not have come to make it yet.
+    """
     settings = context.load_settings(RegistrySettings)
     async with context.database.transaction(actor=HOST) as uow:
+        first = settings.network
+        await networks.make_first_network(uow, name=first.name, prefix=first.prefix, randomness=secrets.token_bytes)
         made = await token_handlers.make_first_owner(
             uow, clock=context.clock, lifetime=settings.api.first_owner_lifetime, randomness=secrets.token_bytes
         )
