@@ -13,8 +13,8 @@ def test_what_comes_first_is_handled_first() -> None:
     for name in ("a", "b"):
         assert line.join(name, size=1, patience=1.0, now=0.0)
     assert [line.leave(now=0.1), line.leave(now=0.1), line.leave(now=0.1)] == [
-        ("a", Verdict.HANDLE, 1.0),
-        ("b", Verdict.HANDLE, 1.0),
+        ("a", Verdict.HANDLE),
+        ("b", Verdict.HANDLE),
         None,
     ]
 
@@ -28,7 +28,7 @@ def test_half_of_the_patience_may_pass_in_line_and_after_all_of_it_the_caller_ha
 ) -> None:
     line: Line[str] = Line()
     line.join("a", size=1, patience=4.0, now=100.0)
-    assert line.leave(now=100.0 + waited) == ("a", verdict, 4.0)
+    assert line.leave(now=100.0 + waited) == ("a", verdict)
     assert (line.refused, line.dropped) == (verdict is Verdict.REFUSE, verdict is Verdict.DROP)
 
 

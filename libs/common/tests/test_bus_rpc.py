@@ -190,10 +190,17 @@ async def test_a_caller_that_has_waited_half_its_time_is_told_to_come_back_later
     await asyncio.sleep(2.2)
     go_on.set()
     assert (await first).number == 1
-    with pytest.raises(TooMany) as busy:
+    with pytest.raises(Unavailable) as busy:
         await late
-    assert (busy.value.code, busy.value.after) == ("rpc_busy", 4.0)
+    assert busy.value.code == "rpc_busy"
+    assert rpc.back_after(busy.value, patience=4.0) == 4.0
     assert (keyd.counters.rpc_dropped, keyd.counters.rpc_refused) == (0, 1)
+
+
+def test_who_says_when_to_come_back_is_heard_and_other_errors_say_nothing_of_it() -> None:
+    assert rpc.back_after(TooMany("noise_too_many", "slower.", after=3.5), patience=5.0) == 3.5
+    assert rpc.back_after(Unavailable("bus_timeout", "no answer."), patience=5.0) is None
+    assert rpc.back_after(ValueError("rpc_busy"), patience=5.0) is None
 
 
 async def test_what_becomes_of_requests_is_on_metrics(service_bus: ServiceBus) -> None:

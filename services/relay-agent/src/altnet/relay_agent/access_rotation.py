@@ -19,11 +19,12 @@ from typing import Final
 
 import msgspec
 from altnet.common import log
+from altnet.common.bus import rpc
 from altnet.common.clock import Clock
 from altnet.common.contracts.desired import AccessClient, AccessKeys, KeyStage, RelayDocument, access_device
 from altnet.common.contracts.keyd import KeyReport
 from altnet.common.contracts.mesh_keys import KeyKind
-from altnet.common.errors import AltnetError, TooMany
+from altnet.common.errors import AltnetError
 from altnet.common.keys import PrivateKey
 from altnet.common.lock.certificates import Certificate
 from altnet.relay_agent.access_epochs import Way, ways
@@ -203,8 +204,7 @@ class AccessRotation:
             self._failures += 1
             self._told = None
             wait = float(min(self._timers.rotation_told, 0.2 * 2 ** min(self._failures, 10)))
-            if isinstance(error, TooMany):
-                wait = max(wait, error.after)
+            wait = max(wait, rpc.back_after(error, patience=self._timers.keyd_timeout) or 0.0)
             self._due = now + wait
             self._say(str(error) if isinstance(error, AltnetError) else type(error).__name__)
             return wait

@@ -36,7 +36,7 @@ from altnet.common.contracts.keyd import (
     registration,
 )
 from altnet.common.contracts.lock import LockReport
-from altnet.common.errors import AltnetError, Invalid, TooMany, Unauthenticated, Unavailable
+from altnet.common.errors import AltnetError, Invalid, Unauthenticated, Unavailable
 from altnet.common.keys import PublicKey
 from altnet.common.noise.failures import REFUSED, UNKNOWN_STATIC
 from altnet.common.noise.first_contact import psk_of, token_digest
@@ -116,8 +116,9 @@ class KeydContact:
                 await self.meet()
                 failures, wait = 0, timers.keyd_every
             except Exception as error:  # noqa: BLE001 - whatever it is, the agent and its data plane go on
-                if isinstance(error, TooMany):  # keyd is there and says when: no failure that makes us wait longer
-                    wait = min(max(error.after, timers.keyd_retry_first), timers.keyd_retry_most)
+                after = rpc.back_after(error, patience=timers.keyd_timeout)
+                if after is not None:  # keyd is there and says when: no failure that makes us wait longer
+                    wait = min(max(after, timers.keyd_retry_first), timers.keyd_retry_most)
                 else:
                     failures += 1
                     wait = min(timers.keyd_retry_most, timers.keyd_retry_first * 2 ** min(failures - 1, 16))

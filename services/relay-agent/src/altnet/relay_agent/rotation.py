@@ -18,10 +18,11 @@ from typing import Final
 
 import msgspec
 from altnet.common import log
+from altnet.common.bus import rpc
 from altnet.common.clock import Clock
 from altnet.common.contracts.desired import KeyStage, RelayEntry
 from altnet.common.contracts.keyd import KeyReport
-from altnet.common.errors import AltnetError, TooMany
+from altnet.common.errors import AltnetError
 from altnet.common.kernel.wireguard import WireGuard
 from altnet.common.keys import PrivateKey
 from altnet.common.lock.certificates import Certificate
@@ -266,8 +267,8 @@ class Rotation:
             self._failures += 1
             self._told = None
             wait = float(min(self._timers.rotation_told, 0.2 * 2 ** min(self._failures, 10)))
-            if isinstance(error, TooMany):
-                wait = max(wait, error.after * (0.5 + self._random()))
+            if (after := rpc.back_after(error, patience=self._timers.keyd_timeout)) is not None:
+                wait = max(wait, after * (0.5 + self._random()))
             self._tell_due = now + wait
             self._say(str(error) if isinstance(error, AltnetError) else type(error).__name__)
             return wait

@@ -68,8 +68,8 @@ class Line(Generic[M]):
         self._bytes += size
         return True
 
-    def leave(self, *, now: float) -> tuple[M, Verdict, float] | None:
-        """The next request, what to do with it, and its caller's patience; None where nobody waits."""
+    def leave(self, *, now: float) -> tuple[M, Verdict] | None:
+        """The next request, and what to do with it; None where nobody waits."""
         if not self._waiting:
             return None
         place = self._waiting.popleft()
@@ -77,11 +77,11 @@ class Line(Generic[M]):
         waited = now - place.arrived
         if waited >= place.patience:
             self.dropped += 1
-            return place.message, Verdict.DROP, place.patience
+            return place.message, Verdict.DROP
         if waited > place.patience / 2:
             self.refused += 1
-            return place.message, Verdict.REFUSE, place.patience
-        return place.message, Verdict.HANDLE, place.patience
+            return place.message, Verdict.REFUSE
+        return place.message, Verdict.HANDLE
 
 
 def patience_of(text: str | None) -> float:

@@ -23,7 +23,7 @@ from altnet.common.bus import rights, subjects
 from altnet.common.bus.connect import Bus, Message, Subscription
 from altnet.common.bus.line import HEADER_PATIENCE, Line, Verdict, patience_of
 from altnet.common.contracts.envelope import HEADER_TRACE
-from altnet.common.errors import UNREADABLE, AltnetError, Invalid, TooLarge, TooMany, Unavailable
+from altnet.common.errors import UNREADABLE, AltnetError, Invalid, TooLarge, Unavailable
 
 _LOG: Final = log.get(__name__)
 
@@ -79,8 +79,8 @@ async def call(
 ) -> T:
     """Ask a service and read its answer. A relay gives its own id as `relay`.
 
-    Raises what the handler raised, `Unavailable` (`bus_down`, `bus_timeout`, `bus_no_responders`), `TooMany`
-    (`rpc_busy`), `Forbidden`.
+    Raises what the handler raised, `Unavailable` (`bus_down`, `bus_timeout`, `bus_no_responders`, `rpc_busy`),
+    `Forbidden`.
     """
     subject = subjects.rpc(service, verb) if relay is None else subjects.relay_rpc(relay, service, verb)
     return await _request(bus, subject, service, verb, request, reply, timeout=timeout, trace=trace)
@@ -207,7 +207,7 @@ def _answering(
             return
         patience = patience_of(message.headers.get(HEADER_PATIENCE))
         if not line.join((message, context), size=len(message.data), patience=patience, now=clock()):
-            await refuse(message, patience)
+            await refuse(message)
         elif working < at_once:
             working += 1
             bus.spawn(work())
@@ -216,11 +216,11 @@ def _answering(
         nonlocal working
         try:
             while (place := line.leave(now=clock())) is not None:
-                (message, context), verdict, patience = place
+                (message, context), verdict = place
                 if verdict is Verdict.HANDLE:
                     await answer(message, context)
                 elif verdict is Verdict.REFUSE:
-                    await refuse(message, patience)
+                    await refuse(message)
                 else:
                     bus.counters.rpc_dropped += 1
                     # A run of those is no reason to keep everybody else from their turn.
@@ -228,9 +228,9 @@ def _answering(
         finally:
             working -= 1
 
-    async def refuse(message: Message, patience: float) -> None:
+    async def refuse(message: Message) -> None:
         bus.counters.rpc_refused += 1
-        busy = TooMany(BUSY, "more is asked than can be answered in time.", after=patience, mend="Ask again later.")
+        busy = Unavailable(BUSY, "more is asked than can be answered in time.", mend="Ask again later.")
         headers, payload = _told(busy)
         try:
             await bus.publish(message.reply, payload, headers=headers)
@@ -283,6 +283,16 @@ async def _handle(
 def _told(failure: AltnetError) -> tuple[dict[str, str], bytes]:
     told = failure_of(failure)
     return {HEADER_ERROR: failure.kind}, msgspec.json.encode(told)
+
+
+def back_after(error: Exception, *, patience: float) -> float | None:
+    """Seconds after which whoever refused wants to be asked again; None where the error says nothing of the kind.
+
+    `patience` is what the caller would have waited for the answer: a service that is busy sheds about so much.
+    """
+    if isinstance(error, errors.TooMany):
+        return error.after
+    return patience if isinstance(error, Unavailable) and error.code == BUSY else None
 
 
 def failure_of(error: AltnetError) -> Failure:
