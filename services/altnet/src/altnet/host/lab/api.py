@@ -32,6 +32,7 @@ from altnet_sdk.api.rotations import (
     pause_rotation,
     resume_rotation,
     roll_back_rotation,
+    start_all_rotations,
     start_rotation,
 )
 from altnet_sdk.api.tokens import create_join_token
@@ -50,6 +51,7 @@ from altnet_sdk.models.revocation import Revocation
 from altnet_sdk.models.revocation_new import RevocationNew
 from altnet_sdk.models.rotation import Rotation
 from altnet_sdk.models.rotation_start import RotationStart
+from altnet_sdk.models.rotations_start import RotationsStart
 from altnet_sdk.models.token_kind import TokenKind
 
 
@@ -140,6 +142,13 @@ class Api:
             body = RotationStart.from_dict({"reason": "lab", "kind": kind, "plan": plan})
             found: Rotation = api.ask(start_rotation.sync_detailed, body=body)
             return found
+
+    def rotate_all(self, **plan: float | str) -> dict[str, Rotation]:
+        """Start a rotation of every key of every kind; by kind."""
+        with self._open() as api:
+            body = RotationsStart.from_dict({"reason": "lab", "plan": plan})
+            opened = api.ask(start_all_rotations.sync_detailed, body=body).rotations
+            return {str(one.kind): one for one in opened}
 
     def rotation(self, id: str) -> Rotation:
         with self._open() as api:
