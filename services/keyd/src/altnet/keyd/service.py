@@ -39,7 +39,7 @@ from altnet.keyd.jobs.lock import LockTeller
 from altnet.keyd.jobs.proven import Proven
 from altnet.keyd.jobs.rotations import Driver, Over
 from altnet.keyd.keyring import Keyring
-from altnet.keyd.refusals import Refusals
+from altnet.keyd.refusals import channel_refused
 from altnet.keyd.settings import KeydSettings, encryption_keys
 from altnet.keyd.store.events import skip_numbers
 
@@ -68,7 +68,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         changed=responder.answer_for,
     )
     metrics = Metrics(context.metrics, service=SERVICE)
-    refusals = Refusals(
+    refusals = channel_refused(
         db,
         most=settings.channel.most_refusals,
         counter=metrics.counter("channel_refusals", "What relays were refused, by reason.", labels=("reason",)),

@@ -42,7 +42,7 @@ from altnet.registry.jobs.gauges import Gauges, RoutingGauges
 from altnet.registry.jobs.learning import Learning
 from altnet.registry.jobs.pulse import Pulse
 from altnet.registry.jobs.sessions import Sessions
-from altnet.registry.refusals import Refusals
+from altnet.registry.refusals import attempts_refused
 from altnet.registry.settings import RegistrySettings
 
 HOST = "host"
@@ -75,7 +75,8 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             client_sessions=client_sessions,
         )
         await reports.listen()
-        await serve_answers(bus, db, context.identity, _look_up(db), here=client_sessions.since)
+        refusals = attempts_refused(db, most=settings.refusals.most)
+        await serve_answers(bus, db, context.identity, _look_up(db), here=client_sessions.since, refused=refusals.note)
         sys_bus = None
         if context.identity is not None:
             identity = context.identity
@@ -95,6 +96,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             sessions=sessions,
             learning=learning,
             client_sessions=client_sessions,
+            signing_key=context.issuer.key_name if context.issuer is not None else None,
         )
         rule = RateRule(
             burst=settings.enrolment.attempts_at_once,
@@ -106,8 +108,6 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         RoutingGauges(metrics, pulse=pulse, sessions=sessions, learning=learning)
         if settings.metrics.detailed:
             Detail(metrics, newest=pulse.newest, clock=clock, most_series=settings.metrics.most_series)
-
-        refusals = Refusals(db, most=settings.refusals.most)
 
         async def ready() -> Mapping[str, str]:
             return {}  # the database is checked by the frame; without the bus everything but delivery works

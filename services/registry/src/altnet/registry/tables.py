@@ -149,6 +149,16 @@ class EmitterRow(Row, table=True):
     number: int = _big()
 
 
+class SigningKeyRow(Row, table=True):
+    """Which key signed access tokens when somebody looked last. One row."""
+
+    __tablename__ = "signing_key"
+
+    one: bool = Field(sa_type=Boolean, primary_key=True)
+    key: str = _text()
+    seen_at: datetime = _time()
+
+
 class AllocationRow(Row, table=True):
     __tablename__ = "allocations"
 
