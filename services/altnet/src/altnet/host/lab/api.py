@@ -15,6 +15,7 @@ from altnet.common.errors import Unavailable
 from altnet.host.operator import api as operator
 from altnet_sdk.api.changes import get_change
 from altnet_sdk.api.clients import (
+    change_client,
     change_client_key,
     create_client,
     get_client_config,
@@ -39,6 +40,7 @@ from altnet_sdk.api.tokens import create_join_token
 from altnet_sdk.models.change import Change
 from altnet_sdk.models.client_made import ClientMade
 from altnet_sdk.models.client_new import ClientNew
+from altnet_sdk.models.client_patch import ClientPatch
 from altnet_sdk.models.join_token_new import JoinTokenNew
 from altnet_sdk.models.kept_key import KeptKey
 from altnet_sdk.models.key_change import KeyChange
@@ -106,6 +108,16 @@ class Api:
             body = ClientNew(name=name, key=key, relay=relay)
             made: ClientMade = api.ask(create_client.sync_detailed, body=body)
             return made
+
+    def stand_by_automatically(self, name: str) -> NetworkClient:
+        """Have the registry choose a client another standby relay."""
+        with self._open() as api:
+            found = api.find(list_clients.sync_detailed, name, kind="client")
+            body = ClientPatch.from_dict({"standby": "auto"})
+            changed: NetworkClient = api.ask(
+                change_client.sync_detailed, found.id, body=body, if_match=operator.etag(found.version)
+            )
+            return changed
 
     def change_key(self, client: str, *, key: str | None = None) -> NetworkClient:
         """Have a client change its key; with `key`, announce that one for a client whose program cannot."""
