@@ -144,6 +144,34 @@ async def test_another_key_for_access_tokens_is_told_once_also_if_nothing_ran_wh
             assert all(one["emitter"] == "registry" and one["number"] > 0 for one in events)
 
 
+async def test_a_registry_whose_security_events_are_not_in_the_stream_says_so_where_one_looks_for_its_health(
+    registry_database: DatabaseSettings, bus_settings: BusSettings, bus_identity: BusIdentity, registry_bus: Bus
+) -> None:
+    async with running(registry_database, bus_settings, bus_identity, env=ENV) as registry:
+        refusals(registry).note("host:a", Forbidden("bad_join_token", "no."))
+        await told(registry)
+
+        async def published() -> bool:
+            async with registry.db.raw() as sql:
+                return not await sql.fetchval("SELECT count(*) FROM registry.outbox WHERE published_at IS NULL")
+
+        await eventually(published)
+        assert "remarks" not in (await registry.anonymous.get("/readyz")).json()
+        async with registry.db.raw() as sql:
+            await sql.execute("UPDATE registry.emitters SET number = number + 4")  # as if four more had been told
+
+    async with running(registry_database, bus_settings, bus_identity, env=ENV) as registry:
+
+        async def said() -> bool:
+            return "remarks" in (await registry.anonymous.get("/readyz")).json()
+
+        await eventually(said)
+        ready = await registry.anonymous.get("/readyz")
+        assert ready.status_code == 200, "requests succeed all the same"
+        assert "4 missing (registry " in ready.json()["remarks"]["registry security events"]
+        assert "altnet_registry_security_events_missing 4.0" in (await registry.anonymous.get("/metrics")).text
+
+
 async def test_a_flood_is_a_bounded_number_of_events_and_none_of_it_is_lost(registry: RunningRegistry) -> None:
     for number in range(50):
         refusals(registry).note(f"host:{number}", Forbidden("bad_join_token", "no."))

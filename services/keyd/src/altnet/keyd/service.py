@@ -21,6 +21,7 @@ from altnet.common.db import inbox
 from altnet.common.db.dead_letters import DeadLetters
 from altnet.common.db.engine import Database
 from altnet.common.db.outbox import OutboxRelay
+from altnet.common.db.security_gaps import SecurityGaps
 from altnet.common.http.app import create_app
 from altnet.common.http.auth import ChainAuthenticator
 from altnet.common.http.idempotency import sweep_job
@@ -124,6 +125,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         lock_heard=lock_heard,
     )
     dead_letters = DeadLetters(db, metrics)
+    gaps = SecurityGaps(db, bus, metrics)
     events = RelayEvents(db, bus, dead_letters)
     stuck = metrics.gauge("events_stuck_seconds", "For how long the first event in line has failed.")
     stuck.set_function(lambda: events.stuck)
@@ -145,7 +147,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         clock=clock,
         metrics=context.metrics,
         ready=ready,
-        remarks=dead_letters.remarks,
+        remarks=lambda: {**dead_letters.remarks(), **gaps.remarks()},
         settings=context.http,
     )
     app.state.keyd = Parts(
@@ -175,6 +177,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             Job("keyd-sessions", every(settings.channel.sweep, channel.sweep)),
             Job("keyd-refusals", every(settings.channel.flush_refusals, refusals.flush)),
             Job("keyd-dead-letters", dead_letters.job().run),
+            gaps.job(),
             Job("keyd-inbox", inbox.sweep_job(db).run),
             Job("keyd-idempotency", sweep_job(db, clock=clock, settings=context.http).run),
         ],

@@ -19,6 +19,7 @@ from altnet.common.bus.rights import SYSTEM
 from altnet.common.db import numbers
 from altnet.common.db.engine import Database
 from altnet.common.db.outbox import OutboxRelay
+from altnet.common.db.security_gaps import SecurityGaps
 from altnet.common.http.app import create_app
 from altnet.common.http.auth import ChainAuthenticator, LookUp, StoredApiToken
 from altnet.common.http.idempotency import sweep_job
@@ -109,6 +110,8 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         if settings.metrics.detailed:
             Detail(metrics, newest=pulse.newest, clock=clock, most_series=settings.metrics.most_series)
 
+        gaps = SecurityGaps(db, bus, metrics)
+
         async def ready() -> Mapping[str, str]:
             return {}  # the database is checked by the frame; without the bus everything but delivery works
 
@@ -123,6 +126,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             clock=clock,
             metrics=context.metrics,
             ready=ready,
+            remarks=gaps.remarks,
             settings=context.http,
         )
         app.state.registry = Parts(
@@ -151,6 +155,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
                 Job("registry-outbox", outbox.run),
                 Job("registry-director", director.run),
                 Job("registry-refusals", every(settings.refusals.flush, refusals.flush)),
+                gaps.job(),
                 sweep_job(db, clock=clock, settings=context.http),
             ],
         )
