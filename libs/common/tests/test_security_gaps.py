@@ -49,7 +49,8 @@ class Place:
 
     def watch(self, **more: float) -> SecurityGaps:
         self.metrics = CollectorRegistry()
-        return SecurityGaps(self.db, self.bus, Metrics(self.metrics, service="registry"), **more)  # type: ignore[arg-type]
+        metrics = Metrics(self.metrics, service="registry")
+        return SecurityGaps(self.db, self.bus, metrics, **{"on_the_way": 0, **more})  # type: ignore[arg-type]
 
     async def given(self, number: int, emitter: str = "registry") -> None:
         """The service says that this is the last number that it gave."""
@@ -135,6 +136,17 @@ async def test_numbers_that_were_given_and_never_came_are_missing_and_those_on_t
     assert watch.missing == {"registry": (Gap(3, 3),)}
     await place.publish(3)
     await watch.look()
+    assert watch.missing == {}
+
+
+async def test_what_comes_into_the_stream_a_moment_later_is_not_missing(place: Place) -> None:
+    watch = place.watch(on_the_way=1)
+    await place.given(3)
+    await place.publish(1, 2)
+    looking = asyncio.create_task(watch.look())
+    await asyncio.sleep(0.3)
+    await place.publish(3)
+    await looking
     assert watch.missing == {}
 
 

@@ -33,6 +33,8 @@ ANEW_EVERY: Final = 6 * 3600.0
 """Seconds between two counts from the stream's beginning."""
 MOST: Final = 20_000
 """Events in one look, which is below a second of the processor; the next one goes on."""
+ON_THE_WAY: Final = 2.0
+"""Seconds for a copy of the stream that lags behind, before what it lacks at its end counts as missing."""
 NAMED: Final = 3
 """Gaps in a remark."""
 
@@ -54,12 +56,20 @@ class SecurityGaps:
     """Those of one schema. The gauge `security_events_missing` and `remarks` tell how many there are."""
 
     def __init__(
-        self, db: Database, bus: Bus, metrics: Metrics, *, most: int = MOST, anew_every: float = ANEW_EVERY
+        self,
+        db: Database,
+        bus: Bus,
+        metrics: Metrics,
+        *,
+        most: int = MOST,
+        anew_every: float = ANEW_EVERY,
+        on_the_way: float = ON_THE_WAY,
     ) -> None:
         self._db = db
         self._bus = bus
         self._most = most
         self._anew_every = anew_every
+        self._on_the_way = on_the_way
         self._reader = Reader()
         self._after = 0
         self._began = db.clock.monotonic()
@@ -85,6 +95,7 @@ class SecurityGaps:
             return
         ends = self._short(books)
         if ends != self._ends:  # or it is another stream, whose sequences began anew
+            await asyncio.sleep(self._on_the_way)
             self._after = 0
             if not await self._read():
                 return
