@@ -190,6 +190,25 @@ async def test_the_relay_in_use_dies_while_its_next_session_is_awaited_and_the_o
     assert net.lanes() == {"altnet0": {renewed("a"), access_key("b")}}, "it stands by, so it is replaced in place"
 
 
+async def test_when_no_relay_answers_any_more_we_ask_once_whether_we_belong_elsewhere() -> None:
+    net = await started()
+    net.client.wants.clear()
+    net.up["a"] = False
+    await net.run(3)
+    assert not net.client.alone
+    assert not net.client.wants.is_set(), "the other one would tell us"
+    net.up["b"] = False
+    await net.run(3)
+    assert net.client.alone
+    assert net.client.wants.is_set()
+    net.client.wants.clear()
+    await net.run(3)
+    assert not net.client.wants.is_set(), "from then on it is a matter of time"
+    net.up["a"] = True
+    await net.run(20)
+    assert not net.client.alone
+
+
 async def test_a_relays_news_make_us_ask_once() -> None:
     net = await started()
     net.client.wants.clear()

@@ -138,6 +138,7 @@ SERVICE_SAYS = {
             f"alt.v1.evt.{service}.x.y.z": ALLOWED,
             "alt.v1.rpc.registry.x": ALLOWED,
             f"$JS.API.CONSUMER.CREATE.EVT.{service}": ALLOWED,
+            "$JS.API.DIRECT.GET.EVT": ALLOWED,
             f"$JS.API.CONSUMER.CREATE.EVT.{service}.alt.v1.evt.registry.>": ALLOWED,
             f"$JS.API.CONSUMER.MSG.NEXT.EVT.{service}": ALLOWED,
             f"$JS.ACK.EVT.{service}.1.1.1.1.0": ALLOWED,

@@ -26,7 +26,7 @@ from altnet.client.registry import Joined
 from altnet.common import calls
 from altnet.common.bus import channel, nkey, rpc
 from altnet.common.bus.client import Connection
-from altnet.common.bus.connect import Message
+from altnet.common.bus.connect import BusSettings, Message
 from altnet.common.clock import SystemClock
 from altnet.common.contracts import lock
 from altnet.common.contracts.attach import Answer as Attached
@@ -215,6 +215,8 @@ ANSWERS: tuple[Any, ...] = (
 @given(mangled(*(msgspec.json.encode(one) for one in ANSWERS), DEEP), st.booleans())
 async def test_an_answer_on_the_bus_is_read_or_an_error_of_ours(data: bytes, failed: bool) -> None:
     class Voice:
+        settings = BusSettings()
+
         async def request(self, subject: str, *_: Any, **__: Any) -> Message:
             return Message(subject, data, {rpc.HEADER_ERROR: "x"} if failed else {})
 

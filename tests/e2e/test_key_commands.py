@@ -73,6 +73,32 @@ async def test_a_rotation_is_started_watched_and_found_again_from_the_command_li
     assert {one["why"] for one in now} == {f"rotation {listed[0]['id']}"}
 
 
+async def test_every_key_is_rotated_by_one_command_and_all_three_rotations_are_watched(altnet: Operator) -> None:
+    uses = ("mesh", "access")
+    before = {one["key"] for use in uses for one in (await altnet("keys", "list", "--use", use, "--json")).json}
+    nothing = await altnet("rotations", "watch")
+    assert (nothing.code, "no rotation is under way" in nothing.err) == (5, True)
+    done = await altnet("rotations", "start", "--kind", "all", "--reason", "drill", "--watch", "--json")
+    assert done.code == 0, done.err
+    ends = {one["kind"]: one["phase"] for one in lines(done.out)}
+    assert ends == {"mesh": "done", "access": "done", "client": "done"}
+    now = {
+        one["key"] for use in uses for one in (await altnet("keys", "list", "--use", use, "--in-use", "--json")).json
+    }
+    assert len(now) == len(uses) * RELAYS
+    assert not now & before
+
+    started = (await altnet("rotations", "start", "--kind", "all", "--json")).json
+    assert [one["kind"] for one in started] == ["mesh", "access", "client"]
+    watched = await altnet("rotations", "watch", *(one["id"] for one in started))
+    assert watched.code == 0, watched.err
+    assert {line.split(":")[0] for line in watched.err.splitlines()} == {"mesh", "access", "client"}
+    unknown = await altnet("rotations", "watch", started[0]["id"], "rot_" + "0" * 26)
+    assert unknown.code == 5
+    wrong = await altnet("rotations", "start", "--kind", "some")
+    assert (wrong.code, "some" in wrong.err) == (2, True)
+
+
 async def test_a_rotation_is_paused_resumed_and_rolled_back_from_the_command_line(altnet: Operator) -> None:
     started = await altnet("rotations", "start", "--json")
     id = started.json["id"]

@@ -102,6 +102,10 @@ class Place:
         """Each relay's present access key, as the host has it: the private half is compared, and never shown."""
         return {relay: str(self._identity(relay)["access_key"]) for relay in self.lab.relays}
 
+    def every_key(self) -> set[str]:
+        """Each relay's present mesh key and access key."""
+        return {str(self._identity(relay)[use]) for relay in self.lab.relays for use in ("mesh_key", "access_key")}
+
     def _identity(self, relay: str) -> dict[str, object]:
         file: Path = next(self.lab.lab.files.host(relay).rglob("identity.json"))
         found: dict[str, object] = json.loads(file.read_text())
@@ -303,6 +307,23 @@ def test_one_call_changes_every_clients_key_and_who_has_a_file_keeps_its_own_unt
 
     during(place, change)
     assert place.registered(PLAIN).key == plain.key
+
+
+def test_one_call_changes_every_key_of_the_network_at_the_same_time_and_no_packet_is_lost(place: Place) -> None:
+    before, client, plain = place.every_key(), place.registered(NAME), place.registered(PLAIN)
+
+    def rotate(_: Prober) -> None:
+        opened = {kind: str(one.id) for kind, one in place.api.rotate_all(**QUICK, grace=25).items()}
+        assert sorted(opened) == ["access", "client", "mesh"]
+        for id in opened.values():
+            place.ended(id, "done")
+        place.until_key_changed(client.key)
+        place.lab.until_in_sync()
+
+    during(place, rotate, rate=FULL)
+    assert place.every_key().isdisjoint(before)
+    assert place.registered(PLAIN).key == plain.key, "it announced none"
+    place.new_file()
 
 
 def test_a_plain_client_is_let_in_by_its_old_and_its_new_key_until_the_old_one_is_out(place: Place) -> None:

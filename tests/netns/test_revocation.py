@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from altnet.host.lab import commands, enrol
 from altnet.host.lab.topology import Spec
+from support.roaming import NAME, roamer
 from support.routing import Mesh, mesh
 
 pytestmark = [
@@ -19,7 +20,9 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: revocation in a whole lab needs root"),
 ]
 
-SPEC = Spec(prefix=f"labv{os.getpid() % 100_000}", relays=4, clients=1)
+SPEC = Spec(prefix=f"labv{os.getpid() % 100_000}", relays=5, clients=2, roaming=1)
+PLAIN = "client2"
+"""One with a wg-quick file; `NAME` runs altnetd."""
 SOON = 5.0
 """Seconds that a loaded machine may take; on an idle one it is well under a second."""
 
@@ -52,7 +55,7 @@ def gone_after(lab: Mesh, key: str, hosts: list[str], since: float) -> float:
 
 
 def test_a_client_whose_key_is_revoked_is_dropped_by_its_relay(lab: Mesh) -> None:
-    client = enrol.open_api(lab.lab.await_control()).client("client1")
+    client = enrol.open_api(lab.lab.await_control()).client(PLAIN)
     assert client is not None
     key = str(client.key)
     (relay,) = [name for name in lab.relays if key in peers(lab, name)]
@@ -63,11 +66,46 @@ def test_a_client_whose_key_is_revoked_is_dropped_by_its_relay(lab: Mesh) -> Non
 
 
 def test_a_revoked_relay_is_dropped_by_all_others_and_takes_its_own_tunnels_down(lab: Mesh) -> None:
-    id, key = relays(lab)["relay4"]
-    others = ["relay1", "relay2", "relay3"]
+    gone = roamer(lab).others[-1]
+    id, key = relays(lab)[gone]
+    others = [name for name in lab.relays if name != gone]
     assert all(key in peers(lab, other) for other in others)
     since = time.monotonic()
     enrol.open_api(lab.lab.await_control()).revoke(relay=id)
     took = gone_after(lab, key, others, since)
     print(f"dropped by all after {took:.2f} s")
-    lab.until(lambda: not peers(lab, "relay4"), "the revoked relay has no tunnel left")
+    lab.until(lambda: not peers(lab, gone), "the revoked relay has no tunnel left")
+
+
+def test_altnetd_lets_go_of_a_revoked_relay_at_once_be_it_the_one_that_stands_by_or_the_one_in_use(lab: Mesh) -> None:
+    """Its refresh, minutes later, has no part in it: the relay that is left says that there is news."""
+    api, host = enrol.open_api(lab.lab.await_control()), roamer(lab)
+    host.until_at(host.first)
+    access = {str(one.id): str(one.access_key) for one in api.relays()}
+    names = {str(one.id): str(one.name) for one in api.relays()}
+
+    def tunnels() -> set[str]:
+        """The relays that altnetd has a tunnel to."""
+        found = peers(lab, NAME)
+        return {id for id, key in access.items() if key in found}
+
+    def known() -> tuple[str, str]:
+        client = api.client(NAME)
+        assert client is not None
+        return str(client.relay), str(client.standby)
+
+    home, standby = known()
+    since = time.monotonic()
+    api.revoke(relay=standby)
+    took = [gone_after(lab, access[standby], [NAME], since)]
+    assert tunnels() == {home}
+
+    api.stand_by_automatically(NAME)
+    home, standby = known()
+    lab.until(lambda: tunnels() == {home, standby}, "altnetd has a second one again")
+    host.until_at(names[home])
+    since = time.monotonic()
+    api.revoke(relay=home)
+    took.append(gone_after(lab, access[home], [NAME], since))
+    host.until_at(names[standby])
+    print(f"the relay that stood by is let go of after {took[0]:.2f} s, the one in use after {took[1]:.2f} s")

@@ -70,6 +70,7 @@ async def database(
     settings = database_factory("toy", MIGRATIONS)
     owner = await asyncpg.connect(owner_dsn(postgres_server, settings, "toy"))
     await owner.execute(numbers.table("toy"))
+    await owner.execute(numbers.known_table("toy"))
     await owner.close()
     dsn = postgres_server.dsn(names.runtime_role("toy"), settings.name, password=PASSWORD)
     async with Database(settings, schema="toy", clock=SystemClock()) as db:

@@ -196,6 +196,18 @@ async def test_the_report_names_who_has_changed_over_who_is_to_follow_and_who_ha
     assert (said.switched, said.waiting, said.behind) == (("cli_x",), (), ())
 
 
+async def test_a_client_hears_of_news_when_its_other_relay_is_another_one_or_gone() -> None:
+    place = await started(movable(other="rly_b"))
+    heard = [place.rig.agent._news_for("cli_x")]
+    await place.wish(one=movable(other="rly_c"))
+    heard.append(place.rig.agent._news_for("cli_x"))
+    await place.wish(one=movable())
+    heard.append(place.rig.agent._news_for("cli_x"))
+    assert len({*heard, 0}) == 4
+    await place.wish(one=movable())
+    assert place.rig.agent._news_for("cli_x") == heard[-1], "nothing is new"
+
+
 async def test_a_client_hears_of_news_when_its_relay_or_its_own_key_is_to_change() -> None:
     place = await started(movable())
     heard = [place.rig.agent._news_for("cli_x")]

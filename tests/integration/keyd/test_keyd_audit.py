@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from integration.keyd.running import OWNER, RunningKeyd, enrol_agent, meet
-from integration.registry.running import RunningRegistry
+from integration.registry.running import RunningRegistry, eventually
 from support.audit import Audit, Told
 from support.locksmith import Locksmith, entry_body, statements_body
 
@@ -32,6 +32,8 @@ async def test_every_write_of_keyds_api_tells_who_did_it(registry: RunningRegist
     await write("pause_rotation", Told.HAPPENED, rotation=rotation)
     await write("resume_rotation", Told.HAPPENED, rotation=rotation)
     await write("roll_back_rotation", Told.HAPPENED, rotation=rotation)
+    await _over(keyd, rotation)
+    await write("start_all_rotations", Told.HAPPENED, body={"network": network})
 
     smith = Locksmith(network)
     identity = alpha.state.identity().signing.public().base64
@@ -41,3 +43,10 @@ async def test_every_write_of_keyds_api_tells_who_did_it(registry: RunningRegist
 
     assert audit.done == audit.writes()
     assert audit.tried == audit.can_be_tried() == audit.writes() - {"rotate_keyd_key"}
+
+
+async def _over(keyd: RunningKeyd, rotation: str) -> None:
+    async def over() -> bool:
+        return (await keyd.api.get(f"/v1/rotations/{rotation}")).json()["ended_at"] is not None
+
+    await eventually(over)

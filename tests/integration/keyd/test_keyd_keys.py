@@ -44,6 +44,8 @@ async def test_a_new_key_encryption_key_takes_over_what_the_previous_one_sealed(
     }
     async with running_keyd(keyd_database, bus_settings, bus_identity, env=both) as keyd:
         assert (await keyd.api.get("/v1/keyd/keys")).json() == before
+        (event,) = [one for one in await keyd.events() if one["kind"] == "keyd.service_key.rewrapped"]
+        assert (event["keys"], event["number"], event["kek"] != event["before"]) == (2, 3, True)
 
     alone = {**FAST, "ALTNET_KEYD_KEY_ENCRYPTION_KEY": OTHER_KEK}
     async with running_keyd(keyd_database, bus_settings, bus_identity, env=alone) as keyd:

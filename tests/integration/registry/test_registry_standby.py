@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from altnet.common.keys import PrivateKey
-from integration.registry.running import RunningRegistry
+from integration.registry.running import Relay, RunningRegistry
 
 
 def key() -> str:
@@ -35,6 +35,28 @@ async def test_a_movable_client_gets_a_standby_relay_on_another_host_and_both_ar
     for relay, standby in ((one, False), (two, True)):
         _, document = await relay.until(document=client["change"])
         assert [(it.id, it.standby, it.movable) for it in document.clients] == [(client["id"], standby, True)]
+
+
+async def test_when_one_of_a_clients_relays_is_revoked_the_other_ones_document_says_so(
+    registry: RunningRegistry,
+) -> None:
+    one = await registry.enrol("one", endpoints=["one.example:51820"])
+    two = await registry.enrol("two", endpoints=["two.example:51820"])
+    three = await registry.enrol("three", endpoints=["three.example:51820"])
+    away = await made(registry, relay=one.id, standby=two.id, movable=True)
+    home = await made(registry, name="home", relay=two.id, standby=three.id, movable=True)
+
+    async def others(relay: Relay, change: int) -> dict[str, tuple[bool, str]]:
+        _, document = await relay.until(document=change)
+        return {it.id: (it.standby, it.other) for it in document.clients}
+
+    assert await others(one, away["change"]) == {away["id"]: (False, two.id)}
+    assert await others(two, home["change"]) == {away["id"]: (True, one.id), home["id"]: (False, three.id)}
+    revoked = await registry.api.post("/v1/revocations", json={"relay": two.id})
+    assert revoked.status_code in (200, 201), revoked.text
+    change = revoked.json()["change"]
+    assert await others(one, change) == {away["id"]: (False, "")}
+    assert await others(three, change) == {home["id"]: (False, "")}
 
 
 async def test_a_client_that_cannot_move_has_no_standby_and_is_refused_one(registry: RunningRegistry) -> None:

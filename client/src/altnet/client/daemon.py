@@ -64,6 +64,7 @@ class Client:
         self.wants = asyncio.Event()
         """Set when the registry should be asked: a relay has news, or a key has changed."""
         self._news: dict[str, int] = {}
+        self._alone = False
         self._clock = clock
         self._edge = edge(self)
         self._started = clock.monotonic()
@@ -160,6 +161,14 @@ class Client:
             await self._mend(error)
         self._ask()
         self._say()
+        if self.alone and not self._alone:
+            self.wants.set()  # nobody is left who could tell us that we belong elsewhere
+        self._alone = self.alone
+
+    @property
+    def alone(self) -> bool:
+        """No relay answers, though they have had the time for it."""
+        return all(health.silent for health in self._paths.relays.values())
 
     def echoed(self, address: IPv6Address, rtt: float) -> None:
         """A relay has answered an echo request."""

@@ -151,8 +151,9 @@ async def refresh(
     rekey = Rekey(state, registry, membership, settled_on=client.settled_on)
     failures = 0
     while True:
+        every = settings.timers.refresh_alone if client.alone else settings.timers.refresh
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(settings.timers.refresh * (0.8 + 0.4 * random())):
+            async with asyncio.timeout(every * (0.8 + 0.4 * random())):
                 await client.wants.wait()
                 await asyncio.sleep(settings.timers.hurry * random())  # a relay has news for all its clients at once
         wanted = client.wants.is_set()

@@ -65,6 +65,8 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     """Of looking up a relay's host name."""
     refresh: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 300.0
     """Between two questions to the registry whether our relays have changed, ± 20 %. Its answer is kept on the disk."""
+    refresh_alone: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 15.0
+    """The same while no relay answers, and so none could say that there is news: they may all have been put out."""
     control_timeout: Seconds = 5.0
     """Of one question on the control socket."""
 

@@ -157,6 +157,8 @@ from .rotation_policy import RotationPolicy
 from .rotation_policy_page import RotationPolicyPage
 from .rotation_relay import RotationRelay
 from .rotation_start import RotationStart
+from .rotations_start import RotationsStart
+from .rotations_started import RotationsStarted
 from .route import Route
 from .route_next_hop import RouteNextHop
 from .service import Service
@@ -335,6 +337,8 @@ __all__ = (
     "RotationPolicy",
     "RotationPolicyPage",
     "RotationRelay",
+    "RotationsStart",
+    "RotationsStarted",
     "RotationStart",
     "Route",
     "RouteNextHop",

@@ -32,11 +32,11 @@ class RotationStart:
 
     network: None | str | Unset = UNSET
     """ Identifier; null: the only network that there is. """
-    kind: KeyKind | Unset = UNSET
-    """ Which keys rotate. """
     reason: str | Unset = 'on demand'
     plan: None | RotationPlanInput | Unset = UNSET
-    """ Null: that of the network's policy, or the usual one. """
+    """ Null: that of the network's policy for the kind, or the usual one. """
+    kind: KeyKind | Unset = UNSET
+    """ Which keys rotate. """
 
 
 
@@ -50,11 +50,6 @@ class RotationStart:
         else:
             network = self.network
 
-        kind: str | Unset = UNSET
-        if not isinstance(self.kind, Unset):
-            kind = self.kind
-
-
         reason = self.reason
 
         plan: dict[str, Any] | None | Unset
@@ -65,6 +60,11 @@ class RotationStart:
         else:
             plan = self.plan
 
+        kind: str | Unset = UNSET
+        if not isinstance(self.kind, Unset):
+            kind = self.kind
+
+
 
         field_dict: dict[str, Any] = {}
 
@@ -72,12 +72,12 @@ class RotationStart:
         })
         if network is not UNSET:
             field_dict["network"] = network
-        if kind is not UNSET:
-            field_dict["kind"] = kind
         if reason is not UNSET:
             field_dict["reason"] = reason
         if plan is not UNSET:
             field_dict["plan"] = plan
+        if kind is not UNSET:
+            field_dict["kind"] = kind
 
         return field_dict
 
@@ -95,16 +95,6 @@ class RotationStart:
             return cast(None | str | Unset, data)
 
         network = _parse_network(d.pop("network", UNSET))
-
-
-        _kind = d.pop("kind", UNSET)
-        kind: KeyKind | Unset
-        if isinstance(_kind,  Unset):
-            kind = UNSET
-        else:
-            kind = check_key_kind(_kind)
-
-
 
 
         reason = d.pop("reason", UNSET)
@@ -129,11 +119,21 @@ class RotationStart:
         plan = _parse_plan(d.pop("plan", UNSET))
 
 
+        _kind = d.pop("kind", UNSET)
+        kind: KeyKind | Unset
+        if isinstance(_kind,  Unset):
+            kind = UNSET
+        else:
+            kind = check_key_kind(_kind)
+
+
+
+
         rotation_start = cls(
             network=network,
-            kind=kind,
             reason=reason,
             plan=plan,
+            kind=kind,
         )
 
         return rotation_start

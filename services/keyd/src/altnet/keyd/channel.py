@@ -40,6 +40,7 @@ from altnet.common.contracts.keyd import (
 )
 from altnet.common.contracts.lock import LockReport
 from altnet.common.db.engine import Database
+from altnet.common.db.refusals import Refusals
 from altnet.common.errors import UNREADABLE, AltnetError, Broken, Invalid, NotFound, Unauthenticated, Unavailable
 from altnet.common.keys import PublicKey
 from altnet.common.noise import first_contact
@@ -54,7 +55,6 @@ from altnet.keyd.handlers.lock import Heard, certify, heard_of_lock
 from altnet.keyd.handlers.pairs import heard_of_troubles
 from altnet.keyd.handlers.rotations import heard_of_keys
 from altnet.keyd.keyring import Keyring
-from altnet.keyd.refusals import Refusals
 from altnet.keyd.settings import ChannelSettings
 from altnet.keyd.store import identities
 from altnet.keyd.tables import IdentityRow

@@ -21,6 +21,7 @@ from altnet.common.db import inbox
 from altnet.common.db.dead_letters import DeadLetters
 from altnet.common.db.engine import Database
 from altnet.common.db.outbox import OutboxRelay
+from altnet.common.db.security_gaps import SecurityGaps
 from altnet.common.http.app import create_app
 from altnet.common.http.auth import ChainAuthenticator
 from altnet.common.http.idempotency import sweep_job
@@ -39,7 +40,7 @@ from altnet.keyd.jobs.lock import LockTeller
 from altnet.keyd.jobs.proven import Proven
 from altnet.keyd.jobs.rotations import Driver, Over
 from altnet.keyd.keyring import Keyring
-from altnet.keyd.refusals import Refusals
+from altnet.keyd.refusals import channel_refused
 from altnet.keyd.settings import KeydSettings, encryption_keys
 from altnet.keyd.store.events import skip_numbers
 
@@ -68,7 +69,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         changed=responder.answer_for,
     )
     metrics = Metrics(context.metrics, service=SERVICE)
-    refusals = Refusals(
+    refusals = channel_refused(
         db,
         most=settings.channel.most_refusals,
         counter=metrics.counter("channel_refusals", "What relays were refused, by reason.", labels=("reason",)),
@@ -124,6 +125,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         lock_heard=lock_heard,
     )
     dead_letters = DeadLetters(db, metrics)
+    gaps = SecurityGaps(db, bus, metrics)
     events = RelayEvents(db, bus, dead_letters)
     stuck = metrics.gauge("events_stuck_seconds", "For how long the first event in line has failed.")
     stuck.set_function(lambda: events.stuck)
@@ -145,7 +147,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         clock=clock,
         metrics=context.metrics,
         ready=ready,
-        remarks=dead_letters.remarks,
+        remarks=lambda: {**dead_letters.remarks(), **gaps.remarks()},
         settings=context.http,
     )
     app.state.keyd = Parts(
@@ -175,6 +177,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             Job("keyd-sessions", every(settings.channel.sweep, channel.sweep)),
             Job("keyd-refusals", every(settings.channel.flush_refusals, refusals.flush)),
             Job("keyd-dead-letters", dead_letters.job().run),
+            gaps.job(),
             Job("keyd-inbox", inbox.sweep_job(db).run),
             Job("keyd-idempotency", sweep_job(db, clock=clock, settings=context.http).run),
         ],

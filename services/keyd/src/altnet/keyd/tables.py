@@ -259,3 +259,15 @@ class EmitterRow(Row, table=True):
 
     emitter: str = _text(primary_key=True)
     number: int = Field(sa_type=BigInteger)
+
+
+class KnownGapRow(Row, table=True):
+    """Numbers of security events that are missing, and why that is right."""
+
+    __tablename__ = "known_gaps"
+
+    emitter: str = _text(primary_key=True)
+    first: int = Field(sa_type=BigInteger, primary_key=True)
+    last: int = Field(sa_type=BigInteger)
+    why: str = _text()
+    known_at: datetime = _time()

@@ -1,7 +1,8 @@
 """What the registry answers other services: secrets of join tokens, orders of mesh keys and of proven identities for
 keyd, whose an API token is.
 
-Invariant: what a join token yields leaves only sealed for a key that keyd's own nkey signed for.
+Invariants: what a join token yields leaves only sealed for a key that keyd's own nkey signed for; an order that keyd
+did not sign does nothing but be counted, and told as a security event.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 from altnet.common.bus import nkey, rights, rpc
@@ -35,7 +39,7 @@ from altnet.common.contracts.mesh_keys import (
 )
 from altnet.common.contracts.registry import API_TOKEN_VERB, ApiTokenQuery, KnownApiToken
 from altnet.common.db.engine import Database
-from altnet.common.errors import UNREADABLE, Forbidden, Invalid, NotFound, Unauthenticated
+from altnet.common.errors import UNREADABLE, AltnetError, Forbidden, Invalid, NotFound, Unauthenticated
 from altnet.common.http.auth import LookUp
 from altnet.common.ids import ApiTokenId
 from altnet.common.keys import PublicKey
@@ -44,18 +48,24 @@ from altnet.common.seal import seal
 from altnet.registry.handlers.client_keys import Presence, order_client_keys
 from altnet.registry.handlers.identity_keys import order_identity_keys
 from altnet.registry.handlers.mesh_keys import order_mesh_keys
+from altnet.registry.refusals import asker_of
 from altnet.registry.store import relays
 
 LARGEST_ORDER = 512 * 1024
 """Bytes of an order about a thousand relays, and as much again."""
 
+Refused = Callable[[str, AltnetError], None]
+"""Hears who was refused, and what he was told."""
+Asked = TypeVar("Asked", bound=msgspec.Struct)
+Told = TypeVar("Told", bound=msgspec.Struct)
+
 
 async def serve_answers(
-    bus: Bus, db: Database, identity: BusIdentity | None, look_up: LookUp, *, here: Presence
+    bus: Bus, db: Database, identity: BusIdentity | None, look_up: LookUp, *, here: Presence, refused: Refused
 ) -> None:
     """Answer from now on; it holds across reconnects. Without a bus identity there are no first contacts.
 
-    `here`: which clients are there.
+    `here`: which clients are there. `refused` hears of what only keyd may ask and did not sign.
     """
 
     async def api_token(query: ApiTokenQuery, _: RpcContext) -> KnownApiToken:
@@ -89,11 +99,27 @@ async def serve_answers(
     async def client_keys(query: SignedOrder, _: RpcContext) -> ClientKeysTaken:
         return await answer_client_keys(db, query, keyd=keyd, here=here)
 
-    await rpc.serve(bus, rights.REGISTRY, IDENTITY_KEYS, SignedOrder, identity_keys, largest=LARGEST_ORDER)
+    told = partial(_telling, refused)
+    orders = told(IDENTITY_KEYS, identity_keys)
+    await rpc.serve(bus, rights.REGISTRY, IDENTITY_KEYS, SignedOrder, orders, largest=LARGEST_ORDER)
+    await rpc.serve(bus, rights.REGISTRY, CLIENT_KEYS, SignedOrder, told(CLIENT_KEYS, client_keys))
+    await rpc.serve(bus, rights.REGISTRY, FIRST_CONTACT, FirstContactQuery, told(FIRST_CONTACT, contact))
+    await rpc.serve(bus, rights.REGISTRY, MESH_KEYS, SignedOrder, told(MESH_KEYS, mesh_keys))
 
-    await rpc.serve(bus, rights.REGISTRY, CLIENT_KEYS, SignedOrder, client_keys)
-    await rpc.serve(bus, rights.REGISTRY, FIRST_CONTACT, FirstContactQuery, contact)
-    await rpc.serve(bus, rights.REGISTRY, MESH_KEYS, SignedOrder, mesh_keys)
+
+def _telling(
+    refused: Refused, verb: str, answer: Callable[[Asked, RpcContext], Awaitable[Told]]
+) -> Callable[[Asked, RpcContext], Awaitable[Told]]:
+    """The answer, and `refused` hears when there is none because keyd did not ask."""
+
+    async def telling(query: Asked, context: RpcContext) -> Told:
+        try:
+            return await answer(query, context)
+        except Unauthenticated as error:
+            refused(asker_of(verb), error)
+            raise
+
+    return telling
 
 
 async def answer_first_contact(db: Database, query: FirstContactQuery, *, keyd: str, seed: bytes) -> FirstContact:

@@ -1,20 +1,18 @@
-"""What was refused for want of a right, counted by who asked and why, and told as security events now and then.
+"""Which refusals of the registry are security events: attempts without a right (`altnet.common.db.refusals`).
 
 Who asked is as he says for whoever comes without a bearer: the identifier of the token that he shows, the nkey that he
-proved. Leaves out what is refused before that is known: bodies that cannot be read, and attempts that come too fast.
-
-Invariant: a flood costs one event per reason and asker in each period, a bounded number of them, and bounded memory.
+proved. Of orders between services it is `rpc:<verb>`: the bus says no more than that it was no relay. Leaves out what
+is refused before that is known: bodies that cannot be read, and attempts that come too fast.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from altnet.common.contracts.registry import AttemptRefused
 from altnet.common.db.engine import Database
-from altnet.common.errors import AltnetError
+from altnet.common.db.refusals import Refusals
 
 ACTOR: Final = "registry"
 TOLD: Final = frozenset(
@@ -25,51 +23,24 @@ TOLD: Final = frozenset(
         "token_expired",
         "token_revoked",
         "bad_key_proof",
+        "bad_signature",
         "proof_needed",
         "key_revoked",
         "relay_revoked",
     }
 )
 """Codes of attempts to get in, or to get a key in, by what does not give the right to."""
-MANY: Final = "many"
 
 
-@dataclass
-class _Count:
-    since: datetime
-    number: int = 0
+def attempts_refused(db: Database, *, most: int) -> Refusals:
+    """`most`: askers with their reasons that are told apart in one period."""
+    return Refusals(db, told=TOLD, event=_event, actor=ACTOR, most=most)
 
 
-class Refusals:
-    """`note` while serving, `flush` as a job."""
+def asker_of(verb: str) -> str:
+    """Who gives an order that another service should have signed."""
+    return f"rpc:{verb}"
 
-    def __init__(self, db: Database, *, most: int) -> None:
-        """`most`: askers with their reasons that are told apart in one period."""
-        self._db = db
-        self._most = most
-        self._counts: dict[tuple[str, str], _Count] = {}
 
-    def note(self, actor: str, error: AltnetError) -> None:
-        """Count a refusal, if it is one of `TOLD`."""
-        if error.code not in TOLD:
-            return
-        key = actor, error.code
-        if key not in self._counts and len(self._counts) >= self._most:
-            key = MANY, error.code
-        self._counts.setdefault(key, _Count(since=self._db.clock.now())).number += 1
-
-    async def flush(self) -> None:
-        """Tell what was counted; it stays where the database is away."""
-        if not self._counts:
-            return
-        counts, self._counts = self._counts, {}
-        try:
-            async with self._db.transaction(actor=ACTOR) as uow:
-                for (actor, reason), count in sorted(counts.items()):
-                    uow.emit(AttemptRefused(actor=actor, reason=reason, count=count.number, since=count.since))
-        except AltnetError:
-            for key, count in counts.items():
-                kept = self._counts.setdefault(key, count)
-                if kept is not count:
-                    kept.number += count.number
-                    kept.since = count.since
+def _event(asker: str, reason: str, count: int, since: datetime) -> AttemptRefused:
+    return AttemptRefused(actor=asker, reason=reason, count=count, since=since)

@@ -19,6 +19,7 @@ from altnet.common.bus.rights import SYSTEM
 from altnet.common.db import numbers
 from altnet.common.db.engine import Database
 from altnet.common.db.outbox import OutboxRelay
+from altnet.common.db.security_gaps import SecurityGaps
 from altnet.common.http.app import create_app
 from altnet.common.http.auth import ChainAuthenticator, LookUp, StoredApiToken
 from altnet.common.http.idempotency import sweep_job
@@ -43,7 +44,7 @@ from altnet.registry.jobs.gauges import Gauges, RoutingGauges
 from altnet.registry.jobs.learning import Learning
 from altnet.registry.jobs.pulse import Pulse
 from altnet.registry.jobs.sessions import Sessions
-from altnet.registry.refusals import Refusals
+from altnet.registry.refusals import attempts_refused
 from altnet.registry.settings import RegistrySettings
 
 HOST = "host"
@@ -76,7 +77,8 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             client_sessions=client_sessions,
         )
         await reports.listen()
-        await serve_answers(bus, db, context.identity, _look_up(db), here=client_sessions.since)
+        refusals = attempts_refused(db, most=settings.refusals.most)
+        await serve_answers(bus, db, context.identity, _look_up(db), here=client_sessions.since, refused=refusals.note)
         sys_bus = None
         if context.identity is not None:
             identity = context.identity
@@ -96,6 +98,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             sessions=sessions,
             learning=learning,
             client_sessions=client_sessions,
+            signing_key=context.issuer.key_name if context.issuer is not None else None,
         )
         rule = RateRule(
             burst=settings.enrolment.attempts_at_once,
@@ -108,7 +111,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         if settings.metrics.detailed:
             Detail(metrics, newest=pulse.newest, clock=clock, most_series=settings.metrics.most_series)
 
-        refusals = Refusals(db, most=settings.refusals.most)
+        gaps = SecurityGaps(db, bus, metrics)
 
         async def ready() -> Mapping[str, str]:
             return {}  # the database is checked by the frame; without the bus everything but delivery works
@@ -124,6 +127,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
             clock=clock,
             metrics=context.metrics,
             ready=ready,
+            remarks=gaps.remarks,
             settings=context.http,
         )
         app.state.registry = Parts(
@@ -152,6 +156,7 @@ async def open_registry(context: ServiceContext) -> AsyncIterator[ServiceParts]:
                 Job("registry-outbox", outbox.run),
                 Job("registry-director", director.run),
                 Job("registry-refusals", every(settings.refusals.flush, refusals.flush)),
+                gaps.job(),
                 sweep_job(db, clock=clock, settings=context.http),
             ],
         )

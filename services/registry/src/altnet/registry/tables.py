@@ -149,6 +149,28 @@ class EmitterRow(Row, table=True):
     number: int = _big()
 
 
+class KnownGapRow(Row, table=True):
+    """Numbers of security events that are missing, and why that is right."""
+
+    __tablename__ = "known_gaps"
+
+    emitter: str = _text(primary_key=True)
+    first: int = Field(sa_type=BigInteger, primary_key=True)
+    last: int = _big()
+    why: str = _text()
+    known_at: datetime = _time()
+
+
+class SigningKeyRow(Row, table=True):
+    """Which key signed access tokens when somebody looked last. One row."""
+
+    __tablename__ = "signing_key"
+
+    one: bool = Field(sa_type=Boolean, primary_key=True)
+    key: str = _text()
+    seen_at: datetime = _time()
+
+
 class AllocationRow(Row, table=True):
     __tablename__ = "allocations"
 

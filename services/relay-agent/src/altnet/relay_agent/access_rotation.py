@@ -242,5 +242,6 @@ def news_of(access: AccessKeys | None, client: AccessClient) -> int:
     """A number that is another one when the client should ask for its configuration; never 0."""
     following = access.next if access is not None else None
     shown = following if following is not None and following.stage in (KeyStage.OPEN, KeyStage.BACK) else None
-    about = (access.key if access is not None else "", shown, client.key, client.next_key, client.wished)
+    key = access.key if access is not None else ""
+    about = (key, shown, client.key, client.next_key, client.wished, client.standby, client.other)
     return zlib.crc32(msgspec.json.encode(about)) or 1

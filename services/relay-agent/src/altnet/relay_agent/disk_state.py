@@ -31,16 +31,7 @@ from altnet.relay_agent.lock.memory import LockMemory
 from altnet.relay_agent.psk.pair import Record
 from altnet.relay_agent.psk.store import PairFiles
 from altnet.relay_agent.sealing import Sealing, SystemdCreds, sealer
-from altnet.relay_agent.state import (
-    MOST_DELTAS,
-    ClientMemory,
-    Enrolment,
-    Identity,
-    Keyd,
-    Owned,
-    Told,
-    make_identity,
-)
+from altnet.relay_agent.state import MOST_DELTAS, ClientMemory, Enrolment, Identity, Keyd, Owned, Told, make_identity
 
 PLAIN: Final = "identity.json"
 SEALED: Final = "identity.cred"

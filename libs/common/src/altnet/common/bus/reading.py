@@ -7,7 +7,7 @@ events come in the order of the stream, each once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import msgspec
@@ -19,17 +19,19 @@ from altnet.common.errors import Unavailable
 BATCH: Final = 256
 
 
-async def read_events(bus: Bus, *, after: int = 0, timeout: float = 10.0) -> AsyncIterator[Delivery]:
+async def read_events(
+    bus: Bus, *, after: int = 0, of: str = subjects.EVENTS, timeout: float = 10.0
+) -> AsyncGenerator[Delivery]:
     """Each event that the stream has beyond the sequence `after`, up to its present end.
 
-    `timeout`: seconds for each message. Raises `Unavailable` (`bus_down`, `bus_fetch`).
+    `of`: a filter of subjects. `timeout`: seconds for each message. Raises `Unavailable` (`bus_down`, `bus_fetch`).
     """
     incoming: asyncio.Queue[Message] = asyncio.Queue()
     inbox = await bus.subscribe_inbox(incoming.put)
     try:
         while True:
             more = False
-            request = msgspec.json.encode({"seq": after + 1, "batch": BATCH, "next_by_subj": subjects.EVENTS})
+            request = msgspec.json.encode({"seq": after + 1, "batch": BATCH, "next_by_subj": of})
             reply = inbox.subject.removesuffix("*") + str(after)
             await bus.publish_with_reply(f"$JS.API.DIRECT.GET.{subjects.EVENT_STREAM}", request, reply)
             while True:

@@ -92,6 +92,9 @@ def service_rights(name: str) -> Rights:
     if name not in SERVICES:
         raise ValueError(f"no such user of the bus: {name}")
     publish = [f"{subjects.ROOT}.evt.{name}.>", f"{subjects.ROOT}.rpc.*.*"]
+    publish.append(
+        f"$JS.API.DIRECT.GET.{subjects.EVENT_STREAM}"
+    )  # to see that its own are all there; durables read all
     subscribe = [_replies(name), subjects.ROOT + f".rpc.{name}.*", subjects.ROOT + f".relay.*.rpc.{name}.*"]
     if name in ASKERS:
         publish.append(subjects.ALL_ASKS)

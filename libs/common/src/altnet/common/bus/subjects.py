@@ -32,6 +32,11 @@ def event_subject(event: Event) -> str:
     return f"{ROOT}.evt.{event.kind}.{token(event.subject_id)}"
 
 
+def events_of(owner: str) -> str:
+    """A filter for all that one owner tells of."""
+    return f"{ROOT}.evt.{token(owner)}.>"
+
+
 def event_filter(owner: str, thing: str = "*", happened: str = "*") -> str:
     """A filter for one owner's events; `*` matches one token."""
     return f"{ROOT}.evt.{owner}.{thing}.{happened}.>"

@@ -175,6 +175,9 @@ class AccessClient(msgspec.Struct, frozen=True, kw_only=True):
     """The key that it is changing to: taken beside the present one, at the other door."""
     wished: bool = False
     """It is to make another key: the relay tells it that there is news, and it asks the registry which."""
+    other: str = ""
+    """The other relay that it may attach to; empty: none, or none any more. When that changes, as when it is revoked,
+    this one tells the client that there is news."""
 
 
 class MeshSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -289,6 +289,21 @@ class ServiceKeyRotated(SecurityEvent, frozen=True, kw_only=True):
 
 
 @event
+class ServiceKeysRewrapped(SecurityEvent, frozen=True, kw_only=True):
+    """keyd's private keys lie under another key-encryption key; they are the same keys."""
+
+    kind: ClassVar[str] = "keyd.service_key.rewrapped"
+    kek: str
+    """The key-encryption key's name, which says nothing of it."""
+    before: str
+    keys: int
+
+    @property
+    def subject_id(self) -> str:
+        return self.kek
+
+
+@event
 class ChannelRefused(SecurityEvent, frozen=True, kw_only=True):
     """A relay's messages were refused; counted, not told one by one."""
 

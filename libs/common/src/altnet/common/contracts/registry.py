@@ -399,6 +399,20 @@ class AttemptRefused(SecurityEvent, frozen=True, kw_only=True):
 
 
 @event
+class SigningKeyReplaced(SecurityEvent, frozen=True, kw_only=True):
+    """Access tokens of operators are signed by another key: those of before are void."""
+
+    kind: ClassVar[str] = "registry.signing_key.replaced"
+    key: str
+    """Its thumbprint (RFC 7638)."""
+    before: str
+
+    @property
+    def subject_id(self) -> str:
+        return self.key
+
+
+@event
 class KeyRevoked(SecurityEvent, frozen=True, kw_only=True):
     """A public key was revoked: nobody may have it again, and whoever has it now is to let go of it."""
 

@@ -9,7 +9,7 @@ Leaves out where events are kept. Invariant: one number of an emitter names one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, NamedTuple
@@ -40,6 +40,18 @@ class Gap(NamedTuple):
 
     first: int
     last: int
+
+    def without(self, others: Iterable[Gap]) -> tuple[Gap, ...]:
+        """What is left of it beside those that are accounted for, in order."""
+        left = [self]
+        for other in others:
+            left = [part for one in left for part in one._beside(other)]
+        return tuple(left)
+
+    def _beside(self, other: Gap) -> tuple[Gap, ...]:
+        before = Gap(self.first, min(self.last, other.first - 1))
+        after = Gap(max(self.first, other.last + 1), self.last)
+        return tuple(part for part in dict.fromkeys((before, after)) if part.first <= part.last)
 
 
 @dataclass

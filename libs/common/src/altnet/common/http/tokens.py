@@ -70,6 +70,10 @@ class TokenIssuer:
         """Sign with another key from now on."""
         self._key = OKPKey.import_key(private_key)
 
+    def key_name(self) -> str:
+        """The thumbprint (RFC 7638) of the key in use, by which tokens name it."""
+        return str(self._key.thumbprint())
+
     def issue(
         self, subject: str, *, role: Role, lifetime: timedelta, scopes: frozenset[str] = EVERYTHING
     ) -> IssuedToken:

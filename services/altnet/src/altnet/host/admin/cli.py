@@ -155,7 +155,8 @@ def replay(
 def security_gaps(data_dir: DataDirOption = None, json_output: JsonOption = False) -> None:
     """Say which security events are missing, by the numbers that each emitter gives them. Ends with 1 if any is.
 
-    A restore leaves numbers out on purpose; after the loss of NATS's data `altnet admin replay` fills them in.
+    Numbers that a restore left out on purpose are not named; after the loss of NATS's data `altnet admin replay` fills
+    them in.
     """
     from altnet.host.admin.gaps import security_gaps as look
 

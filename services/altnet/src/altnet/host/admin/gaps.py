@@ -1,22 +1,23 @@
 """Which security events are missing: the stream is read once, and each emitter's numbers are counted along.
 
 What the services' own counters say is told as well: numbers that were given and are not in the stream. Leaves out why
-they are missing: a restore leaves some out on purpose, a lost stream is filled again by `altnet admin replay`, and
-anything else means that somebody took them out. Invariant: it changes nothing.
+they are missing: a lost stream is filled again by `altnet admin replay`, what a restore left out on purpose or somebody
+can account for is not named (`known_gaps`), and anything else means that somebody took them out. Services say by
+themselves that their own are missing (`altnet.common.db.security_gaps`). Invariant: it changes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from altnet.common.bus.connect import Bus
 from altnet.common.bus.reading import read_events
 from altnet.common.contracts.security import Gap, Reader, SecurityEvent
-from altnet.common.db import names
+from altnet.common.db import names, numbers
 from altnet.common.db.engine import Database
 from altnet.common.errors import Broken, Unavailable
 from altnet.host.admin.repair import opened
@@ -38,6 +39,11 @@ class Heard:
     def count(self) -> int:
         return sum(gap.last - gap.first + 1 for gap in self.missing)
 
+    def without(self, known: Iterable[Gap]) -> Heard:
+        """The same, and nothing missing that somebody can account for."""
+        others = tuple(known)
+        return replace(self, missing=tuple(part for gap in self.missing for part in gap.without(others)))
+
 
 async def security_gaps(data_dir: Path | None) -> dict[str, Heard]:
     """By emitter. Raises `Unavailable` where the control plane does not run."""
@@ -47,9 +53,13 @@ async def security_gaps(data_dir: Path | None) -> dict[str, Heard]:
             raise Unavailable("bus_down", "there is no connection to the bus.", mend="Start `altnet up`.")
         await admin.wait_connected(WAIT)
         given: dict[str, int] = {}
+        known: dict[str, tuple[Gap, ...]] = {}
         for item in hosted:
             given |= await given_numbers(item.context.database)
-        return await heard_numbers(admin, given)
+            async with item.context.database.raw() as connection:
+                known |= await numbers.known_gaps(connection, item.context.database.schema)
+        heard = await heard_numbers(admin, given)
+        return {emitter: one.without(known.get(emitter, ())) for emitter, one in heard.items()}
 
 
 async def given_numbers(db: Database) -> dict[str, int]:

@@ -15,6 +15,7 @@ from altnet.common.errors import Unavailable
 from altnet.host.operator import api as operator
 from altnet_sdk.api.changes import get_change
 from altnet_sdk.api.clients import (
+    change_client,
     change_client_key,
     create_client,
     get_client_config,
@@ -32,12 +33,14 @@ from altnet_sdk.api.rotations import (
     pause_rotation,
     resume_rotation,
     roll_back_rotation,
+    start_all_rotations,
     start_rotation,
 )
 from altnet_sdk.api.tokens import create_join_token
 from altnet_sdk.models.change import Change
 from altnet_sdk.models.client_made import ClientMade
 from altnet_sdk.models.client_new import ClientNew
+from altnet_sdk.models.client_patch import ClientPatch
 from altnet_sdk.models.join_token_new import JoinTokenNew
 from altnet_sdk.models.kept_key import KeptKey
 from altnet_sdk.models.key_change import KeyChange
@@ -50,6 +53,7 @@ from altnet_sdk.models.revocation import Revocation
 from altnet_sdk.models.revocation_new import RevocationNew
 from altnet_sdk.models.rotation import Rotation
 from altnet_sdk.models.rotation_start import RotationStart
+from altnet_sdk.models.rotations_start import RotationsStart
 from altnet_sdk.models.token_kind import TokenKind
 
 
@@ -105,6 +109,16 @@ class Api:
             made: ClientMade = api.ask(create_client.sync_detailed, body=body)
             return made
 
+    def stand_by_automatically(self, name: str) -> NetworkClient:
+        """Have the registry choose a client another standby relay."""
+        with self._open() as api:
+            found = api.find(list_clients.sync_detailed, name, kind="client")
+            body = ClientPatch.from_dict({"standby": "auto"})
+            changed: NetworkClient = api.ask(
+                change_client.sync_detailed, found.id, body=body, if_match=operator.etag(found.version)
+            )
+            return changed
+
     def change_key(self, client: str, *, key: str | None = None) -> NetworkClient:
         """Have a client change its key; with `key`, announce that one for a client whose program cannot."""
         with self._open() as api:
@@ -140,6 +154,13 @@ class Api:
             body = RotationStart.from_dict({"reason": "lab", "kind": kind, "plan": plan})
             found: Rotation = api.ask(start_rotation.sync_detailed, body=body)
             return found
+
+    def rotate_all(self, **plan: float | str) -> dict[str, Rotation]:
+        """Start a rotation of every key of every kind; by kind."""
+        with self._open() as api:
+            body = RotationsStart.from_dict({"reason": "lab", "plan": plan})
+            opened = api.ask(start_all_rotations.sync_detailed, body=body).rotations
+            return {str(one.kind): one for one in opened}
 
     def rotation(self, id: str) -> Rotation:
         with self._open() as api:

@@ -44,19 +44,24 @@ class RotationPlan(Model):
         return msgspec.convert(self.model_dump(), Plan)
 
 
-class RotationStart(Model):
-    """Start a rotation."""
+class RotationsStart(Model):
+    """Start a rotation of each kind."""
 
     network: Annotated[str, Field(max_length=64)] | None = None
     """Identifier; null: the only network that there is."""
-    kind: KeyKind = KeyKind.MESH
-    """Which keys."""
     reason: Annotated[str, Field(min_length=1, max_length=200)] = "on demand"
     plan: RotationPlan | None = None
-    """Null: that of the network's policy, or the usual one."""
+    """Null: that of the network's policy for the kind, or the usual one."""
 
     def plan_wanted(self) -> Plan | None:
         return None if self.plan is None else self.plan.to_plan()
+
+
+class RotationStart(RotationsStart):
+    """Start a rotation."""
+
+    kind: KeyKind = KeyKind.MESH
+    """Which keys."""
 
 
 class RotationRelay(Model):
@@ -147,6 +152,12 @@ class Rotation(Model):
             ended_at=row.ended_at,
             version=row.version,
         )
+
+
+class RotationsStarted(Model):
+    """What was opened: a rotation of each kind."""
+
+    rotations: list[Rotation]
 
 
 class PolicyWish(Model):

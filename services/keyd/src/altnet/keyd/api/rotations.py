@@ -15,7 +15,14 @@ from altnet.common.http.problems import responses
 from altnet.common.http.routes import resource
 from altnet.common.ids import ROTATION, check_id
 from altnet.keyd.api.deps import Keyd, Parts
-from altnet.keyd.api.rotation_schemas import PolicyWish, Rotation, RotationPolicy, RotationStart
+from altnet.keyd.api.rotation_schemas import (
+    PolicyWish,
+    Rotation,
+    RotationPolicy,
+    RotationsStart,
+    RotationsStarted,
+    RotationStart,
+)
 from altnet.keyd.handlers import rotations as handlers
 from altnet.keyd.store import rotations
 from altnet.keyd.tables import RotationPolicyRow, RotationRow
@@ -49,6 +56,19 @@ async def start_rotation(keyd: Keyd, who: RequireAdmin, response: Response, body
         shown = await _shown(uow.session, row)
     keyd.driver.wake()
     response.headers["Location"] = f"/v1/rotations/{shown.id}"
+    return shown
+
+
+@router.post("/v1/rotations/all", status_code=201, responses=responses(401, 403, 404, 409, 422, 503))
+async def start_all_rotations(keyd: Keyd, who: RequireAdmin, body: RotationsStart) -> RotationsStarted:
+    """Replace every WireGuard key of a network, without losing a packet: a rotation of the mesh's keys, one of those
+    that clients know relays by, and one of clients' own, which then go side by side. All three are opened, or none."""
+    async with keyd.work(who) as uow:
+        rows = await handlers.start_rotations(
+            uow, body.network, reason=body.reason, plan=body.plan_wanted(), randomness=keyd.randomness
+        )
+        shown = RotationsStarted(rotations=[await _shown(uow.session, row) for row in rows])
+    keyd.driver.wake()
     return shown
 
 

@@ -44,13 +44,13 @@ async def start_rotation(
     Raises `NotFound` (`no_such_network`), `Invalid` (`network_needed`), `Conflict` (`rotation_open`,
     `nobody_to_rotate`).
     """
-    uow.conflicts(rotations.CONFLICTS)
     network = network or await only_network(uow.session)
     hosts = await rotations.identities_of(uow.session, network)
     if not hosts:
         raise NotFound("no_such_network", "keyd knows no relay of this network.", field="/network")
+    await rotations.take_turns(uow, network)
     if await rotations.open_of(uow.session, network, of) is not None:
-        raise rotations.CONFLICTS["rotations_open"]()
+        raise rotations.conflict(of)
     if plan is None:
         plan = await plan_of(uow, network, of)
     active = [host.id for host in hosts if host.state == IdentityState.ACTIVE]
@@ -58,7 +58,7 @@ async def start_rotation(
     if len(active) < least:
         raise Conflict(
             "nobody_to_rotate",
-            f"{len(active)} relays of this network have a proven identity; a rotation needs {least}.",
+            f"{len(active)} relays of this network have a proven identity; a rotation of {of} keys needs {least}.",
             mend="See GET /v1/identities for what they wait for.",
         )
     wave = rules.waves(active, plan)
@@ -88,11 +88,8 @@ async def start_rotation(
         for host in (hosts if of is not KeyKind.CLIENT else ())
     )
     await uow.session.flush()
-    number = await next_numbers(uow)
     uow.emit(
         RotationStarted(
-            emitter=EMITTER,
-            number=number,
             rotation=row.id,
             network=network,
             epoch=row.epoch,
@@ -102,6 +99,17 @@ async def start_rotation(
         )
     )
     return row
+
+
+async def start_rotations(
+    uow: UnitOfWork, network: str | None, *, reason: str, plan: rules.Plan | None, randomness: Randomness
+) -> list[RotationRow]:
+    """Open a rotation of every kind, in the order of `KeyKind`, each by the given plan or else that of its policy: all
+    of them or, where this raises, none. Raises what `start_rotation` does, for the first kind that cannot be."""
+    network = network or await only_network(uow.session)
+    return [
+        await start_rotation(uow, network, of=of, reason=reason, plan=plan, randomness=randomness) for of in KeyKind
+    ]
 
 
 async def plan_of(uow: UnitOfWork, network: str, of: KeyKind) -> rules.Plan:

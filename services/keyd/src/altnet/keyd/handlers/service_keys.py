@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from altnet.common.contracts.keyd import ServiceKeyRotated
+from altnet.common.contracts.keyd import ServiceKeyRotated, ServiceKeysRewrapped
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Unavailable
 from altnet.common.ids import Randomness
@@ -58,6 +58,8 @@ async def rewrap_keys(uow: UnitOfWork, kek: EncryptionKey, previous: EncryptionK
             row.kek = kek.id
             count += 1
     await uow.session.flush()
+    if count:
+        uow.emit(ServiceKeysRewrapped(kek=kek.id, before=previous.id, keys=count))
     return count
 
 

@@ -16,18 +16,26 @@ from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import Conflict, NotFound
 from altnet.keyd.domain.rotations import OVER, Part, Plan, Rotation
 from altnet.keyd.tables import IdentityRow, RotationPolicyRow, RotationRelayRow, RotationRow, RotationWishRow
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-CONFLICTS = {
-    "rotations_open": lambda: Conflict(
+
+def conflict(of: KeyKind) -> Conflict:
+    """What a second open rotation of a kind is answered."""
+    return Conflict(
         "rotation_open",
-        "a rotation of this network's keys is under way.",
+        f"a rotation of this network's {of} keys is under way.",
         mend="Follow it (`altnet rotations watch`), or roll it back.",
     )
-}
+
+
+async def take_turns(uow: UnitOfWork, network: str) -> None:
+    """Until the end of the unit of work nobody else starts a rotation in this network, so each sees the epochs and the
+    open ones of those before. Numbers of events are taken after this, at the commit: no two wait for each other."""
+    key = f"rotations of {network}"
+    await uow.connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
 
 
 async def get(session: AsyncSession, id: str, *, lock: bool = False) -> RotationRow:

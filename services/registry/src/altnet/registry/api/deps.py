@@ -11,6 +11,7 @@ from altnet.common.bus.connect import Bus
 from altnet.common.bus.identity import RelayIssuer
 from altnet.common.clock import Clock
 from altnet.common.db.engine import Database
+from altnet.common.db.refusals import Refusals
 from altnet.common.db.uow import UnitOfWork
 from altnet.common.errors import AltnetError, TooMany
 from altnet.common.http.auth import Principal, TokenIssuer
@@ -22,7 +23,6 @@ from altnet.registry.domain.ratelimit import RateLimit
 from altnet.registry.jobs.convergence import Convergence
 from altnet.registry.jobs.director import Director
 from altnet.registry.jobs.pulse import Pulse
-from altnet.registry.refusals import Refusals
 from altnet.registry.settings import RegistrySettings
 from fastapi import Depends, Request, Response
 

@@ -261,6 +261,7 @@ class World:
                     door=client.door,
                     next_key=client.next_key,
                     wished=client.wished,
+                    other=(client.relay if standby else client.standby) or "",
                 )
                 self._access[identifier, standby] = access
             found[identifier] = access

@@ -20,6 +20,7 @@ from altnet.common.db.engine import Database
 from altnet.common.errors import AltnetError, Forbidden, Unavailable
 from altnet.common.ids import Randomness
 from altnet.registry.handlers import client_keys, clients, networks
+from altnet.registry.handlers.signing_key import note_signing_key
 from altnet.registry.jobs.balancing import Balancing
 from altnet.registry.jobs.client_sessions import ClientSessions
 from altnet.registry.jobs.convergence import Convergence
@@ -56,8 +57,11 @@ class Director:
         sessions: Sessions,
         learning: Learning,
         client_sessions: ClientSessions,
+        signing_key: Callable[[], str] | None = None,
     ) -> None:
+        """`signing_key` names the key of access tokens that is in use; None where this process has none."""
         self._db = db
+        self._signing_key = signing_key
         self._bus = bus
         self._sys_bus = sys_bus
         self._identity = identity
@@ -236,6 +240,8 @@ class Director:
         await progress.forget_receipts(self._db, before=now - timedelta(seconds=self._settings.tracking.receipts_kept))
         async with self._db.transaction(actor=ACTOR) as uow:
             await clients.remove_expired(uow)
+            if self._signing_key is not None:
+                await note_signing_key(uow, self._signing_key())
         ended = client_keys.DUE_AT_ONCE
         while ended == client_keys.DUE_AT_ONCE:
             async with self._db.transaction(actor=ACTOR) as uow:
