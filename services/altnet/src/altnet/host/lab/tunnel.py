@@ -6,6 +6,8 @@ which the registry's files have. Invariant: bringing up a tunnel that is up keep
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,16 +108,32 @@ def _make_device(host: Host, *, files: LabFiles, lock: int, env: Mapping[str, st
     if run(add, timeout=timeout, check=False).returncode == 0:
         return
     launcher.prepare()
-    socket = files.wireguard(host.name) / f"{DEVICE}.sock"
-    socket.unlink(missing_ok=True)  # a killed wireguard-go leaves it behind
+    door = files.wireguard(host.name) / f"{DEVICE}.sock"
+    door.unlink(missing_ok=True)  # a killed wireguard-go leaves it behind
     argv = ["wireguard-go", "-f", DEVICE]
     process = launcher.start(host, PROCESS, argv, files=files, lock=lock, env=env)
     deadline = time.monotonic() + files.settings.socket_timeout
-    while not socket.exists():
+    while not answers(door):
         if launcher.start_time(process.pid) != process.started or time.monotonic() > deadline:
             words = launcher.last_words(launcher.log_file(files, host.name, PROCESS))
             raise Unavailable("wireguard_not_started", f"WireGuard did not start on {host.name}: {words}")
-        time.sleep(0.002)  # the socket announces itself only by being there; about 10 ms
+        time.sleep(0.002)  # it announces itself only by taking connections; about 10 ms
+
+
+def answers(door: Path) -> bool:
+    """Whether somebody listens. A socket that is there and does not listen yet is not enough: wg would remove it."""
+    try:
+        folder = os.open(door.parent, os.O_PATH | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+            caller.connect(f"/proc/self/fd/{folder}/{door.name}")  # a path of 108 bytes would be too long
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    finally:
+        os.close(folder)
+    return True
 
 
 def _nodad(address: Interface) -> str:
