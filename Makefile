@@ -148,6 +148,7 @@ openapi: $(VENV)/.main ## Write docs/openapi from the services
 .PHONY: sdk
 sdk: $(VENV)/.dev openapi ## Generate the Python client from docs/openapi
 	$(BIN)/openapi-python-client generate --path docs/openapi/altnet.json --meta none --config sdk/python/generator.yml \
+	  --custom-template-path sdk/python/templates \
 	  --output-path sdk/python/src/altnet_sdk --overwrite
 	@touch sdk/python/src/altnet_sdk/py.typed
 

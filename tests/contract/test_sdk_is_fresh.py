@@ -37,6 +37,7 @@ def test_the_generated_client_is_up_to_date_and_made_without_a_complaint(tmp_pat
     generator = Path(sys.executable).parent / "openapi-python-client"
     made = tmp_path / "altnet_sdk"
     arguments = ["--path", ROOT / "docs/openapi/altnet.json", "--config", ROOT / "sdk/python/generator.yml"]
+    arguments += ["--custom-template-path", ROOT / "sdk/python/templates"]
 
     done = subprocess.run(
         [generator, "generate", *arguments, "--meta", "none", "--output-path", made, "--fail-on-warning"],
@@ -47,6 +48,20 @@ def test_the_generated_client_is_up_to_date_and_made_without_a_complaint(tmp_pat
 
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
     assert sources(made) == sources(ROOT / "sdk/python/src/altnet_sdk"), "run `make sdk`"
+
+
+def test_a_model_of_the_generated_client_is_imported_without_all_others() -> None:
+    code = (
+        "import sys; from altnet_sdk.api.relays import list_relays; from altnet_sdk import models;"
+        "print(sum(name.startswith('altnet_sdk.models.') for name in sys.modules), models.Peering.__name__,"
+        " all(hasattr(models, name) for name in models.__all__))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
+
+    loaded, name, all_there = done.stdout.decode().split()
+    assert (name, all_there) == ("Peering", "True")
+    assert int(loaded) < 20
 
 
 def test_no_schema_has_a_name_that_a_generated_client_uses_itself() -> None:

@@ -142,10 +142,9 @@ def until_keys(lab: Mesh) -> dict[tuple[str, str], bytes]:
     return found[0]
 
 
-def record(lab: Mesh, relay: str, other: str) -> Record | None:
+def kept(file: Path) -> Record | None:
     """What a relay keeps of a pair."""
-    path = pair_file(lab, relay, other)
-    return msgspec.json.decode(path.read_bytes(), type=Record) if path.exists() else None
+    return msgspec.json.decode(file.read_bytes(), type=Record) if file.exists() else None
 
 
 def pair_file(lab: Mesh, relay: str, other: str) -> Path:
@@ -224,13 +223,13 @@ def test_an_agent_that_is_killed_at_each_step_of_an_exchange_loses_no_packet(lab
 
 def caught(lab: Mesh, relay: str) -> None:
     """Wait until the relay has touched its devices for an exchange that is not over."""
-    others = [other for other in lab.relays if other != relay]
+    files = [pair_file(lab, relay, other) for other in lab.relays if other != relay]
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:  # a step takes milliseconds: where none is caught, it dies between exchanges
-        for other in others:
-            found = record(lab, relay, other)
-            if found is not None and found.step in (Step.CONFIRMED, Step.INSTALLING, Step.INSTALLED):
-                return
+        found = [kept(file) for file in files]
+        if any(one is not None and one.step in (Step.CONFIRMED, Step.INSTALLING, Step.INSTALLED) for one in found):
+            return
+        wait(0.002)
 
 
 def test_a_side_that_does_not_answer_is_rolled_back_and_said_and_no_packet_is_lost(lab: Mesh) -> None:

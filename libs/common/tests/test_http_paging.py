@@ -161,3 +161,18 @@ async def test_limits_are_bounded() -> None:
 
 def test_a_page_is_named_after_what_it_lists() -> None:
     assert Page[Hat].__name__ == "HatPage"
+
+
+def test_a_page_of_something_new_is_made_without_reading_anybodys_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Scarf(Hat):
+        """Listed nowhere yet."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("pydantic looks for docstrings")
+
+    for name in ("getmodule", "findsource", "getsourcelines"):
+        monkeypatch.setattr(f"inspect.{name}", refuse)
+
+    properties = Page[Scarf].model_json_schema()["properties"]
+
+    assert properties["next_cursor"]["description"] == "Ask with it for the next page; null on the last one."

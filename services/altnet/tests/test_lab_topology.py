@@ -143,3 +143,11 @@ def test_a_prefix_that_could_contain_another_lab_is_refused(prefix: str) -> None
 def test_an_unknown_host_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(NotFound, match=r"relay9.*relay1"):
         plan(Spec()).host("relay9")
+
+
+def test_a_plan_is_made_once_and_nobody_can_change_it() -> None:
+    made = plan(Spec(relays=3))
+
+    assert plan(Spec(relays=3)) is made
+    with pytest.raises(TypeError):
+        made.hosts["relay9"] = made.hosts["relay1"]  # type: ignore[index]  # which is what is refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 from altnet.common.calls import Answer, problem
 from altnet.common.errors import AltnetError, Invalid, Stale
 from altnet.host.cli import app, exit_code
-from altnet.host.operator.api import error_of
+from altnet.host.operator.api import Api, Place, error_of
 from altnet_sdk.models.problem import Problem
 from typer.testing import CliRunner
 
@@ -67,3 +68,26 @@ def test_a_word_that_an_option_does_not_know_is_wrong_use_and_names_those_that_i
 
     assert isinstance(result.exception, Invalid), result.output
     assert (exit_code(result.exception), str(result.exception)) == (2, said)
+
+
+def test_authorities_are_read_for_https_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    contexts: list[ssl.SSLContext] = []
+    read = ssl.create_default_context
+
+    def note(*arguments: Any, **options: Any) -> ssl.SSLContext:
+        contexts.append(read(*arguments, **options))
+        return contexts[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", note)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    api = Api(Place(url="http://[::1]:8420", token="altt_x"))
+    api.client.get_httpx_client()
+    api.close()
+    assert contexts == []
+
+    api = Api(Place(url="https://registry.example.org", token="altt_x"))
+    api.client.get_httpx_client()
+    api.close()
+    assert [context.verify_mode for context in contexts] == [ssl.CERT_REQUIRED]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -178,6 +179,25 @@ async def test_a_redirect_is_not_followed_with_the_token(front: Front, identity:
     with pytest.raises(Unavailable):
         await enrol(front, identity)
     assert [path for path, _, _ in front.asked] == ["/v1/enrol"]
+
+
+async def test_authorities_are_read_for_https_alone(
+    front: Front, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str | None] = []
+
+    def note(cafile: str | None = None) -> ssl.SSLContext:
+        read.append(cafile)
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    monkeypatch.setattr(ssl, "create_default_context", note)
+    await enrol(front, identity)
+    assert read == []
+
+    away = Registry("https://127.0.0.1:9", post=https_post("/ca.pem"), clock=FixedClock(START), timeout=2.0)
+    with pytest.raises(Unavailable, match=r"https://127.0.0.1:9 does not answer"):
+        await away.renew(identity, "rly_me", endpoints=(), versions=Versions())
+    assert read == ["/ca.pem"]
 
 
 async def test_a_registry_that_is_not_there_is_unavailable_and_named(identity: Identity) -> None:

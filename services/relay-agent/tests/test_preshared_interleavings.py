@@ -80,6 +80,8 @@ class PairUnderFire(RuleBasedStateMachine):
 
     def work(self, name: str, out: Outcome) -> None:
         """Keep, install, say: in this order, with a death where one is due."""
+        if not (out.keep or out.install or out.words):
+            return  # as after most of a million ticks
         try:
             self.try_work(name, out)
         except Killed:
@@ -215,19 +217,18 @@ class PairUnderFire(RuleBasedStateMachine):
         if age >= REKEY and age % TRY == 0 and self.devices["a"].psk == self.devices["b"].psk:
             self.shaken = self.now
         for name in NAMES:
-            for what in ("tick", "observe"):
-                end = self.ends[name]
-                if end is not None and what == "tick":
-                    self.work(name, end.tick(self.now))
-                elif end is not None:
-                    self.work(name, end.observe(self.shaken, self.now))
-        self.check_session()
+            if (end := self.ends[name]) is not None:
+                self.work(name, end.tick(self.now))
+            if (end := self.ends[name]) is not None:  # unless the tick was its end
+                self.work(name, end.observe(self.shaken, self.now))
+        if self.now - self.shaken > DEAD:
+            self.check_session()
 
     # -- what always holds ----------------------------------------------------------------------------------------
 
     def check_session(self) -> None:
         lived = [self.now - self.alive_since[name] for name in NAMES if self.ends[name] is not None]
-        if self.now - self.shaken > DEAD and lived and min(lived) > GRACE:
+        if lived and min(lived) > GRACE:
             raise AssertionError(f"no session for {self.now - self.shaken} s: {self.devices} {self.disks}")
 
     @invariant()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -33,6 +34,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 PLAN = rules.Plan(canary=1, wave=1, drain=1, wave_timeout=1e8, return_timeout=1e8, grace=1e9)
 RELAY, CLIENT = "rly_a", "cli_x"
 PORT = 51830
+keys_of = lru_cache(maxsize=64)(KeySet.of_access)
+"""An identity's keys change a few times in a story and are asked for at each step of it."""
 
 
 class Session(NamedTuple):
@@ -176,7 +179,7 @@ class Changing(RuleBasedStateMachine):
         if self.agent_dead:
             return
         self.identity = followed(self.identity, self.heard.access, PrivateKey.generate)
-        self.roles = roles(KeySet.of_access(self.identity), self.heard.access)
+        self.roles = roles(keys_of(self.identity), self.heard.access)
         self.applied = self.heard.generation
         one = self.heard.clients[0]
         self.ways = ways(self.roles, one)

@@ -22,7 +22,7 @@ from support.postgres import DatabaseFactory
 
 pytestmark = [pytest.mark.server]
 
-ENV = {**FAST, "ALTNET_KEYD_ROTATIONS__TICK": "0.02", "ALTNET_KEYD_ROTATIONS__IDLE": "0.05"}
+ENV = {**FAST, "ALTNET_KEYD_ROTATIONS__TICK": "0.05", "ALTNET_KEYD_ROTATIONS__IDLE": "0.1"}
 PLAN = {"canary": 1, "wave": 2, "wave_timeout": 600, "grace": 86_400}
 REGISTRY = Path(__file__).parents[3] / "services/registry/alembic"
 
@@ -118,7 +118,7 @@ async def place(
     bus_settings: BusSettings,
     bus_identity: BusIdentity,
 ) -> AsyncIterator[Place]:
-    env = {**REGISTRY_FAST, "ALTNET_REGISTRY_HOUSEKEEPING__EVERY": "0.05"}
+    env = {**REGISTRY_FAST, "ALTNET_REGISTRY_HOUSEKEEPING__EVERY": "0.2"}
     async with (
         running(database_factory("registry", REGISTRY), bus_settings, bus_identity, env=env) as registry,
         running_keyd(keyd_database, bus_settings, bus_identity, env=ENV) as keyd,

@@ -25,7 +25,7 @@ from integration.registry.running import RunningRegistry, eventually
 
 pytestmark = [pytest.mark.server]
 
-ENV = {**FAST, "ALTNET_KEYD_ROTATIONS__TICK": "0.02", "ALTNET_KEYD_ROTATIONS__IDLE": "0.05"}
+ENV = {**FAST, "ALTNET_KEYD_ROTATIONS__TICK": "0.05", "ALTNET_KEYD_ROTATIONS__IDLE": "0.1"}
 PLAN = {"canary": 1, "wave": 1, "drain": 0, "prepare_timeout": 60, "wave_timeout": 60}
 
 

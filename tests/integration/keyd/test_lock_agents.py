@@ -37,7 +37,7 @@ from support.postgres import owner_dsn
 
 pytestmark = [pytest.mark.server]
 
-ENV = {**FAST, "ALTNET_KEYD_ROTATIONS__TICK": "0.02", "ALTNET_KEYD_ROTATIONS__IDLE": "0.05"}
+ENV = {**FAST, "ALTNET_KEYD_ROTATIONS__TICK": "0.05", "ALTNET_KEYD_ROTATIONS__IDLE": "0.1"}
 EVIL = PrivateKey(b"e" * 32).public().base64
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import permutations
 
 import msgspec
@@ -27,6 +28,8 @@ from support.relays import entry, identity_of, relay_id
 
 NAMES = ("a", "b", "c")
 START = datetime(2026, 1, 1, tzinfo=UTC)
+keys_of = lru_cache(maxsize=64)(KeySet.of)
+"""An identity's keys change a few times in a story and are asked for at each step of it."""
 PLAN = rules.Plan(canary=1, wave=1, drain=1, return_timeout=1e8, silent=OnSilence.ROLL_BACK)
 
 Held = tuple[str, str]
@@ -60,7 +63,7 @@ class Relay:
         after = followed(self.identity, own, PrivateKey.generate)
         if after != self.identity:
             self.identity, self.switched = after, frozenset()
-        mine = roles(KeySet.of(self.identity), own)
+        mine = roles(keys_of(self.identity), own)
         for id, other in self.neighbours().items():
             both = pair(mine, other)
             if both.open and both.following is not None:
@@ -233,7 +236,7 @@ class Rotating(RuleBasedStateMachine):
         for relay in self.relays.values():
             own = self.mesh[relay.id]
             if relay.applied == self.change and own.next is None:
-                assert not relay.identity.next_mesh_key or roles(KeySet.of(relay.identity), own).known
+                assert not relay.identity.next_mesh_key or roles(keys_of(relay.identity), own).known
 
     def teardown(self) -> None:
         """Left alone, it ends: with one key each, the same at both ends."""

@@ -41,6 +41,8 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 OWNER = "the-owner"
+PAUSE = 0.05
+"""Seconds between two looks: a look is a request or two, and what is looked for is worked out by the same processor."""
 
 FAST = {
     "ALTNET_REGISTRY_TRACKING__FLUSH_RECEIPTS": "0.02",
@@ -170,7 +172,7 @@ class Relay:
                 snapshot, private = await self.mesh(), await self.document()
                 if snapshot and private and snapshot.generation >= mesh and private.generation >= document:
                     return snapshot, private
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(PAUSE)
 
     async def acknowledge(self, *, mesh_digest_text: str | None = None) -> Applied:
         """Say that everything published is applied."""
@@ -243,11 +245,12 @@ async def running(
         yield RunningRegistry(parts.app, api, anonymous, db, bus, issuer, bus_settings, relays, context.metrics)
 
 
-async def eventually(check: Callable[[], Awaitable[object]], *, timeout: float = 15) -> None:
-    """Return once `check` answers something true; for what nobody announces."""
+async def eventually(check: Callable[[], Awaitable[object]], *, timeout: float = 15, pause: float = PAUSE) -> None:
+    """Return once `check` answers something true; for what nobody announces. A process as a check takes a longer
+    `pause`."""
     async with asyncio.timeout(timeout):
         while not await check():  # noqa: ASYNC110 - the one place that polls, so that tests do not
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause)
 
 
 async def _stop(jobs: asyncio.Task[None]) -> None:

@@ -19,7 +19,7 @@ from integration.registry.running import FAST, Relay, RunningRegistry, eventuall
 
 pytestmark = [pytest.mark.server]
 
-ENV = {**FAST, "ALTNET_REGISTRY_HOUSEKEEPING__EVERY": "0.05"}
+ENV = {**FAST, "ALTNET_REGISTRY_HOUSEKEEPING__EVERY": "0.2"}
 
 
 @pytest_asyncio.fixture

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -26,6 +27,7 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
+from types import MappingProxyType
 from typing import Final
 
 from altnet.common.errors import Invalid, NotFound
@@ -198,8 +200,9 @@ class Topology:
         return Topology(spec=self.spec, hosts=hosts, links=links, _ports=ports)
 
 
+@lru_cache(maxsize=16)
 def plan(spec: Spec) -> Topology:
-    """The lab of this size."""
+    """The lab of this size: nobody changes what is handed out, since every command of a lab asks for it anew."""
     hosts: dict[str, Host] = {}
     links: list[Link] = []
     for number in range(spec.routers):
@@ -220,7 +223,7 @@ def plan(spec: Spec) -> Topology:
         _attach(hosts, links, spec, f"nat{number + 1}", Kind.NAT, router=router, place=place)
     for number in range(spec.clients):
         _move_in(hosts, links, spec, number)
-    return Topology(spec=spec, hosts=hosts, links=tuple(links), _ports=_by_host(links))
+    return Topology(spec=spec, hosts=MappingProxyType(hosts), links=tuple(links), _ports=_by_host(links))
 
 
 def block(router: int) -> tuple[IPv4Network, IPv6Network]:

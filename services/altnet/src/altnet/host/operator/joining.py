@@ -17,7 +17,7 @@ import httpx
 from altnet.common.errors import Invalid, Unavailable
 from altnet.common.files import write_private
 from altnet.common.keys import PrivateKey
-from altnet.host.operator.api import TIMEOUT, answered
+from altnet.host.operator.api import TIMEOUT, answered, trust
 from altnet_sdk.api.enrolment import join_client
 from altnet_sdk.client import Client
 from altnet_sdk.models.join import Join
@@ -49,7 +49,7 @@ def join(registry: str, body: dict[str, object], files: Files, *, token_file: Pa
     token = _read(token_file)
     private = own_key(files.config)
     asked = Join.from_dict({**body, "token": token, "key": private.public().base64})
-    client = Client(base_url=registry.rstrip("/"), timeout=httpx.Timeout(TIMEOUT))
+    client = Client(base_url=registry.rstrip("/"), timeout=httpx.Timeout(TIMEOUT), verify_ssl=trust(registry))
     answer = answered(registry, join_client.sync_detailed, client=client, body=asked)
     write_private(files.secret, f"{answer.secret}\n".encode())
     write_private(files.config, filled(answer.configuration.text, private).encode())
