@@ -40,3 +40,14 @@ def test_the_canary_goes_alone_and_the_others_as_many_at_a_time_as_the_plan_says
     assert rules.waves(list("abcdef"), rules.Plan(canary=1, wave=2)) == {
         "a": 0, "b": 1, "c": 1, "d": 2, "e": 2, "f": 3,
     }  # fmt: skip
+
+
+def test_relays_have_all_their_time_again_after_something_else_was_away_and_never_less() -> None:
+    plan = rules.Plan(prepare_timeout=60, wave_timeout=30, return_timeout=600)
+    waits = {RotationPhase.PREPARE: 60, RotationPhase.CONNECT: 30, RotationPhase.BACK: 600}
+    for phase, seconds in waits.items():
+        late = replace(drained(), plan=plan, phase=phase, deadline=NOW - timedelta(hours=1))
+        assert rules.with_time(late, NOW) == replace(late, deadline=NOW + timedelta(seconds=seconds))
+        early = replace(late, deadline=NOW + timedelta(hours=1))
+        assert rules.with_time(early, NOW) == early
+    assert rules.with_time(drained(), NOW + timedelta(hours=1)) == drained()  # nobody is waited for there

@@ -183,6 +183,19 @@ def refused(rotation: Rotation, now: datetime) -> Step:
     return _back(rotation, Ended.REFUSED, (), now)
 
 
+def with_time(rotation: Rotation, now: datetime) -> Rotation:
+    """The same, with all its time from now on: what was away, or came back, is not held against relays."""
+    plan = rotation.plan
+    seconds = {
+        RotationPhase.PREPARE: plan.prepare_timeout,
+        RotationPhase.CONNECT: plan.wave_timeout,
+        RotationPhase.BACK: plan.return_timeout,
+    }.get(rotation.phase)
+    if seconds is None:
+        return rotation
+    return replace(rotation, deadline=max(rotation.deadline, _in(now, seconds)))
+
+
 def _prepare(rotation: Rotation, now: datetime) -> Step:
     """Keys are told all at once: each telling is a new mesh, which every relay has to apply and to report."""
     parts = rotation.taking_part

@@ -3,7 +3,11 @@
 Orders are absolute, so a replica that dies in between is followed by one that gives the same orders again. The
 leader's work; reports come to any replica and are rows by the time the leader looks.
 
-Invariant: a phase is noted only when the registry has taken the orders that lead there.
+Relays are judged by the time that they had, so theirs begins anew when a keyd takes the lead, or when the database, the
+bus or the registry is back: meanwhile nobody could tell them anything, or hear them.
+
+Invariants: a phase is noted only when the registry has taken the orders that lead there; no deadline is judged by that
+ran out while something else than a relay was away.
 """
 
 from __future__ import annotations
@@ -97,6 +101,8 @@ class Driver:
         self._randomness = randomness
         self._ended = ended
         self._wake = asyncio.Event()
+        self._away = True
+        """Something was away since relays were last given time: at first, a keyd that led."""
         self.open = 0
 
     def wake(self) -> None:
@@ -106,12 +112,14 @@ class Driver:
         await leader(self._db, "rotations", self._lead)
 
     async def _lead(self) -> None:
+        self._away = True
         while True:
             self._wake.clear()
             began = asyncio.get_running_loop().time()
             try:
                 await self.round()
             except AltnetError as error:
+                self._away = True
                 _LOG.warning("rotations_wait", reason=str(error))
             took = asyncio.get_running_loop().time() - began
             await asyncio.sleep(min(self._settings.tick, REST * took))
@@ -136,12 +144,39 @@ class Driver:
         async with self._db.read() as session:
             ids = await rotations.open_ids(session)
         self.open = len(ids)
+        self._away = self._away or not self._bus.connected
+        if self._away and not await self._all_back(ids):
+            return
         for id in ids:
             try:
                 while await self._step(id):
                     pass
             except AltnetError as error:
+                self._away = self._away or isinstance(error, Unavailable)
                 await self._problem(id, str(error))
+
+    async def _all_back(self, ids: Sequence[str]) -> bool:
+        """Give every open rotation its time again, once the registry answers; False while it does not."""
+        self._away = False
+        for id in ids:
+            try:
+                await self._give_time(id)
+            except AltnetError as error:
+                self._away = True
+                await self._problem(id, str(error))
+        return not self._away
+
+    async def _give_time(self, id: str) -> None:
+        """Raises what the registry says: what cannot be ordered cannot be heard of either."""
+        async with self._db.transaction(actor=DRIVER) as uow:
+            row = await rotations.get(uow.session, id, lock=True)
+            if row.ended_at is not None or row.of == KeyKind.CLIENT:
+                return  # of clients the registry knows who was there, and for how long
+            await self._order_some(row, ())
+            before = rotations.state_of(row, ())
+            after = rules.with_time(before, uow.now)
+            if (row.deadline, row.problem) != (after.deadline, ""):
+                row.deadline, row.problem, row.version = after.deadline, "", row.version + 1
 
     async def _step(self, id: str) -> bool:
         """One step of a rotation; True if there may be another at once. Raises what the registry says."""
@@ -200,26 +235,27 @@ class Driver:
         return replace(step.rotation, generation=newest, parts={**step.rotation.parts, **ordered})
 
     async def _order(self, row: RotationRow, orders: Sequence[KeyOrder]) -> int:
+        some = [orders[start : start + MOST_RELAYS] for start in range(0, len(orders), MOST_RELAYS)]
+        return max([await self._order_some(row, one) for one in some])
+
+    async def _order_some(self, row: RotationRow, orders: Sequence[KeyOrder]) -> int:
+        """None at all is a question whether the registry is there."""
         if self._seed is None:
             raise Unavailable("no_bus_identity", "this keyd cannot sign orders.")
-        newest = 0
-        for start in range(0, len(orders), MOST_RELAYS):
-            some = orders[start : start + MOST_RELAYS]
-            order = MeshKeysOrder(
-                network=row.network, rotation=row.id, relays=tuple(some), of=KeyKind(row.of), until=row.until
-            )
-            text = msgspec.json.encode(order).decode()
-            signature = base64.b64encode(nkey.sign(self._seed, PURPOSE + text.encode())).decode()
-            taken = await rpc.call(
-                self._bus,
-                rights.REGISTRY,
-                MESH_KEYS,
-                SignedOrder(order=text, signature=signature),
-                MeshKeysTaken,
-                timeout=self._settings.order_timeout,
-            )
-            newest = max(newest, taken.change)
-        return newest
+        order = MeshKeysOrder(
+            network=row.network, rotation=row.id, relays=tuple(orders), of=KeyKind(row.of), until=row.until
+        )
+        text = msgspec.json.encode(order).decode()
+        signature = base64.b64encode(nkey.sign(self._seed, PURPOSE + text.encode())).decode()
+        taken = await rpc.call(
+            self._bus,
+            rights.REGISTRY,
+            MESH_KEYS,
+            SignedOrder(order=text, signature=signature),
+            MeshKeysTaken,
+            timeout=self._settings.order_timeout,
+        )
+        return taken.change
 
     async def _problem(self, id: str, text: str) -> None:
         _LOG.warning("rotation_waits", rotation=id, reason=text)
