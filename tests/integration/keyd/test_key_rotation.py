@@ -273,6 +273,12 @@ async def test_time_in_which_the_registry_was_away_is_not_held_against_relays(
     await asyncio.sleep(0.5)  # it does again, and the relays have not said anything yet
     done = await until(keyd, hosts, id, over)
     assert (done["phase"], done["problem"], [part["left"] for part in done["relays"]]) == ("done", "", [""] * 3)
+    told = [event for event in await keyd.events() if event["kind"] == "keyd.rotation.waits"]
+    assert [event["rotation"] for event in told] == [id] * len(told)
+    codes = [event["why"] for event in told]
+    assert (len(codes), "database_busy" in codes or "bus_timeout" in codes) == (len(set(codes)), True), "once each"
+    counted = await counters(keyd)
+    assert {code: counted[f'rotation_waits_total{{why="{code}"}}'] for code in codes} == dict.fromkeys(codes, 1)
 
 
 async def test_a_policy_starts_a_rotation_when_keys_are_old(rotating: tuple[RunningKeyd, list[Paper]]) -> None:
@@ -340,6 +346,12 @@ async def test_a_key_is_taken_from_a_proven_host_alone(rotating: tuple[RunningKe
     other = msgspec.structs.replace(report, key=PrivateKey.generate().public().base64, generation=10**6)
     with pytest.raises(AltnetError, match="another next key"):
         await hosts[0].agent.contact.tell(other)
+
+    async def refused() -> bool:
+        events = [event for event in await keyd.events() if event["kind"] == "keyd.channel.refused"]
+        return [(one["relay"], one["reason"]) for one in events] == [(hosts[0].agent.id, "next_key_taken")]
+
+    await eventually(refused)
 
 
 @contextlib.asynccontextmanager

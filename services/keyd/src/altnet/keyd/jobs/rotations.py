@@ -42,6 +42,7 @@ from altnet.common.contracts.mesh_keys import (
     MeshKeysTaken,
     SignedOrder,
 )
+from altnet.common.contracts.rotation_asked import RotationWaits
 from altnet.common.db.advisory import leader
 from altnet.common.db.engine import Database
 from altnet.common.db.uow import UnitOfWork
@@ -91,8 +92,9 @@ class Driver:
         random: Callable[[], float],
         randomness: Randomness,
         ended: Callable[[Over], None] = lambda _over: None,
+        waits: Callable[[str], None] = lambda _code: None,
     ) -> None:
-        """`ended` counts rotations that are over, when that is committed."""
+        """`ended` counts rotations that are over, `waits` what they wait for, when that is committed."""
         self._db = db
         self._bus = bus
         self._seed = seed
@@ -100,6 +102,9 @@ class Driver:
         self._random = random
         self._randomness = randomness
         self._ended = ended
+        self._waits = waits
+        self._told: dict[str, set[str]] = {}
+        """By rotation, codes of what it waits for that were told; here alone, so another leader tells them again."""
         self._wake = asyncio.Event()
         self._away = True
         """Something was away since relays were last given time: at first, a keyd that led."""
@@ -144,6 +149,7 @@ class Driver:
         async with self._db.read() as session:
             ids = await rotations.open_ids(session)
         self.open = len(ids)
+        self._told = {id: told for id, told in self._told.items() if id in ids}
         self._away = self._away or not self._bus.connected
         if self._away and not await self._all_back(ids):
             return
@@ -153,7 +159,9 @@ class Driver:
                     pass
             except AltnetError as error:
                 self._away = self._away or isinstance(error, Unavailable)
-                await self._problem(id, str(error))
+                await self._problem(id, error)
+            else:
+                self._told.pop(id, None)
 
     async def _all_back(self, ids: Sequence[str]) -> bool:
         """Give every open rotation its time again, once the registry answers; False while it does not."""
@@ -163,7 +171,7 @@ class Driver:
                 await self._give_time(id)
             except AltnetError as error:
                 self._away = True
-                await self._problem(id, str(error))
+                await self._problem(id, error)
         return not self._away
 
     async def _give_time(self, id: str) -> None:
@@ -257,13 +265,21 @@ class Driver:
         )
         return taken.change
 
-    async def _problem(self, id: str, text: str) -> None:
+    async def _problem(self, id: str, error: AltnetError) -> None:
+        """Note what it waits for. Where even that is not possible, the next look tries again."""
+        text, told = str(error), self._told.setdefault(id, set())
         _LOG.warning("rotation_waits", rotation=id, reason=text)
         with contextlib.suppress(AltnetError):
             async with self._db.transaction(actor=DRIVER) as uow:
                 row = await rotations.get(uow.session, id, lock=True)
                 if row.problem != text[:500]:
                     row.problem, row.version = text[:500], row.version + 1
+                if error.code not in told:
+                    about: dict[str, Any] = {"rotation": id, "network": row.network, "epoch": row.epoch}
+                    uow.emit(RotationWaits(why=error.code, detail=text[:500], **about))
+            if error.code not in told:
+                told.add(error.code)
+                self._waits(error.code)
 
     async def _policy(self, policy: RotationPolicyRow) -> None:
         """Start what is due. The jitter is drawn once, when the date is set, so it does not move with each look."""
