@@ -1,4 +1,4 @@
-"""Everything but the agents dies at every step of a rotation of mesh keys, and it ends as if nothing had been.
+"""Everything but the agents dies at every step of a rotation of relays' keys, and it ends as if nothing had been.
 
 One swarm for all blows: it rotates again and again, one blow each.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +18,7 @@ import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
+from altnet.common.keys import PrivateKey
 from e2e.test_outages import run
 from integration.registry.running import eventually
 from support.control_plane import ControlPlane, Operator, held_down
@@ -94,8 +96,13 @@ async def swarm(control: ControlPlane, root: Path) -> AsyncIterator[Swarm]:
         assert await swarm.faults() == []
 
 
-@pytest.mark.parametrize("blow", [up_dies, postgres_dies, nats_dies, nats_loses_everything])
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    ("step", "blow"),
+    [
+        *itertools.product(STEPS, (up_dies, postgres_dies, nats_loses_everything)),
+        *itertools.product(("canary", "keep"), (nats_dies,)),
+    ],
+)
 async def test_a_rotation_is_done_whatever_of_the_control_plane_is_killed_at_whatever_step(
     control: ControlPlane, swarm: Swarm, step: str, blow: Blow
 ) -> None:
@@ -111,6 +118,25 @@ async def test_an_outage_longer_than_relays_have_time_is_not_held_against_them(
 ) -> None:
     done = await struck(control, swarm, "canary", blow, SHORT)
     assert (done["phase"], left(done)) == ("done", []), f"{done} {control.log()}"
+
+
+@pytest.mark.parametrize("step", ["asked", "canary", "drain", "kept"])
+async def test_a_rotation_of_access_keys_is_done_too_and_a_client_with_a_file_gets_in_by_the_new_key(
+    control: ControlPlane, swarm: Swarm, step: str
+) -> None:
+    relay = min(swarm.relays.values())
+    async with control.client() as operator:
+        body = {"name": f"phone-{step}", "relay": relay, "key": PrivateKey.generate().public().base64}
+        answer = await operator.http.post("/v1/clients", json=body)
+        assert answer.status_code == 201, answer.text
+    client, before = answer.json(), await swarm.keys()
+    done = await struck(control, swarm, step, up_dies, {**PLAN, "grace": 2}, kind="access")
+    assert (done["phase"], left(done)) == ("done", []), f"{done} {control.log()}"
+    now = await swarm.keys()
+    assert not {one["access"] for one in before.values()} & {one["access"] for one in now.values()}
+    assert {one["mesh"] for one in before.values()} == {one["mesh"] for one in now.values()}
+    letting_in = [it["key"] for it in now[relay]["devices"].values() if client["key"] in it["peers"]]
+    assert letting_in == [now[relay]["access"]]
 
 
 async def test_events_of_rotations_came_once_each_and_none_is_missing(control: ControlPlane, swarm: Swarm) -> None:
@@ -130,12 +156,14 @@ async def test_events_of_rotations_came_once_each_and_none_is_missing(control: C
     assert (looked.returncode, json.loads(looked.stdout)["missing"]) == (0, 0), looked.stderr
 
 
-async def struck(control: ControlPlane, swarm: Swarm, step: str, blow: Blow, plan: dict[str, Any]) -> dict[str, Any]:
+async def struck(
+    control: ControlPlane, swarm: Swarm, step: str, blow: Blow, plan: dict[str, Any], *, kind: str = "mesh"
+) -> dict[str, Any]:
     """A rotation with a blow at a step, to its end, once all is alike and clean again."""
     async with control.client() as operator:
-        id = await begin(operator, **plan)
+        id = await begin(operator, kind=kind, **plan)
         with contextlib.suppress(OSError, asyncpg.PostgresError):
-            async with Steps(control.sql, id).at(step):
+            async with Steps(control.sql, id, kind=kind).at(step):
                 await blow(control)
         deadline = time.monotonic() + BACK
         while not (done := await over(operator, id)):

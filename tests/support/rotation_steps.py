@@ -105,13 +105,19 @@ async def ended(operator: Operator, id: str) -> dict[str, Any]:
 
 
 def leftovers(held: dict[str, dict[str, Any]], *, prefix: str = "alt") -> list[str]:
-    """What a rotation of mesh keys that is over should not have left on hosts; empty if all is clean.
+    """What a rotation that is over should not have left on hosts; empty if all is clean.
 
-    `held`: what `Swarm.keys` found. Each relay has one key, one device with it, and there the others' keys and no more.
+    `held`: what `Swarm.keys` found. Each relay has one mesh key, one device with it, and there the others' keys and no
+    more; and one access key, which all its access devices have.
     """
     keys = {relay: one["mesh"] for relay, one in held.items()}
     found = []
     for relay, one in held.items():
+        access = {name: it["key"] for name, it in one["devices"].items() if name.startswith(f"{prefix}a")}
+        if one["next_access"]:
+            found.append(f"{relay} holds two access keys")
+        if set(access.values()) != {one["access"]}:
+            found.append(f"{relay} has the access devices {access}, its key is {one['access']}")
         devices = {name: it for name, it in one["devices"].items() if name.startswith(f"{prefix}m")}
         if one["next_mesh"]:
             found.append(f"{relay} holds two mesh keys")

@@ -158,7 +158,6 @@ class Driver:
                 while await self._step(id):
                     pass
             except AltnetError as error:
-                self._away = self._away or isinstance(error, Unavailable)
                 await self._problem(id, error)
             else:
                 self._told.pop(id, None)
@@ -255,14 +254,14 @@ class Driver:
         )
         text = msgspec.json.encode(order).decode()
         signature = base64.b64encode(nkey.sign(self._seed, PURPOSE + text.encode())).decode()
-        taken = await rpc.call(
-            self._bus,
-            rights.REGISTRY,
-            MESH_KEYS,
-            SignedOrder(order=text, signature=signature),
-            MeshKeysTaken,
-            timeout=self._settings.order_timeout,
-        )
+        signed = SignedOrder(order=text, signature=signature)
+        try:
+            taken = await rpc.call(
+                self._bus, rights.REGISTRY, MESH_KEYS, signed, MeshKeysTaken, timeout=self._settings.order_timeout
+            )
+        except Unavailable:
+            self._away = True
+            raise
         return taken.change
 
     async def _problem(self, id: str, error: AltnetError) -> None:
