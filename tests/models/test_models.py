@@ -40,3 +40,12 @@ def test_a_rotation_never_breaks_a_pair_whatever_is_late_lost_or_killed(tmp_path
 @pytest.mark.parametrize("broken", ["-DEARLY", "-DBLIND"])
 def test_without_its_rules_a_rotation_breaks_pairs(tmp_path: Path, broken: str) -> None:
     assert errors(tmp_path, "rotation.pml", broken) > 0
+
+
+def test_a_rotation_of_an_access_key_cuts_no_client_off_that_follows_or_has_time(tmp_path: Path) -> None:
+    assert errors(tmp_path, "access_rotation.pml") == 0
+
+
+@pytest.mark.parametrize("broken", ["-DEARLY", "-DBLIND", "-DHASTY", "-DDEAF", "-DNODATE"])
+def test_without_its_rules_a_rotation_of_an_access_key_cuts_clients_off(tmp_path: Path, broken: str) -> None:
+    assert errors(tmp_path, "access_rotation.pml", broken) > 0

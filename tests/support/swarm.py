@@ -132,6 +132,10 @@ class Swarm:
         """By name: every secret that a host holds now."""
         return _merged(await self._call("secrets"))
 
+    async def keys(self) -> dict[str, dict[str, Any]]:
+        """By relay: the public keys that its disk has, and its WireGuard devices with the keys of their peers."""
+        return _merged(await self._call("keys"))
+
     async def removed(self, key: str) -> dict[str, float | None]:
         """By relay that has or had this peer: when it was removed; None where it is still there."""
         return _merged(await self._call("removed", key=key))

@@ -280,6 +280,26 @@ class Worker:
             found[host.name] = {name: held[name] for name in names if held[name]} | {"psk": host.state.keyd().psk}
         return found
 
+    async def keys(self) -> dict[str, dict[str, Any]]:
+        """By relay: the public keys that its disk has, and its WireGuard devices with the keys of their peers."""
+        found: dict[str, dict[str, Any]] = {}
+        for host in self._of(None):
+            held = host.state.identity()
+            found[host.relay] = {
+                "mesh": held.mesh.public().base64,
+                "next_mesh": held.next_mesh.public().base64 if held.next_mesh is not None else "",
+                "access": held.access.public().base64,
+                "next_access": held.next_access.public().base64 if held.next_access is not None else "",
+                "devices": {
+                    name: {
+                        "key": device.public_key.base64 if device.public_key is not None else "",
+                        "peers": sorted(peer.base64 for peer in device.peers),
+                    }
+                    for name, device in host.memory.devices.items()
+                },
+            }
+        return found
+
     async def removed(self, *, key: str) -> dict[str, float | None]:
         """By relay that has or had this key as a peer: when it was removed, null where it is still there."""
         found: dict[str, float | None] = {}

@@ -14,6 +14,8 @@ import pytest
 from altnet.common.bus.publish import OutgoingEvent
 from altnet.common.clock import SystemClock
 from altnet.common.contracts.envelope import HEADER_ACTOR, HEADER_KIND, HEADER_TIME, HEADER_TRACE, HEADER_VERSION
+from altnet.common.contracts.registry import KeyRevoked, RelayHealthChanged
+from altnet.common.db import outbox
 from altnet.common.db.advisory import LeaderSettings
 from altnet.common.db.engine import Database, DatabaseSettings
 from altnet.common.db.outbox import OutboxRelay, OutboxSettings, backlog, replay
@@ -467,3 +469,21 @@ async def _start(db: Database, stream: Stream, stack: contextlib.AsyncExitStack)
     task = asyncio.create_task(OutboxRelay(db, stream.publish, settings=QUICK, leader_settings=LEADER).run())
     stack.callback(task.cancel)
     return task
+
+
+async def test_security_events_are_counted_by_kind_and_others_are_not(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert KeyRevoked.kind in outbox._security_kinds()
+    assert RelayHealthChanged.kind not in outbox._security_kinds()
+    kinds = {ThingChanged.kind}
+    monkeypatch.setattr(outbox, "_security_kinds", lambda: kinds)
+    name, labels = "altnet_example_security_events_total", {"kind": ThingChanged.kind}
+    stream, registry = Stream(), CollectorRegistry()
+    async with relaying(db, stream, metrics=Metrics(registry, service="example")):
+        await tell(db, 1, 2)
+        await until(lambda: registry.get_sample_value(name, labels) == 2)
+        kinds.clear()
+        await tell(db, 3)
+        await until(lambda: registry.get_sample_value("altnet_example_outbox_published_events_total") == 3)
+    assert registry.get_sample_value(name, labels) == 2

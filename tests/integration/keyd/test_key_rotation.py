@@ -6,22 +6,28 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import httpx
 import msgspec
 import pytest
 import pytest_asyncio
-from altnet.common.bus.connect import BusSettings
+from altnet.common.bus.connect import Bus, BusSettings
 from altnet.common.bus.identity import BusIdentity
+from altnet.common.clock import SystemClock
 from altnet.common.contracts.desired import KeyStage, MeshSnapshot
 from altnet.common.contracts.keyd import KeyReport
-from altnet.common.db.engine import DatabaseSettings
+from altnet.common.db.engine import Database, DatabaseSettings
 from altnet.common.errors import AltnetError
 from altnet.common.keys import PrivateKey
 from altnet.relay_agent.epochs import KeySet, pair, roles
 from altnet.relay_agent.rotation import Seen, followed, split
+from integration.keyd.conftest import SERVICES
+from integration.keyd.processes import service_process
 from integration.keyd.running import FAST, Agent, RunningKeyd, enrol_agent, meet, running_keyd
-from integration.registry.running import RunningRegistry, eventually
+from integration.registry.running import RunningRegistry, eventually, running
+from support.postgres import DatabaseFactory
 
 pytestmark = [pytest.mark.server]
 
@@ -238,6 +244,43 @@ async def test_keyd_may_die_at_any_step_and_another_one_goes_on(
     assert before["phase"] == "done"
 
 
+async def test_time_in_which_no_keyd_led_is_not_held_against_relays(
+    registry: RunningRegistry, keyd_database: DatabaseSettings, bus_settings: BusSettings, bus_identity: BusIdentity
+) -> None:
+    async with running_keyd(keyd_database, bus_settings, bus_identity, env=ENV) as keyd:
+        hosts = await papers(registry, keyd)
+        id = await start(keyd, wave_timeout=4)
+        waiting = await until(keyd, hosts, id, lambda shown: bool(shown["phase"] == "connect"))
+    await asyncio.sleep(4.2)  # what the wave had is over, and nobody was there to hear of it
+    async with running_keyd(keyd_database, bus_settings, bus_identity, env=ENV) as keyd:
+        done = await until(keyd, hosts, id, over)
+    assert (waiting["wave"], done["phase"], [part["left"] for part in done["relays"]]) == (0, "done", [""] * 3)
+
+
+async def test_time_in_which_the_registry_was_away_is_not_held_against_relays(
+    rotating: tuple[RunningKeyd, list[Paper]], registry: RunningRegistry
+) -> None:
+    keyd, hosts = rotating
+    id = await start(keyd, wave_timeout=3)
+    await until(keyd, hosts, id, lambda shown: bool(shown["phase"] == "connect"))
+    async with registry.db.raw() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE registry.relays IN ACCESS EXCLUSIVE MODE")
+
+        async def waits() -> bool:
+            return (await show(keyd, id))["problem"] != ""
+
+        await eventually(waits, timeout=30)  # the wave's time is over, and the registry takes no order to leave anybody
+    await asyncio.sleep(0.5)  # it does again, and the relays have not said anything yet
+    done = await until(keyd, hosts, id, over)
+    assert (done["phase"], done["problem"], [part["left"] for part in done["relays"]]) == ("done", "", [""] * 3)
+    told = [event for event in await keyd.events() if event["kind"] == "keyd.rotation.waits"]
+    assert [event["rotation"] for event in told] == [id] * len(told)
+    codes = [event["why"] for event in told]
+    assert (len(codes), "database_busy" in codes or "bus_timeout" in codes) == (len(set(codes)), True), "once each"
+    counted = await counters(keyd)
+    assert {code: counted[f'rotation_waits_total{{why="{code}"}}'] for code in codes} == dict.fromkeys(codes, 1)
+
+
 async def test_a_policy_starts_a_rotation_when_keys_are_old(rotating: tuple[RunningKeyd, list[Paper]]) -> None:
     keyd, hosts = rotating
     network = hosts[0].agent.relay.network
@@ -303,3 +346,78 @@ async def test_a_key_is_taken_from_a_proven_host_alone(rotating: tuple[RunningKe
     other = msgspec.structs.replace(report, key=PrivateKey.generate().public().base64, generation=10**6)
     with pytest.raises(AltnetError, match="another next key"):
         await hosts[0].agent.contact.tell(other)
+
+    async def refused() -> bool:
+        events = [event for event in await keyd.events() if event["kind"] == "keyd.channel.refused"]
+        return [(one["relay"], one["reason"]) for one in events] == [(hosts[0].agent.id, "next_key_taken")]
+
+    await eventually(refused)
+
+
+@contextlib.asynccontextmanager
+async def no_order_is_taken(database: DatabaseSettings) -> AsyncIterator[None]:
+    """The registry's table of relays is locked: what it is ordered waits."""
+    async with (
+        Database(database, schema="registry", clock=SystemClock()) as db,
+        db.raw() as connection,
+        connection.transaction(),
+    ):
+        await connection.execute("LOCK TABLE registry.relays IN EXCLUSIVE MODE")
+        yield
+
+
+@pytest.mark.slow
+async def test_the_registry_alone_may_die_at_any_step(
+    registry_bus: Bus,
+    database_factory: DatabaseFactory,
+    keyd_database: DatabaseSettings,
+    bus_settings: BusSettings,
+    bus_identity: BusIdentity,
+) -> None:
+    database = database_factory("registry", SERVICES / "registry/alembic")
+    async with running(database, bus_settings, bus_identity) as first:
+        token = await first.join_token(uses=3)
+    async with contextlib.AsyncExitStack() as stack:
+        process = await stack.enter_async_context(service_process("registry", database, bus_settings, bus_identity))
+        api = await stack.enter_async_context(
+            httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(process.socket)), base_url="http://registry")
+        )
+        apart = cast(RunningRegistry, SimpleNamespace(anonymous=api, bus_settings=bus_settings, stack=stack))
+
+        async def up() -> bool:
+            try:
+                return (await api.get("/readyz")).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        await eventually(up, timeout=30)
+        keyd = await stack.enter_async_context(running_keyd(keyd_database, bus_settings, bus_identity, env=ENV))
+        hosts = [Paper(await enrol_agent(apart, name, token=token)) for name in ("alpha", "beta", "gamma")]
+        for one in hosts:
+            await meet(one.agent)
+            await keyd.until(one.agent.id, "active")
+
+        for step in ("prepare", "connect", "drain", "keep"):
+            before = await mesh_keys(hosts)
+            id = await start(keyd, drain=1 if step == "drain" else 0)
+            if step == "keep":
+                await until(keyd, hosts, id, lambda shown: bool(shown["phase"] == "connect" and shown["wave"] == 2))
+                async with no_order_is_taken(database):
+                    await until(keyd, hosts, id, lambda shown: bool(shown["phase"] == "keep"))
+                    await process.kill()
+            else:
+                await until(keyd, hosts, id, lambda shown, step=step: bool(shown["phase"] == step))  # type: ignore[misc]  # bound now
+                await process.kill()
+            await process.start()
+            done = await until(keyd, hosts, id, over)
+            assert (done["phase"], [part["left"] for part in done["relays"]]) == ("done", [""] * 3), process.log()
+
+            async def kept() -> bool:
+                for host in hosts:
+                    await host.step()
+                held = {host.agent.id: host.agent.state.identity().mesh.public().base64 for host in hosts}
+                return {relay: key for relay, (key, _) in (await mesh_keys(hosts)).items()} == held
+
+            await eventually(kept)
+            assert not {key for key, _ in before.values()} & {key for key, _ in (await mesh_keys(hosts)).values()}
+            assert [host.agent.state.identity().next_mesh_key for host in hosts] == [""] * 3

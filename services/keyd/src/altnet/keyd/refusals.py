@@ -22,6 +22,10 @@ TOLD: Final = frozenset(
         "identity_revoked",
         "bad_signature",
         "key_taken",
+        "first_contact_forged",
+        "next_key_taken",
+        "key_not_certified",
+        "bad_certificate",
     }
 )
 """Codes that honest hosts do not cause. A session that is unknown or over is everyday: somebody restarted."""

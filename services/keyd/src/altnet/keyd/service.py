@@ -76,6 +76,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
     )
     rotations = metrics.counter("rotations", "Rotations that are over.", labels=("kind", "outcome"))
     rolled_back = metrics.counter("rotations_rolled_back", "Rotations that were rolled back.", labels=("kind", "why"))
+    waits = metrics.counter("rotation_waits", "Times that rotations began to wait, not for relays.", labels=("why",))
     relays_left = metrics.counter("rotation_relays_left", "Relays that kept their key, by why.", labels=("why",))
 
     def ended(over: Over) -> None:
@@ -95,6 +96,7 @@ async def open_keyd(context: ServiceContext) -> AsyncIterator[ServiceParts]:
         random=secrets.SystemRandom().random,
         randomness=secrets.token_bytes,
         ended=ended,
+        waits=lambda code: waits.labels(code).inc(),
     )
     metrics.gauge("rotations_open", "Rotations under way.").set_function(lambda: driver.open)
     teller = LockTeller(db, bus, settings=settings.lock)

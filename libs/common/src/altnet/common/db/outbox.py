@@ -22,11 +22,14 @@ import asyncpg
 import msgspec
 from altnet.common import log
 from altnet.common.bus.publish import OutgoingEvent, event_headers
+from altnet.common.contracts.envelope import event_classes
+from altnet.common.contracts.security import SecurityEvent
 from altnet.common.db.advisory import LeaderSettings, leader
 from altnet.common.db.engine import Database, RawConnection
 from altnet.common.errors import Broken, Forbidden, Invalid, TooLarge, Unavailable
 from altnet.common.jobs import Backoff
 from altnet.common.metrics import Metrics
+from prometheus_client import Counter
 
 Publish = Callable[[Sequence[OutgoingEvent]], Awaitable[None]]
 """Returns when the bus has stored all of them; raises `Unavailable` when it cannot now."""
@@ -94,6 +97,7 @@ class OutboxRelay:
         self._table = f"{db.schema}.outbox"
         self._away: str | None = None
         self._published = metrics.counter("outbox_published_events", "Events given to the bus.") if metrics else None
+        self._security = _security_counter(metrics) if metrics else None
         self._refused = metrics.counter("outbox_refused_events", "Events set aside.") if metrics else None
         self._age = metrics.gauge("outbox_oldest_seconds", "Age of the oldest waiting event.") if metrics else None
 
@@ -212,6 +216,11 @@ class OutboxRelay:
         )
         if self._published is not None:
             self._published.inc(len(rows))
+        if self._security is not None:
+            kinds = _security_kinds()
+            for row in rows:
+                if row["kind"] in kinds:
+                    self._security.labels(row["kind"]).inc()
 
     async def _set_aside(self, connection: RawConnection, row: asyncpg.Record, failure: Exception) -> None:
         _LOG.error(
@@ -273,6 +282,15 @@ async def backlog(db: Database) -> Backlog:
         )
     assert row is not None
     return Backlog(waiting=row["waiting"], oldest=row["oldest"], refused=row["refused"])
+
+
+def _security_kinds() -> frozenset[str]:
+    return frozenset(one.kind for one in event_classes() if issubclass(one, SecurityEvent))
+
+
+def _security_counter(metrics: Metrics) -> Counter:
+    """By kind, so that each failure that is told as an event is a series as well."""
+    return metrics.counter("security_events", "Security events given to the bus, by kind.", labels=("kind",))
 
 
 def _outgoing(row: asyncpg.Record) -> OutgoingEvent:

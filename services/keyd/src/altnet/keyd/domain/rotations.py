@@ -63,7 +63,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     prepare_timeout: float = 60.0
     wave_timeout: float = 30.0
     drain: float = 5.0
-    """Packets are under way for less than a second; both ends have said that they send by the next keys."""
+    """Packets are under way for less than a second; both ends have said that they send by the next keys. A roll-back of
+    access keys waits for so long too: clients hear of it within a second or two."""
     return_timeout: float = 600.0
     """Of a roll-back: for so long the next keys' devices stay for a relay that sends by them and does not answer."""
     silent: OnSilence = OnSilence.LEAVE
@@ -183,6 +184,19 @@ def refused(rotation: Rotation, now: datetime) -> Step:
     return _back(rotation, Ended.REFUSED, (), now)
 
 
+def with_time(rotation: Rotation, now: datetime) -> Rotation:
+    """The same, with all its time from now on: what was away, or came back, is not held against relays."""
+    plan = rotation.plan
+    seconds = {
+        RotationPhase.PREPARE: plan.prepare_timeout,
+        RotationPhase.CONNECT: plan.wave_timeout,
+        RotationPhase.BACK: plan.return_timeout,
+    }.get(rotation.phase)
+    if seconds is None:
+        return rotation
+    return replace(rotation, deadline=max(rotation.deadline, _in(now, seconds)))
+
+
 def _prepare(rotation: Rotation, now: datetime) -> Step:
     """Keys are told all at once: each telling is a new mesh, which every relay has to apply and to report."""
     parts = rotation.taking_part
@@ -260,11 +274,19 @@ def _return(rotation: Rotation, now: datetime) -> Step:
     gone = not any(rotation.stale(part) or part.switched for part in back)
     if not gone and now < rotation.deadline:
         return Step(rotation=rotation)
+    if back and rotation.of is KeyKind.ACCESS and now < _since(rotation) + timedelta(seconds=rotation.plan.drain):
+        # A client that was told of the next key changes over by itself until it has heard that it goes back.
+        return Step(rotation=rotation)
     # Of all of them: one may have been asked by a keyd that died before it noted that.
     orders = tuple(
         KeyOrder(relay=part.relay, epoch=rotation.epoch, settle=Settle.DROP) for part in rotation.taking_part
     )
     return Step(rotation=replace(rotation, phase=RotationPhase.ROLLED_BACK), orders=orders)
+
+
+def _since(rotation: Rotation) -> datetime:
+    """When it began to go back, or could be told so again."""
+    return rotation.deadline - timedelta(seconds=rotation.plan.return_timeout)
 
 
 def _unfinished(rotation: Rotation) -> tuple[list[str], list[str]]:

@@ -3,7 +3,11 @@
 Orders are absolute, so a replica that dies in between is followed by one that gives the same orders again. The
 leader's work; reports come to any replica and are rows by the time the leader looks.
 
-Invariant: a phase is noted only when the registry has taken the orders that lead there.
+Relays are judged by the time that they had, so theirs begins anew when a keyd takes the lead, or when the database, the
+bus or the registry is back: meanwhile nobody could tell them anything, or hear them.
+
+Invariants: a phase is noted only when the registry has taken the orders that lead there; no deadline is judged by that
+ran out while something else than a relay was away.
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ from altnet.common.contracts.mesh_keys import (
     MeshKeysTaken,
     SignedOrder,
 )
+from altnet.common.contracts.rotation_asked import RotationWaits
 from altnet.common.db.advisory import leader
 from altnet.common.db.engine import Database
 from altnet.common.db.uow import UnitOfWork
@@ -87,8 +92,9 @@ class Driver:
         random: Callable[[], float],
         randomness: Randomness,
         ended: Callable[[Over], None] = lambda _over: None,
+        waits: Callable[[str], None] = lambda _code: None,
     ) -> None:
-        """`ended` counts rotations that are over, when that is committed."""
+        """`ended` counts rotations that are over, `waits` what they wait for, when that is committed."""
         self._db = db
         self._bus = bus
         self._seed = seed
@@ -96,7 +102,12 @@ class Driver:
         self._random = random
         self._randomness = randomness
         self._ended = ended
+        self._waits = waits
+        self._told: dict[str, set[str]] = {}
+        """By rotation, codes of what it waits for that were told; here alone, so another leader tells them again."""
         self._wake = asyncio.Event()
+        self._away = True
+        """Something was away since relays were last given time: at first, a keyd that led."""
         self.open = 0
 
     def wake(self) -> None:
@@ -106,12 +117,14 @@ class Driver:
         await leader(self._db, "rotations", self._lead)
 
     async def _lead(self) -> None:
+        self._away = True
         while True:
             self._wake.clear()
             began = asyncio.get_running_loop().time()
             try:
                 await self.round()
             except AltnetError as error:
+                self._away = True
                 _LOG.warning("rotations_wait", reason=str(error))
             took = asyncio.get_running_loop().time() - began
             await asyncio.sleep(min(self._settings.tick, REST * took))
@@ -136,12 +149,41 @@ class Driver:
         async with self._db.read() as session:
             ids = await rotations.open_ids(session)
         self.open = len(ids)
+        self._told = {id: told for id, told in self._told.items() if id in ids}
+        self._away = self._away or not self._bus.connected
+        if self._away and not await self._all_back(ids):
+            return
         for id in ids:
             try:
                 while await self._step(id):
                     pass
             except AltnetError as error:
-                await self._problem(id, str(error))
+                await self._problem(id, error)
+            else:
+                self._told.pop(id, None)
+
+    async def _all_back(self, ids: Sequence[str]) -> bool:
+        """Give every open rotation its time again, once the registry answers; False while it does not."""
+        self._away = False
+        for id in ids:
+            try:
+                await self._give_time(id)
+            except AltnetError as error:
+                self._away = True
+                await self._problem(id, error)
+        return not self._away
+
+    async def _give_time(self, id: str) -> None:
+        """Raises what the registry says: what cannot be ordered cannot be heard of either."""
+        async with self._db.transaction(actor=DRIVER) as uow:
+            row = await rotations.get(uow.session, id, lock=True)
+            if row.ended_at is not None or row.of == KeyKind.CLIENT:
+                return  # of clients the registry knows who was there, and for how long
+            await self._order_some(row, ())
+            before = rotations.state_of(row, ())
+            after = rules.with_time(before, uow.now)
+            if (row.deadline, row.problem) != (after.deadline, ""):
+                row.deadline, row.problem, row.version = after.deadline, "", row.version + 1
 
     async def _step(self, id: str) -> bool:
         """One step of a rotation; True if there may be another at once. Raises what the registry says."""
@@ -200,34 +242,43 @@ class Driver:
         return replace(step.rotation, generation=newest, parts={**step.rotation.parts, **ordered})
 
     async def _order(self, row: RotationRow, orders: Sequence[KeyOrder]) -> int:
+        some = [orders[start : start + MOST_RELAYS] for start in range(0, len(orders), MOST_RELAYS)]
+        return max([await self._order_some(row, one) for one in some])
+
+    async def _order_some(self, row: RotationRow, orders: Sequence[KeyOrder]) -> int:
+        """None at all is a question whether the registry is there."""
         if self._seed is None:
             raise Unavailable("no_bus_identity", "this keyd cannot sign orders.")
-        newest = 0
-        for start in range(0, len(orders), MOST_RELAYS):
-            some = orders[start : start + MOST_RELAYS]
-            order = MeshKeysOrder(
-                network=row.network, rotation=row.id, relays=tuple(some), of=KeyKind(row.of), until=row.until
-            )
-            text = msgspec.json.encode(order).decode()
-            signature = base64.b64encode(nkey.sign(self._seed, PURPOSE + text.encode())).decode()
+        order = MeshKeysOrder(
+            network=row.network, rotation=row.id, relays=tuple(orders), of=KeyKind(row.of), until=row.until
+        )
+        text = msgspec.json.encode(order).decode()
+        signature = base64.b64encode(nkey.sign(self._seed, PURPOSE + text.encode())).decode()
+        signed = SignedOrder(order=text, signature=signature)
+        try:
             taken = await rpc.call(
-                self._bus,
-                rights.REGISTRY,
-                MESH_KEYS,
-                SignedOrder(order=text, signature=signature),
-                MeshKeysTaken,
-                timeout=self._settings.order_timeout,
+                self._bus, rights.REGISTRY, MESH_KEYS, signed, MeshKeysTaken, timeout=self._settings.order_timeout
             )
-            newest = max(newest, taken.change)
-        return newest
+        except Unavailable:
+            self._away = True
+            raise
+        return taken.change
 
-    async def _problem(self, id: str, text: str) -> None:
+    async def _problem(self, id: str, error: AltnetError) -> None:
+        """Note what it waits for. Where even that is not possible, the next look tries again."""
+        text, told = str(error), self._told.setdefault(id, set())
         _LOG.warning("rotation_waits", rotation=id, reason=text)
         with contextlib.suppress(AltnetError):
             async with self._db.transaction(actor=DRIVER) as uow:
                 row = await rotations.get(uow.session, id, lock=True)
                 if row.problem != text[:500]:
                     row.problem, row.version = text[:500], row.version + 1
+                if error.code not in told:
+                    about: dict[str, Any] = {"rotation": id, "network": row.network, "epoch": row.epoch}
+                    uow.emit(RotationWaits(why=error.code, detail=text[:500], **about))
+            if error.code not in told:
+                told.add(error.code)
+                self._waits(error.code)
 
     async def _policy(self, policy: RotationPolicyRow) -> None:
         """Start what is due. The jitter is drawn once, when the date is set, so it does not move with each look."""

@@ -80,6 +80,8 @@ class Director:
         self._verify = asyncio.Event()
         self._rebuild = False
         self._revoke = asyncio.Event()
+        self.unpushed = 0
+        """Relays that are revoked and that the bus still lets in, as of the last look."""
         self._writing = asyncio.Lock()
         """Held by whoever writes many rows of relay_status: two that do it at once, each in its order, deadlock."""
         self.ready = asyncio.Event()
@@ -264,12 +266,15 @@ class Director:
     async def _push_once(self, identity: BusIdentity, sys_bus: Bus) -> None:
         async with self._db.read() as session:
             waiting = await relays.to_revoke_on_bus(session)
+        self.unpushed = len(waiting)
         if not waiting:
             return
+        self._revoke.set()  # there may be more than are told at a time
         revoked = {row.nkey: row.revoked_at for row in waiting if row.revoked_at is not None}
         await jwt.revoke_users(sys_bus, identity, revoked)
         async with self._db.transaction(actor=ACTOR) as uow:
             await relays.mark_revoked_on_bus(uow, [row.id for row in waiting])
+        self.unpushed = 0
         for row in waiting:
             self._pulse.forget(row.id)
             self._client_sessions.forget(row.id)

@@ -35,6 +35,8 @@ class Gauges:
         waiting.set_function(lambda: convergence.tracker.open_changes() if convergence.leading else 0)
         behind = metrics.gauge("documents_unpublished", "Documents that are planned and not on the bus.")
         behind.set_function(lambda: director.planning.behind)
+        unpushed = metrics.gauge("revocations_unpushed", "Revoked relays that the bus could not be told of yet.")
+        unpushed.set_function(lambda: director.unpushed)
         newest = metrics.gauge("change_planned", "Number of the newest planned change.")
         newest.set_function(lambda: director.planning.newest)
         oldest = metrics.gauge("preshared_key_age", "Age of the oldest pre-shared key, in seconds.")
