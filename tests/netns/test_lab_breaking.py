@@ -86,8 +86,8 @@ def test_a_process_lives_in_its_host_with_a_wireguard_directory_of_its_own(lab: 
     one = start(lab, "relay1", "one", ["sh", "-c", "touch /run/wireguard/x; exec sleep 60"])
     start(lab, "relay2", "one", ["sleep", "60"])
 
-    assert namespaces.processes([f"{PREFIX}-relay1"]) == {one.pid: f"{PREFIX}-relay1"}
     _until(lambda: os.listdir(lab.files.wireguard("relay1")) == ["x"])
+    _until(lambda: namespaces.processes([f"{PREFIX}-relay1"]) == {one.pid: f"{PREFIX}-relay1"})  # `touch` has ended
     assert os.listdir(lab.files.wireguard("relay2")) == []
     assert not Path("/run/wireguard/x").exists()
     assert (
