@@ -17,7 +17,7 @@ from support.control_plane import ControlPlane, Operator
 from support.swarm import Swarm
 from support.truth import read_truth
 
-LOOK: Final = 0.002
+LOOK: Final = 0.004
 """Seconds between two looks: a step of a small swarm may be over after some twenty milliseconds."""
 STEPS: Final = {
     "asked": "r.phase = 'prepare' AND EXISTS (SELECT FROM keyd.rotation_relays p WHERE p.rotation = r.id"
@@ -133,17 +133,19 @@ def leftovers(held: dict[str, dict[str, Any]], *, prefix: str = "alt") -> list[s
 async def unlike(control: ControlPlane, operator: Operator, swarm: Swarm) -> list[str]:
     """What is not as a rotation that is over should leave it; empty if all is equal, clean and in sync."""
     held = await swarm.digests()
-    found = (await read_truth(control)).differing(held)
+    found = leftovers(await swarm.keys())
     if len({one["mesh"][1] for one in held.values() if one.get("running")}) > 1:
         found.append("digests of the mesh differ")
-    found += leftovers(await swarm.keys())
     answer = await operator.http.get("/v1/mesh", params={"limit": 500})
     if answer.status_code != 200:
         return [*found, f"GET /v1/mesh: {answer.status_code}"]
     found += [f"{one['name']} is not in sync: {one['reasons']}" for one in answer.json()["items"] if not one["in_sync"]]
+    if found:  # it takes longest to plan everything anew
+        return found
     sql = await control.sql()
     try:
         two = await sql.fetch("SELECT name FROM registry.relays WHERE num_nonnulls(next_epoch, access_next_epoch) > 0")
     finally:
         await sql.close()
+    found = (await read_truth(control)).differing(held)
     return [*found, *(f"the registry knows two keys of {row['name']}" for row in two)]
