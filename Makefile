@@ -109,7 +109,7 @@ test-hosts: $(VENV)/.dev ## Tests on namespaces and whole processes: mostly wait
 	  || $(call again,$(HOSTS))
 
 .PHONY: soak
-soak: setup-dev ## Tests that take minutes: WireGuard's own rekey, a rotation on the kernel's WireGuard (root)
+soak: setup-dev ## Tests that take minutes: WireGuard's own rekey, a rotation on the kernel's, every kill at every step (root)
 	$(PYTEST) -q -n 0 -m "soak and not kernel_wg"
 	@# Nothing asynchronous is tested there, and then the plugin for it leaves its loop unclosed.
 	$(BIN)/python deploy/kernelvm/run.py -q -W ignore::pytest.PytestUnraisableExceptionWarning -m soak \
