@@ -11,8 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PARTS := libs/common services/registry services/keyd services/relay-agent services/altnet client sdk/python
 PYTEST := $(BIN)/python -m pytest
-# Two workers by default: the suites start real servers, and more workers than cores only wait for each other.
-WORKERS ?= 2
+# One more than two cores: a fifth of the time is waiting for real servers.
+WORKERS ?= 3
 # Those that mostly wait have one more.
 HOST_WORKERS ?= 3
 

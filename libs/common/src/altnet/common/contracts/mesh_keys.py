@@ -100,6 +100,8 @@ class ClientKeysOrder(msgspec.Struct, frozen=True, kw_only=True):
     date."""
     patience: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     """Seconds after which a client that is there all the time is late."""
+    none_late: bool = False
+    """One that is late ends it: then nobody else is asked, not even before that is noticed."""
 
 
 class ClientKeysTaken(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,6 +54,11 @@ def at_once(campaign: Campaign) -> int:
     return campaign.plan.canary if campaign.phase is RotationPhase.PREPARE else campaign.plan.wave
 
 
+def none_late(campaign: Campaign) -> bool:
+    """Whether a single client that is late ends it."""
+    return campaign.phase is RotationPhase.PREPARE or campaign.plan.silent is OnSilence.ROLL_BACK
+
+
 def after(campaign: Campaign, told: ClientKeysTaken, now: datetime) -> Campaign:
     """The rotation once the registry has answered the order that it gives."""
     if campaign.phase in OVER:
@@ -82,7 +87,7 @@ def _tried(campaign: Campaign, told: ClientKeysTaken) -> bool:
 
 
 def _failed(campaign: Campaign, told: ClientKeysTaken) -> bool:
-    if campaign.phase is RotationPhase.PREPARE or campaign.plan.silent is OnSilence.ROLL_BACK:
+    if none_late(campaign):
         return told.late > 0
     tried = told.changed + told.late
     # A few are no measure, unless there are no more.

@@ -52,6 +52,7 @@ async def step(uow: UnitOfWork, row: RotationRow, *, bus: Bus, seed: bytes | Non
         drop=rules.drops(campaign),
         at_once=rules.at_once(campaign),
         patience=campaign.plan.wave_timeout,
+        none_late=rules.none_late(campaign),
     )
     told = await _order(bus, order, seed=seed, timeout=timeout)
     after = rules.after(campaign, told, uow.now)

@@ -107,10 +107,12 @@ async def order_client_keys(
 
 
 async def _to_ask(uow: UnitOfWork, order: ClientKeysOrder, *, here: Presence, limit: int) -> Sequence[ClientRow]:
+    found = await _under_way(uow, order, here=here)
+    if order.none_late and found.late:
+        return []
     waiting = await clients.keys_before(uow.session, order.network, order.since, rotation=order.rotation)
     present = [one.id for one in waiting if here(one.id, (one.relay, one.standby)) is not None]
-    timely = (await _under_way(uow, order, here=here)).timely
-    chosen = next_asked(present, timely, at_once=order.at_once)
+    chosen = next_asked(present, found.timely, at_once=order.at_once)
     return await clients.lock_to_ask(
         uow.session, order.network, order.since, rotation=order.rotation, ids=chosen, limit=limit
     )
