@@ -11,10 +11,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PARTS := libs/common services/registry services/keyd services/relay-agent services/altnet client sdk/python
 PYTEST := $(BIN)/python -m pytest
-# One more than two cores: a fifth of the time is waiting for real servers.
+# For two cores: a fifth of what tests on servers take is waiting, and nearly half of what those on hosts take.
 WORKERS ?= 3
-# Those that mostly wait have one more.
-HOST_WORKERS ?= 3
+HOST_WORKERS ?= 4
 
 .PHONY: help
 help: ## List the targets
