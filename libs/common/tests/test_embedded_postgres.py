@@ -158,7 +158,7 @@ async def test_keep_running_goes_on_where_the_server_dies_while_it_starts(base: 
     async with PostgresServer(base / "data", settings=settings, fast=True) as server:
         keeping = asyncio.create_task(server.keep_running())
         killed: set[int] = set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):  # each start reads the log again, which takes its time beside other tests
             while len(killed) < 4:
                 if server.pid is not None and server.pid not in killed:
                     killed.add(server.pid)

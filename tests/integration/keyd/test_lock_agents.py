@@ -157,7 +157,11 @@ async def test_a_relay_that_enrols_rightly_waits_for_a_signature_and_is_taken_th
     await network.certified()
     await network.post("statements", statements_body(network.statement(delta)))
     await network.until_meshed()
-    assert [one.agent.health() for one in network.members] == ["ok"] * 4
+
+    async def all_well() -> bool:  # the others may know of the statement before it does itself
+        return [one.agent.health() for one in network.members] == ["ok"] * 4
+
+    await eventually(all_well)
 
 
 async def test_a_rotation_of_all_keys_with_the_lock_on_breaks_no_pair_and_is_accepted(network: Meshed) -> None:
