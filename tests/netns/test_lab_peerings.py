@@ -52,6 +52,10 @@ GOOD, FOREIGN, DEFAULT = "fd77:1::/48", "fd99:1::/48", "::/0"
 IMPORTS: Final = {"prefix": "fd77::/16", "shortest": 16, "longest": 64}
 ROUTERS: Final[dict[str, type[Outside]]] = {"frr": Frr, "gobgp": GoBgp, "bird": OutsideBird}
 every = pytest.mark.parametrize("kind", ROUTERS)
+once = pytest.mark.parametrize(
+    "kind", ["frr", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ROUTERS if kind != "frr")]
+)
+"""The same filters by a whole lab: the others, which test_edge_peerings.py tries each time, in `make soak`."""
 
 
 @dataclass
@@ -239,7 +243,7 @@ def test_a_peering_by_api_brings_a_host_outside_to_a_client_of_another_relay_and
     assert {"peering.up", "route.learned", "route.withdrawn", "peering.removed"} <= set(told)
 
 
-@every
+@once
 def test_a_leaked_default_route_and_a_hijack_are_refused_and_become_security_events_once(
     edge: Callable[..., Edge], kind: str
 ) -> None:
