@@ -48,6 +48,19 @@ def test_a_line_is_full_in_bytes_as_well_but_one_large_request_is_always_taken()
     assert line.join(3, size=10, patience=1.0, now=0.0)
 
 
+def test_one_relay_that_floods_keeps_nobody_else_out() -> None:
+    line: Line[str] = Line(most=100, most_of_one=3)
+    flood = [line.join("x", size=1, patience=1.0, now=0.0, who="rly_1") for _ in range(50)]
+    assert (sum(flood), line.refused) == (3, 47)
+    assert line.join("y", size=1, patience=1.0, now=0.0, who="rly_2")
+    assert all(line.join("z", size=1, patience=1.0, now=0.0) for _ in range(20)), "services have no such bound"
+    line.leave(now=0.0)
+    assert line.join("x", size=1, patience=1.0, now=0.0, who="rly_1")
+    while line.leave(now=9.0) is not None:
+        pass
+    assert all(line.join("x", size=1, patience=1.0, now=9.0, who="rly_1") for _ in range(3))
+
+
 @pytest.mark.parametrize("text", [None, "", "soon", "-1", "0", "nan", "inf", "1e9", "5 s"])
 def test_a_patience_that_is_none_counts_as_the_longest(text: str | None) -> None:
     assert patience_of(text) == LONGEST_PATIENCE

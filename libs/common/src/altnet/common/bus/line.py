@@ -5,13 +5,13 @@ everything in turn soon answers only callers that have gone, who ask again and m
 vain (congestion collapse). So a request nobody waits for any more is dropped, and one that has used up half of its
 caller's patience in line is told to come back later, which costs next to nothing: what is handled can still be heard.
 
-Leaves out who handles, and the bus. Invariant: the line is bounded in requests and in bytes, and each request that
-joined leaves it once.
+Leaves out who handles, and the bus. Invariant: the line is bounded in requests, in bytes and in requests of one relay,
+and each request that joined leaves it once.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -24,6 +24,8 @@ LONGEST_PATIENCE: Final = 30.0
 """Seconds; who says more, or nothing, is taken to wait this long."""
 MOST_WAITING: Final = 2048
 MOST_BYTES: Final = 16 * 2**20
+MOST_OF_ONE: Final = 32
+"""Of one relay, which asks a few things at a time: whatever it sends, it keeps nobody else out."""
 
 
 class Verdict(Enum):
@@ -43,6 +45,7 @@ class Place(NamedTuple, Generic[M]):
     size: int
     arrived: float
     patience: float
+    who: str | None
 
 
 @dataclass
@@ -51,20 +54,28 @@ class Line(Generic[M]):
 
     most: int = MOST_WAITING
     most_bytes: int = MOST_BYTES
+    most_of_one: int = MOST_OF_ONE
     refused: int = 0
     dropped: int = 0
     _waiting: deque[Place[M]] = field(default_factory=deque, repr=False)
     _bytes: int = field(default=0, repr=False)
+    _of: Counter[str] = field(default_factory=Counter, repr=False)
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def join(self, message: M, *, size: int, patience: float, now: float) -> bool:
-        """Wait in line; False where it is full, and the request has to be refused."""
-        if len(self._waiting) >= self.most or (self._waiting and self._bytes + size > self.most_bytes):
+    def join(self, message: M, *, size: int, patience: float, now: float, who: str | None = None) -> bool:
+        """Wait in line; False where it is full, and the request has to be refused.
+
+        `who` asks, where the bound on one asker is to hold; None: one of our services.
+        """
+        full = len(self._waiting) >= self.most or (self._waiting and self._bytes + size > self.most_bytes)
+        if full or (who is not None and self._of[who] >= self.most_of_one):
             self.refused += 1
             return False
-        self._waiting.append(Place(message, size, now, patience))
+        self._waiting.append(Place(message, size, now, patience, who))
+        if who is not None:
+            self._of[who] += 1
         self._bytes += size
         return True
 
@@ -74,6 +85,10 @@ class Line(Generic[M]):
             return None
         place = self._waiting.popleft()
         self._bytes -= place.size
+        if place.who is not None:
+            self._of[place.who] -= 1
+            if not self._of[place.who]:
+                del self._of[place.who]
         waited = now - place.arrived
         if waited >= place.patience:
             self.dropped += 1

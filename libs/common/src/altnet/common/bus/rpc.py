@@ -206,7 +206,8 @@ def _answering(
             _LOG.warning("rpc_strange_reply_subject", subject=message.subject, reply=message.reply)
             return
         patience = patience_of(message.headers.get(HEADER_PATIENCE))
-        if not line.join((message, context), size=len(message.data), patience=patience, now=clock()):
+        size, who = len(message.data), context.relay
+        if not line.join((message, context), size=size, patience=patience, now=clock(), who=who):
             await refuse(message)
         elif working < at_once:
             working += 1
