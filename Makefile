@@ -102,6 +102,8 @@ test-parallel: $(VENV)/.dev ## Tests that need no root: pure ones, and those on 
 	$(PYTEST) -q -n $(WORKERS) -m $(ALONE) || $(call again,$(ALONE))
 
 .PHONY: test-hosts
+# Dozens of wireguard-go share two cores: with one working thread each they take a quarter less of them.
+test-hosts: export GOMAXPROCS = 1
 test-hosts: $(VENV)/.dev ## Tests on namespaces and whole processes: mostly waiting, a file at a time a worker (root)
 	$(PYTEST) -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m $(HOSTS) --durations=20 --durations-min=10 \
 	  || $(call again,$(HOSTS))

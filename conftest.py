@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from altnet.common import heap
 from hypothesis import HealthCheck, settings
 
 # Derandomised, so that a run of the suite is a function of the code; ALTNET_HYPOTHESIS=search looks for new examples.
@@ -17,6 +18,16 @@ pytest_plugins = ["support.postgres", "support.nats", "support.netns", "support.
 LONGEST = ("test_edge_peerings.py", "test_preshared_keys.py", "test_client_failover.py", "test_bird_netns.py")
 """Files that `make test-hosts` begins with: each is one worker's, and the last to end should not be the longest."""
 SERVERS = {"postgres_server", "nats_server", "database_factory"}
+
+
+def pytest_configure() -> None:
+    """Three thousand tests stay in memory to the end; the collector of garbage need not look at them."""
+    heap.grow()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    heap.settle()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("ALTNET_CACHE") or Path.home() / ".cache" / "altnet") / "kernelvm"
 BOOT_DEADLINE = int(os.environ.get("ALTNET_KERNELVM_TIMEOUT", "900"))
 """Seconds for the whole run: one or two minutes under emulation, many on a machine that is busy with other things."""
-SILENCE_DEADLINE = 30
+SILENCE_DEADLINE = 10
 """Seconds to the guest's first word of a machine on KVM: some hosts only seem to have it, and stop at the firmware."""
 FIRMWARE = ("SeaBIOS", "Booting from")
 MEMORY = "1024"

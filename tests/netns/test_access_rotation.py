@@ -207,8 +207,8 @@ def test_relays_change_their_access_keys_and_a_client_with_altnetd_loses_no_pack
         place.ended(id, "done")
         place.until_settled()
 
-    for _ in range(2):  # there and back: each rotation takes the other devices
-        during(place, rotate, rate=FULL)
+    for rate in (FULL, RATE):  # there and back: each rotation takes the other devices
+        during(place, rotate, rate=rate)
         after = place.access_keys()
         assert set(after.values()).isdisjoint(before.values())
         before = after
@@ -313,14 +313,14 @@ def test_one_call_changes_every_key_of_the_network_at_the_same_time_and_no_packe
     before, client, plain = place.every_key(), place.registered(NAME), place.registered(PLAIN)
 
     def rotate(_: Prober) -> None:
-        opened = {kind: str(one.id) for kind, one in place.api.rotate_all(**QUICK, grace=25).items()}
+        opened = {kind: str(one.id) for kind, one in place.api.rotate_all(**QUICK, grace=15).items()}
         assert sorted(opened) == ["access", "client", "mesh"]
         for id in opened.values():
             place.ended(id, "done")
         place.until_key_changed(client.key)
         place.lab.until_in_sync()
 
-    during(place, rotate, rate=FULL)
+    during(place, rotate)
     assert place.every_key().isdisjoint(before)
     assert place.registered(PLAIN).key == plain.key, "it announced none"
     place.new_file()

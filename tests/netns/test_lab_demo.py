@@ -42,6 +42,7 @@ def run_dir() -> Iterator[Path]:
 
 def test_every_step_of_the_demo_holds_and_ctrl_c_removes_it(run_dir: Path) -> None:
     env = os.environ | {"ALTNET_LAB_PREFIX": PREFIX, "ALTNET_LAB_RUN_DIR": str(run_dir), "ALTNET_LAB_API_PORT": "0"}
+    env["ALTNET_DEMO_WATCH"] = "1.5"  # seconds at each step, for nobody looks on
     demo = subprocess.Popen([sys.executable, "-c", DEMO], env=env, stdout=subprocess.PIPE, text=True)
     assert demo.stdout is not None
     said: list[str] = []

@@ -168,14 +168,15 @@ def site(whole: Site) -> Iterator[Site]:
 
 
 def test_the_nearer_relay_is_taken_and_the_path_says_which_and_why(site: Site) -> None:
-    for address in (HOST6, HOST4):
+    def told(address: str) -> tuple[bool, list[tuple[str, str]]]:
         with opened(site.mesh) as api:
             path = api.ask(get_path.sync_detailed, from_=FROM, to=address)
-        names = [hop.name for hop in path.hops]
-        assert path.complete
-        assert names == [FROM, NEAR]
-        assert path.hops[0].route.why.startswith("lowest cost"), path.hops[0].route.why
-        assert path.hops[1].route.why == "this relay originates it"
+        return path.complete, [(hop.name, hop.route.why.partition(",")[0]) for hop in path.hops]
+
+    # What a busy machine adds to the nearer one's line may outweigh the other's delay until more of both is measured.
+    wanted = True, [(FROM, "lowest cost"), (NEAR, "this relay originates it")]
+    for address in (HOST6, HOST4):
+        site.mesh.until(lambda: told(address) == wanted, f"the nearer one, now {told(address)}")  # noqa: B023 - at once
 
 
 def test_no_other_site_may_have_a_part_of_it_and_the_same_relays_are_no_excuse(site: Site) -> None:

@@ -48,7 +48,7 @@ def eventually(check: Callable[[], bool], what: str, within: float = WITHIN) -> 
     began = time.monotonic()
     while not check():
         assert time.monotonic() - began < within, what
-        time.sleep(0.02)
+        time.sleep(0.05)
     return time.monotonic() - began
 
 

@@ -126,7 +126,7 @@ class Mesh:
         while not condition():
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what}: not within {WITHIN:g} s. {self.describe()}")
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def until_path(self, one: str, other: str, good: Callable[[list[str]], bool]) -> list[str]:
         """Wait for a path between two relays that is good in both directions; returns the one forth."""

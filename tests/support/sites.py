@@ -113,7 +113,7 @@ def eventually(check: Callable[[], bool], what: str, within: float = WITHIN) -> 
     began = time.monotonic()
     while not check():
         assert time.monotonic() - began < within, what
-        time.sleep(0.05)
+        time.sleep(0.1)
     return time.monotonic() - began
 
 

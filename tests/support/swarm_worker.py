@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 import msgspec
 import uvloop
-from altnet.common import log
+from altnet.common import heap, log
 from altnet.common.bus.connect import Bus, BusSettings, Message
 from altnet.common.bus.nkey import make_nkey
 from altnet.common.bus.subjects import relay_status
@@ -322,6 +322,10 @@ class Worker:
     async def heard(self) -> dict[str, float | None]:
         """By relay: when it last heard something where `listen` listens."""
         return {host.relay: host.heard_at for host in self._of(None) if host.bus is not None}
+
+    async def settle_heap(self) -> None:
+        """What is held now is not looked through for garbage any more."""
+        heap.settle()
 
     async def cost(self) -> dict[str, float]:
         """What this process used so far."""

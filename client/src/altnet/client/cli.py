@@ -20,7 +20,7 @@ from altnet.client import VERSION
 from altnet.client.settings import ENV_PREFIX, ClientSettings
 from altnet.client.state import DiskState, not_joined
 from altnet.client.status import ClientView
-from altnet.common import log
+from altnet.common import heap, log
 from altnet.common.control import ask
 from altnet.common.errors import AltnetError, Conflict, Invalid, NotFound
 from altnet.common.settings import load
@@ -96,8 +96,10 @@ async def _join(settings: ClientSettings, options: argparse.Namespace, _env: Map
 
 async def _run(settings: ClientSettings, options: argparse.Namespace, env: Mapping[str, str]) -> int:
     # Imported here, so that `status`, which people and scripts ask often, loads no netlink.
+    heap.grow()
     from altnet.client.main import run
 
+    heap.settle()
     await run(settings, env=env, file=Path(options.config) if options.config else None)
     return OK
 

@@ -59,6 +59,11 @@ def daemons(namespace: Namespace) -> list[int]:
     return [pid for pid in processes(namespace.name) if Path(f"/proc/{pid}/comm").read_text() == "wireguard-go\n"]
 
 
+def environment(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(line.split("=", 1) for line in lines if line)
+
+
 async def gone(pid: int) -> None:
     """Wait for the end of a process that is not our child."""
     descriptor = os.pidfd_open(pid)
@@ -90,6 +95,18 @@ async def test_the_daemon_is_in_a_session_of_its_own_and_quiet(
     (pid,) = daemons(inside_netns)
     assert os.getsid(pid) != os.getsid(0)
     assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in (0, 1, 2)} == {"/dev/null"}
+
+
+async def test_the_daemon_sees_of_our_environment_what_is_for_gos_runtime_and_nothing_else(
+    inside_netns: Namespace, wireguard: UserspaceWireGuard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOMAXPROCS", "1")
+    monkeypatch.setenv("ALTNET_AGENT_JOIN_TOKEN", "a secret")
+    await wireguard.create(MESH)
+    (pid,) = daemons(inside_netns)
+    seen = environment(pid)
+    assert seen["GOMAXPROCS"] == "1"
+    assert "a secret" not in seen.values()
 
 
 async def test_removing_the_device_ends_the_daemon(inside_netns: Namespace, wireguard: UserspaceWireGuard) -> None:

@@ -96,8 +96,10 @@ def up(
     """Run the whole control plane on embedded Postgres and nats-server, until Ctrl-C."""
     import json
 
-    from altnet.common import log
+    from altnet.common import heap, log
     from altnet.common.clock import SystemClock
+
+    heap.grow()
     from altnet.common.settings import load
     from altnet.host.data_dir import DataDir, default_root
     from altnet.host.hosting import SERVICES, load_service
@@ -146,8 +148,10 @@ def serve(
     config: ConfigOption = None,
 ) -> None:
     """Run one service on a Postgres and a NATS that are there already (see docs/operations.md)."""
-    from altnet.common import log
+    from altnet.common import heap, log
     from altnet.common.clock import SystemClock
+
+    heap.grow()
     from altnet.common.settings import load
     from altnet.host.hosting import load_service
     from altnet.host.serve import run_serve

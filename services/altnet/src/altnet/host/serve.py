@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from altnet.common import heap
 from altnet.common.clock import Clock
 from altnet.common.db.settings import DatabaseSettings
 from altnet.common.errors import Invalid
@@ -38,6 +39,7 @@ async def run_serve(
         env=advertise(env, settings.bus_advertise),
         file=file,
     ) as hosted:
+        heap.settle()
         await run_hosted(hosted, sockets=sockets, jobs=[], http=settings.http, clock=clock)
 
 

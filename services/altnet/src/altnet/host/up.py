@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from altnet.common import heap
 from altnet.common.clock import Clock
 from altnet.common.db.engine import DatabaseSettings
 from altnet.common.embedded.nats import NatsServer
@@ -133,6 +134,7 @@ async def run_up(
                     seconds=time.monotonic() - begin,
                 )
                 data.write_ready(up.facts())
+                heap.settle()
                 ready(up)
 
             jobs = [

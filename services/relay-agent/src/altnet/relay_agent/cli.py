@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from altnet.common import log
+from altnet.common import heap, log
 from altnet.common.clock import SystemClock
 from altnet.common.contracts.routing import RouteQuery, RouteView, SessionStatus
 from altnet.common.errors import AltnetError, Conflict, Invalid, NotFound
@@ -83,8 +83,10 @@ def read_settings(options: argparse.Namespace, env: Mapping[str, str]) -> AgentS
 
 async def _run(settings: AgentSettings, _options: argparse.Namespace, env: Mapping[str, str]) -> int:
     # Imported here, so that `status`, which people and scripts ask often, loads neither NATS nor netlink.
+    heap.grow()
     from altnet.relay_agent.main import run
 
+    heap.settle()
     await run(settings, env=env)
     return OK
 

@@ -66,12 +66,18 @@ async def _spawn(command: Sequence[str], name: str, *, level: str, output: int) 
             stdout=output,
             stderr=STDOUT if output == PIPE else DEVNULL,
             cwd="/",
-            env={"PATH": os.environ.get("PATH", os.defpath), "LOG_LEVEL": level},
+            env={"PATH": os.defpath, **_passed_on(), "LOG_LEVEL": level},
             # Ctrl-C at the agent's terminal is not meant for it.
             start_new_session=True,
         )
     except FileNotFoundError:
         raise wireguard_unavailable(f"{command[0]} is not installed", mend=INSTALL) from None
+
+
+def _passed_on() -> dict[str, str]:
+    """What of our own environment is meant for it: Go's runtime reads how many processors it may use (GOMAXPROCS) and
+    how much memory (GOMEMLIMIT, GOGC)."""
+    return {name: os.environ[name] for name in ("PATH", "GOMAXPROCS", "GOMEMLIMIT", "GOGC") if name in os.environ}
 
 
 async def _stop(process: Process) -> None:
