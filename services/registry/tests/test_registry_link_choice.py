@@ -15,7 +15,8 @@ from altnet.common.contracts.desired import Encapsulation
 from altnet.registry.domain import choosing
 from altnet.registry.domain.graph import components, cut_nodes
 from altnet.registry.domain.latency import Latencies, Pair, pair_of
-from altnet.registry.domain.links import DEGREE_BOUND, Choice, LinkKind, Member, may_link
+from altnet.registry.domain.linkgraph import LinkGraph
+from altnet.registry.domain.links import DEGREE_BOUND, Choice, LinkKind, LinkRule, Member, may_link
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -348,3 +349,16 @@ def test_a_network_without_regions_has_short_paths(count: int) -> None:
                 seen.append(other)
     assert len(far) == count
     assert max(far.values()) <= 6
+
+
+@given(whatever)
+def test_who_is_in_a_pool_is_told_without_the_pool(members: list[Member]) -> None:
+    graph = LinkGraph(members, latencies(members, {}), LinkRule())
+    for one in graph.everybody:
+        told = [other for other in range(len(members)) if graph.pooled(one, other)]
+        assert told == sorted(graph.pool(one))
+        region = [
+            other for other in graph.everybody if members[other].region == members[one].region and graph.may(one, other)
+        ]
+        anywhere = [other for other in graph.everybody if graph.may(one, other)]
+        assert told == (region if len(region) > 1 else anywhere)

@@ -67,14 +67,28 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(relays: int, *, until: str = "network", settings: Mapping[str, float] | None = None) -> Iterator[Place]:
+def place(
+    relays: int,
+    *,
+    until: str = "network",
+    settings: Mapping[str, float] | None = None,
+    control_env: Mapping[str, str] | None = None,
+) -> Iterator[Place]:
     """A lab of that many relays, up to the network or, for our own system, up to its relays.
 
-    `settings`: of the network, instead of its defaults.
+    `settings`: of the network, instead of its defaults. `control_env`: of the control plane.
     """
     directory = Path(tempfile.mkdtemp(prefix="altnet-bench-"))
     directory.chmod(0o755)  # Postgres runs as another user
-    lab = Lab(LabSettings(prefix=PREFIX, run_dir=str(directory), api_port=0, enrol_timeout=600.0))
+    lab = Lab(
+        LabSettings(
+            prefix=PREFIX,
+            run_dir=str(directory),
+            api_port=0,
+            enrol_timeout=600.0,
+            control_env=dict(control_env or {}),
+        )
+    )
     spec = Spec(prefix=PREFIX, relays=relays, clients=0)
     before = {name: tuning.read_sysctl(name) for name in tuning.needs(spec)}
     try:

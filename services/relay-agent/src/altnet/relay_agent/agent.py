@@ -71,7 +71,7 @@ from altnet.relay_agent.security import SecurityLog
 from altnet.relay_agent.settings import AgentSettings
 from altnet.relay_agent.state import Identity, State
 from altnet.relay_agent.status import AgentStatus
-from altnet.relay_agent.view import is_neighbour, known_key
+from altnet.relay_agent.view import known_key, neighbours
 from altnet.relay_agent.wanted import Self, Wanted
 
 _log = log.get(__name__)
@@ -591,11 +591,9 @@ class Agent:
         context, document = self.wanted.context, self.desired.document
         if context is None or document is None or document.revoked:
             return None
-        linked = None if document.links is None else frozenset(document.links)
         links = tuple(
             Link(neighbour=entry.id, name=self.names.link(entry.slot), slot=entry.slot)
-            for entry in self.desired.entries.values()
-            if is_neighbour(document, linked, entry.id)
+            for entry in neighbours(document, self.desired.entries)
         )
         return Round(links=links, own_slot=context.slot, interval=self.desired.settings.probe)
 

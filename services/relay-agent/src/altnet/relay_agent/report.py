@@ -41,7 +41,7 @@ from altnet.relay_agent.epochs import Roles
 from altnet.relay_agent.pieces import Names
 from altnet.relay_agent.probe import Prober
 from altnet.relay_agent.settings import Timers
-from altnet.relay_agent.view import is_neighbour, known_key
+from altnet.relay_agent.view import known_key, neighbours
 
 _log = log.get(__name__)
 
@@ -169,12 +169,7 @@ class Reporter:
         if document is None or document.revoked:
             return (), ()
         access, by_next = await self._clients_peers(document)
-        linked = None if document.links is None else frozenset(document.links)
-        used = {
-            entry.id: self._session_of(entry)
-            for entry in self._desired.entries.values()
-            if is_neighbour(document, linked, entry.id)
-        }
+        used = {entry.id: self._session_of(entry) for entry in neighbours(document, self._desired.entries)}
         meshes = {device: await self._peers(device) for device in {device for device, _ in used.values()}}
         links = tuple(self._link(relay, meshes[device].get(key)) for relay, (device, key) in used.items())
         clients = tuple(

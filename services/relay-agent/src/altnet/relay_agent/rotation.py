@@ -31,7 +31,7 @@ from altnet.relay_agent.epochs import KeySet, Roles, pair, roles
 from altnet.relay_agent.pieces import Names
 from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.state import Identity, State
-from altnet.relay_agent.view import is_neighbour, known_key
+from altnet.relay_agent.view import known_key, neighbours
 
 _log = log.get(__name__)
 
@@ -209,11 +209,7 @@ class Rotation:
         return bool(missing - seen)
 
     def _linked(self) -> Iterable[RelayEntry]:
-        document = self._desired.document
-        if document is None or document.revoked:
-            return ()
-        links = None if document.links is None else frozenset(document.links)
-        return [entry for entry in self._desired.entries.values() if is_neighbour(document, links, entry.id)]
+        return neighbours(self._desired.document, self._desired.entries)
 
     def report(self) -> KeyReport | None:
         """How far this host is, None while no rotation concerns it or the host does not hold the key yet."""

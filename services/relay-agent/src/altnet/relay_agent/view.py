@@ -15,6 +15,7 @@ that a document says can name a piece outside the agent's own interfaces, prefix
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Interface, IPv6Network
@@ -410,9 +411,15 @@ def known_key(text: str) -> PublicKey | None:
         return None
 
 
-def is_neighbour(document: RelayDocument, links: frozenset[str] | None, relay: str) -> bool:
-    """Whether the document gives this relay a link to that one; `links` is `document.links` as a set."""
-    return relay != document.relay and (links is None or relay in links)
+def neighbours(document: RelayDocument | None, entries: Mapping[str, RelayEntry]) -> list[RelayEntry]:
+    """The relays that the document gives this one a link to; none while it is not here, and for one that is out.
+
+    Costs what the links are and not what the mesh is: it is asked at each change of any relay.
+    """
+    if document is None or document.revoked:
+        return []
+    linked = entries if document.links is None else document.links
+    return [entries[relay] for relay in linked if relay != document.relay and relay in entries]
 
 
 def vxlan_pair(context: Context, entry: RelayEntry) -> tuple[IPv6Address, int] | None:

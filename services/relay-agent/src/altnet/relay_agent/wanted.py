@@ -274,7 +274,11 @@ class Wanted:
         old = self._now()
         touched = self._desired.take()
         self._count_outside(touched)
-        self._pairs_changed = any(_other_link(b, self._desired.entries.get(relay)) for relay, b in touched.items())
+        self._pairs_changed = any(
+            _other_link(before, self._desired.entries.get(relay))
+            for relay, before in touched.items()
+            if old.links is None or relay in old.links
+        )
         new = self._basis = self._make_basis()
         found: list[Change] = []
         if (old.context, old.document, old.ruleset, old.own) != (new.context, new.document, new.ruleset, new.own):

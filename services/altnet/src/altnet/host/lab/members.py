@@ -54,7 +54,7 @@ def control_wanted(topology: Topology, files: LabFiles) -> Wanted:
         *("--bus-listen", f"{address}:{BUS_PORT}"),
         *("--bus-advertise", f"nats://{address}:{BUS_PORT}"),
     )
-    return Wanted(host=CONTROL, name=ALTNET, argv=argv, inherits_api=True)
+    return Wanted(host=CONTROL, name=ALTNET, argv=argv, env=dict(files.settings.control_env), inherits_api=True)
 
 
 def data_dir(files: LabFiles) -> Path:

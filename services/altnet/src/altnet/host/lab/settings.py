@@ -27,6 +27,9 @@ class LabSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the operator's browser reaches the lab's API, outside the namespaces."""
     api_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8420
     """0 takes any free port, for tests that run side by side."""
+    control_env: dict[str, str] = {}
+    """Settings of the lab's control plane as it reads them from its environment (`ALTNET_REGISTRY_…`). What stands in
+    ours is not passed on. Kept in the lab's state, so nothing secret belongs here."""
     lock_timeout: Seconds = 60.0
     """Wait for another `altnet lab` command on this lab; the longest of them takes less."""
     command_timeout: Seconds = 20.0

@@ -74,7 +74,7 @@ class _Choosing(Improving):
                 kind = LinkKind.REGION if apart else LinkKind.NEAR
             elif kind is LinkKind.SHORTCUT and apart:
                 continue
-            near_enough = other in self.pool(one) or one in self.pool(other) if kind is LinkKind.NEAR else True
+            near_enough = self.pooled(one, other) or self.pooled(other, one) if kind is LinkKind.NEAR else True
             if near_enough:
                 self.add(one, other, kind)
 

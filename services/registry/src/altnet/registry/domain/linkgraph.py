@@ -56,6 +56,7 @@ class LinkGraph:
         self._kind = [(one.reachable, one.active, one.encapsulations) for one in members]
         self._pools: dict[int, list[int]] = {}
         self._able: dict[Kind, list[int]] = {}
+        self._near: dict[tuple[str, Kind], list[int]] = {}
         self._closest: dict[int, list[tuple[float, int, int]]] = {}
 
     def may(self, one: int, other: int) -> bool:
@@ -88,10 +89,26 @@ class LinkGraph:
         """Where an active relay looks for near ones: its region, or everywhere if that has too few to link with."""
         found = self._pools.get(one)
         if found is None:
-            found = [other for other in self.regions[self.members[one].region] if self.may(one, other)]
-            if len(found) < 2:
-                found = [other for other in self.able(one) if other != one]
+            found = [other for other in self._around(one) if other != one]
             self._pools[one] = found
+        return found
+
+    def pooled(self, one: int, other: int) -> bool:
+        """Whether `other` is in the pool of an active relay; the pool itself is not made for it."""
+        if not self.members[other].active or not self.may(one, other):
+            return False
+        return self._around(one) is self.able(one) or self.members[one].region == self.members[other].region
+
+    def _around(self, one: int) -> list[int]:
+        """The pool of a relay, with itself in it where it may be: the same for all of its kind in its region."""
+        region, kind = self.members[one].region, self._kind[one]
+        found = self._near.get((region, kind))
+        if found is None:
+            found = [other for other in self.regions[region] if self._may[kind, self._kind[other]]]
+            itself = self._may[kind, kind]  # every relay of this kind is in the list, or none is
+            if len(found) - itself < 2:
+                found = self.able(one)
+            self._near[region, kind] = found
         return found
 
     def mark(self, one: int, other: int) -> int:

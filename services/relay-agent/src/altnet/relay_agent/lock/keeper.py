@@ -98,6 +98,8 @@ class LockKeeper:
         self._calm_due = False
         self._logged: tuple[Refusal, ...] = ()
         self._certificates: dict[tuple[WgUse, int, str], Certificate] = {}
+        self._publics: tuple[Identity, str, str, str] | None = None
+        """Of which identity, and its public keys: mesh, access and next mesh."""
         self.alarm = ""
         """Code of what was wrong with the last log that was shown; empty once a good one was."""
         self.alarm_text = ""
@@ -364,14 +366,17 @@ class LockKeeper:
 
     def _own_certificates(self) -> tuple[Certificate, ...]:
         identity, own = self._identity(), self._heard.entries.get(self._heard.relay)
-        mesh = identity.mesh.public().base64
+        if self._publics is None or self._publics[0] is not identity:  # each change of any relay comes by here
+            following = identity.next_mesh.public().base64 if identity.next_mesh is not None else ""
+            self._publics = identity, identity.mesh.public().base64, identity.access.public().base64, following
+        _, mesh, access, following = self._publics
         epoch = own.epoch if own is not None and own.key == mesh else 0
-        document, access = self._heard.document, identity.access.public().base64
+        document = self._heard.document
         told = document.access if document is not None else None
         access_epoch = told.epoch if told is not None and told.key == access else 0
         keys = [(WgUse.MESH, epoch, mesh), (WgUse.ACCESS, access_epoch, access)]
-        if identity.next_mesh is not None:
-            keys.append((WgUse.MESH, identity.next_mesh_epoch, identity.next_mesh.public().base64))
+        if following:
+            keys.append((WgUse.MESH, identity.next_mesh_epoch, following))
         return tuple(self.certificate(use=use, epoch=number, key=key) for use, number, key in keys)
 
     async def _report(self) -> None:

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -38,7 +38,7 @@ from altnet.relay_agent.psk.pair import Outcome, Pace, Pair, Step, Trouble, Wish
 from altnet.relay_agent.psk.secrets import Secrets
 from altnet.relay_agent.settings import Timers
 from altnet.relay_agent.state import Identity, State
-from altnet.relay_agent.view import is_neighbour
+from altnet.relay_agent.view import neighbours
 
 _log = log.get(__name__)
 
@@ -97,6 +97,7 @@ class Keeper:
         self._state = state
         self._desired = desired
         self._identity = identity
+        self._public = identity.sealed_for.public().base64, identity.signing.public().base64
         self._voice = voice
         self._wireguard = wireguard
         self._sessions = sessions
@@ -227,27 +228,26 @@ class Keeper:
     async def _follow(self) -> None:
         """Have a pair for each neighbour that there can be one with."""
         desired = self._desired
-        seen = (desired.generation, desired.document, len(desired.entries))
-        waiting = self._required or bool(self._closed)
-        if seen == self._seen and not waiting:
-            return
-        changed = seen != self._seen
+        if desired.complete:
+            await self._forget([relay for relay in self._records if relay not in desired.entries])
         if self._idle:
-            self._pairs.clear()
-            if desired.complete and self._records:
-                await self._forget(set(desired.entries))
-            self._seen = seen
+            if self._seen:
+                self._pairs.clear()
+            for relay in [relay for relay in self._pairs if relay not in desired.entries]:
+                del self._pairs[relay]  # it had a key to lay down, and is out
+            self._seen = ()
             return
-        neighbours = self._neighbours()
-        if changed:
-            if desired.complete:
-                await self._forget(set(desired.entries))
-            for relay in self._pairs.keys() - neighbours.keys():
+        linked = self._neighbours()
+        # What wakes us is mostly about relays that this one has no link to: nothing is worked out for those.
+        seen = (desired.entries.get(desired.relay), desired.settings, linked)
+        if seen != self._seen:
+            for relay in self._pairs.keys() - linked.keys():
                 del self._pairs[relay]
-            for relay, entry in neighbours.items():
+            for relay, entry in linked.items():
                 await self._follow_one(relay, self._wish(entry))
-        self._seen = seen
-        self._see_closed(neighbours)
+            self._seen = seen
+        if self._required or self._closed:
+            self._see_closed(linked)
 
     @property
     def _idle(self) -> bool:
@@ -280,30 +280,22 @@ class Keeper:
         self._unbegun.add(relay)
         await self._do(relay, made, Outcome())
 
-    async def _forget(self, known: set[str]) -> None:
-        for relay in self._records.keys() - known:
+    async def _forget(self, gone: Iterable[str]) -> None:
+        for relay in gone:
             await self._state.save_pair(relay, None)
             del self._records[relay]
             self._pairs.pop(relay, None)
             self._set(relay, b"")
 
     def _neighbours(self) -> dict[str, RelayEntry]:
-        document = self._desired.document
-        if document is None or document.revoked:
-            return {}
-        links = None if document.links is None else frozenset(document.links)
-        return {entry.id: entry for entry in self._desired.entries.values() if is_neighbour(document, links, entry.id)}
+        return {entry.id: entry for entry in neighbours(self._desired.document, self._desired.entries)}
 
     def _wish(self, entry: RelayEntry) -> Wish | None:
         """None while one of the two has no proven identity in the mesh."""
         own, settings = self._desired.entries.get(self._desired.relay), self._desired.settings
         if own is None or own.identity is None or entry.identity is None:
             return None
-        mine = self._identity
-        if (
-            own.identity.static != mine.sealed_for.public().base64
-            or own.identity.signing != mine.signing.public().base64
-        ):
+        if (own.identity.static, own.identity.signing) != self._public:
             return None
         try:
             sides = sorted((_side(own), _side(entry)), key=lambda side: side.static)
@@ -315,10 +307,10 @@ class Keeper:
             refresh=self._timers.preshared_refresh or settings.preshared_refresh,
         )
 
-    def _see_closed(self, neighbours: dict[str, RelayEntry]) -> None:
+    def _see_closed(self, linked: dict[str, RelayEntry]) -> None:
         """Tell of pairs that have been closed for too long."""
         now = self._now()
-        without = {relay for relay in neighbours if relay not in self._secrets.agreed} if self._required else set()
+        without = {relay for relay in linked if relay not in self._secrets.agreed} if self._required else set()
         for relay in self._closed.keys() - without:
             del self._closed[relay]
         for relay in without:
