@@ -126,7 +126,7 @@ async def test_a_rotation_is_done_whatever_of_the_control_plane_is_killed_at_wha
     assert not before & {one["mesh"] for one in (await swarm.keys()).values()}
 
 
-@pytest.mark.parametrize("blow", [nats_is_away, postgres_is_away, now_and_then(up_is_away)])
+@pytest.mark.parametrize("blow", [nats_is_away, now_and_then(postgres_is_away), now_and_then(up_is_away)])
 async def test_an_outage_longer_than_relays_have_time_is_not_held_against_them(
     control: ControlPlane, swarm: Swarm, blow: Blow
 ) -> None:

@@ -55,7 +55,8 @@ every = pytest.mark.parametrize("kind", ROUTERS)
 once = pytest.mark.parametrize(
     "kind", ["frr", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ROUTERS if kind != "frr")]
 )
-"""The same filters by a whole lab: the others, which test_edge_peerings.py tries each time, in `make soak`."""
+"""The same filters and passwords by a whole lab: the other routers, which test_edge_peerings.py tries each time, in
+`make soak`."""
 
 
 @dataclass
@@ -276,7 +277,7 @@ def test_a_leaked_default_route_and_a_hijack_are_refused_and_become_security_eve
     assert refusals(it)[-1]["severity"] == "high"
 
 
-@every
+@once
 def test_a_password_goes_to_bird_alone_and_a_wrong_one_is_said_and_mended(edge: Callable[..., Edge], kind: str) -> None:
     it = edge(kind, GOOD, password=PASSWORD)
     wrong = "wr0ng-staple"

@@ -15,8 +15,12 @@ def grow() -> None:
     gc.disable()
 
 
-def settle() -> None:
-    """The start is over. Cycles that it left are dropped; the rest is not looked through any more (`gc.freeze`)."""
-    gc.collect()
+def settle(*, collect: bool = True) -> None:
+    """The start is over. Cycles that it left are dropped; the rest is not looked through any more (`gc.freeze`).
+
+    Without `collect` they stay, for a command that ends sooner than they would be found.
+    """
+    if collect:
+        gc.collect()
     gc.freeze()
     gc.enable()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from altnet.common import heap
 from altnet.common.errors import (
     AltnetError,
     Conflict,
@@ -62,6 +63,7 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file o
 
 def main() -> None:
     """Entry point: turns our errors into one line and an exit code."""
+    heap.grow()
     try:
         app()
     except AltnetError as error:
@@ -96,7 +98,7 @@ def up(
     """Run the whole control plane on embedded Postgres and nats-server, until Ctrl-C."""
     import json
 
-    from altnet.common import heap, log
+    from altnet.common import log
     from altnet.common.clock import SystemClock
 
     heap.grow()
@@ -148,7 +150,7 @@ def serve(
     config: ConfigOption = None,
 ) -> None:
     """Run one service on a Postgres and a NATS that are there already (see docs/operations.md)."""
-    from altnet.common import heap, log
+    from altnet.common import log
     from altnet.common.clock import SystemClock
 
     heap.grow()

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, Final
 
 import typer
+from altnet.common import heap
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
@@ -50,6 +51,12 @@ class LazyGroup(TyperGroup):
         return [*super().list_commands(ctx), *COMMANDS, *GROUPS]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        try:
+            return self._load(ctx, cmd_name)
+        finally:
+            heap.settle(collect=False)  # most commands are over before garbage would be looked for
+
+    def _load(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name in GROUPS:
             found = get_group(_at(GROUPS[cmd_name]))
         elif cmd_name in COMMANDS:
