@@ -15,7 +15,7 @@ settings.load_profile(os.environ.get("ALTNET_HYPOTHESIS", "suite"))
 
 pytest_plugins = ["support.postgres", "support.nats", "support.netns", "support.sites"]
 
-LONGEST = ("test_edge_peerings.py", "test_preshared_keys.py", "test_client_failover.py", "test_bird_netns.py")
+LONGEST = ("test_access_rotation.py", "test_preshared_keys.py", "test_client_failover.py", "test_edge_peerings.py")
 """Files that `make test-hosts` begins with: each is one worker's, and the last to end should not be the longest."""
 SERVERS = {"postgres_server", "nats_server", "database_factory"}
 

@@ -34,8 +34,7 @@ from altnet.relay_agent.control import ask_learned, ask_routes
 from support.netns import connect
 from support.outside import LINK, Outside, Speaker
 from support.outside_bird import OutsideBird
-from support.outside_frr import Frr
-from support.outside_gobgp import GoBgp
+from support.outside_routers import ROUTERS, each_time, every
 from support.prober import Prober, Spot
 from support.relays import PLAN, document, identity_of, relay_id
 from support.sites import Relay, Site, eventually
@@ -56,8 +55,6 @@ IMPORTS = (PrefixRule(prefix="fd77::/16", shortest=16, longest=64),)
 EXPORTS = (PrefixRule(prefix=str(PLAN.prefix), shortest=48, longest=64),)
 LONG = 40.0
 """Seconds for what waits for timers of BGP's: hold time, error wait."""
-
-ROUTERS: dict[str, type[Outside]] = {"frr": Frr, "gobgp": GoBgp, "bird": OutsideBird}
 
 
 @dataclass
@@ -179,9 +176,6 @@ def edge(site: Site) -> Iterator[Making]:
             outside.close()
 
 
-every = pytest.mark.parametrize("kind", ROUTERS)
-
-
 @every
 def test_what_the_rules_name_reaches_the_mesh_and_nothing_else_does(edge: Making, kind: str) -> None:
     it = edge(kind, said=[GOOD, FOREIGN, DEFAULT, HIJACK, IN_SITE])
@@ -216,7 +210,7 @@ def test_what_the_rules_name_reaches_the_mesh_and_nothing_else_does(edge: Making
     assert it.routing.learned_digest not in ("", before), "what was refused is part of the digest"
 
 
-@every
+@each_time("bird")
 def test_the_router_outside_is_killed_and_its_routes_carry_on(edge: Making, kind: str) -> None:
     it = edge(kind, said=[GOOD])
     eventually(lambda: it.up(received=1) and it.b.reaches(HOST), "b does not reach the host outside", LONG)
@@ -232,7 +226,7 @@ def test_the_router_outside_is_killed_and_its_routes_carry_on(edge: Making, kind
     assert it.route(it.b, GOOD)
 
 
-@every
+@each_time("frr")
 def test_our_bird_is_killed_and_no_packet_is_lost_unless_the_outside_restarts_too(edge: Making, kind: str) -> None:
     it = edge(kind, said=[GOOD])
     eventually(lambda: it.up(received=1) and it.b.reaches(HOST), "b does not reach the host outside", LONG)
@@ -256,7 +250,7 @@ def test_our_bird_is_killed_and_no_packet_is_lost_unless_the_outside_restarts_to
     assert int((it.a.state_dir / "bird" / "bird.pid").read_text()) != pid
 
 
-@every
+@each_time("gobgp")
 def test_a_neighbour_that_flaps_ends_as_it_was_last_told(edge: Making, kind: str) -> None:
     it = edge(kind, said=[GOOD])
     eventually(lambda: it.up(received=1) and it.b.reaches(HOST), "b does not reach the host outside", LONG)
@@ -275,7 +269,7 @@ def test_a_neighbour_that_flaps_ends_as_it_was_last_told(edge: Making, kind: str
     eventually(lambda: it.up(received=1) and it.b.reaches(HOST), "it did not come back", LONG)
 
 
-@every
+@each_time("gobgp")
 def test_too_many_routes_take_the_session_down_and_fewer_bring_it_back(edge: Making, kind: str) -> None:
     many = [f"fd77:{number:x}::/48" for number in range(1, 5001)]
 
@@ -318,7 +312,7 @@ def test_a_wrong_password_is_no_session_and_said_and_the_right_one_is_a_session(
     assert "p4ssw0rd" not in everything
 
 
-@pytest.mark.parametrize("kind", ["frr", "bird"])  # GoBGP 3.10 has no BFD
+@each_time("bird", among=("frr", "bird"))  # GoBGP 3.10 has no BFD
 def test_a_path_that_dies_in_silence_is_left_long_before_the_hold_time_by_bfd(edge: Making, kind: str) -> None:
     it = edge(kind, peering(bfd=True, hold_time=3600), said=[GOOD], bfd=True)
     eventually(lambda: it.up(received=1) and it.status().bfd == "up", "no session with BFD", LONG)
@@ -339,7 +333,7 @@ def test_a_path_that_dies_in_silence_is_left_long_before_the_hold_time_by_bfd(ed
     assert it.status().problem == ""
 
 
-@every
+@each_time("frr")
 def test_ipv4_goes_over_an_ipv6_session(edge: Making, kind: str) -> None:
     rules = (*IMPORTS, PrefixRule(prefix="10.77.0.0/16", shortest=16, longest=24))
     both = peering(families=(Family.IPV6, Family.IPV4), imports=rules)

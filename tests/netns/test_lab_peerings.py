@@ -26,9 +26,7 @@ from altnet.relay_agent.bird.peerings import peering_name
 from support import routing
 from support.netns import Namespace, connect, namespaces
 from support.outside import LINK, Outside, Speaker
-from support.outside_bird import OutsideBird
-from support.outside_frr import Frr
-from support.outside_gobgp import GoBgp
+from support.outside_routers import ROUTERS, each_time
 from support.rest import Rest, rest
 from support.routing import Mesh
 
@@ -50,13 +48,6 @@ HOST: Final = "fd77:1::1"
 """Behind the router outside."""
 GOOD, FOREIGN, DEFAULT = "fd77:1::/48", "fd99:1::/48", "::/0"
 IMPORTS: Final = {"prefix": "fd77::/16", "shortest": 16, "longest": 64}
-ROUTERS: Final[dict[str, type[Outside]]] = {"frr": Frr, "gobgp": GoBgp, "bird": OutsideBird}
-every = pytest.mark.parametrize("kind", ROUTERS)
-once = pytest.mark.parametrize(
-    "kind", ["frr", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ROUTERS if kind != "frr")]
-)
-"""The same filters and passwords by a whole lab: the other routers, which test_edge_peerings.py tries each time, in
-`make soak`."""
 
 
 @dataclass
@@ -200,7 +191,7 @@ def edge(lab: tuple[Mesh, Rest]) -> Iterator[Callable[..., Edge]]:
         yield build
 
 
-@every
+@each_time("frr")
 def test_a_peering_by_api_brings_a_host_outside_to_a_client_of_another_relay_and_goes_without_a_trace(
     edge: Callable[..., Edge], kind: str
 ) -> None:
@@ -244,7 +235,7 @@ def test_a_peering_by_api_brings_a_host_outside_to_a_client_of_another_relay_and
     assert {"peering.up", "route.learned", "route.withdrawn", "peering.removed"} <= set(told)
 
 
-@once
+@each_time("frr")
 def test_a_leaked_default_route_and_a_hijack_are_refused_and_become_security_events_once(
     edge: Callable[..., Edge], kind: str
 ) -> None:
@@ -277,7 +268,7 @@ def test_a_leaked_default_route_and_a_hijack_are_refused_and_become_security_eve
     assert refusals(it)[-1]["severity"] == "high"
 
 
-@once
+@each_time("frr")
 def test_a_password_goes_to_bird_alone_and_a_wrong_one_is_said_and_mended(edge: Callable[..., Edge], kind: str) -> None:
     it = edge(kind, GOOD, password=PASSWORD)
     wrong = "wr0ng-staple"

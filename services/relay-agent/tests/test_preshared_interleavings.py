@@ -282,5 +282,5 @@ watch(machine, "answer_to", "b")
 TestPairUnderFire = PairUnderFire.TestCase
 pytestmark = [pytest.mark.slow]
 TestPairUnderFire.settings = settings(
-    max_examples=500, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=250, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -270,7 +270,7 @@ class Rotating(RuleBasedStateMachine):
 
 
 Rotating.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=80, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=100, stateful_step_count=80, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestRotating = Rotating.TestCase
 pytestmark = [pytest.mark.slow]
