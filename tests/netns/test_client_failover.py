@@ -27,9 +27,8 @@ QUICKER = """
 [timers]
 standby_probe = 0.2
 repoke_most = 2
-settle = 4
 """
-"""A relay that comes back is noticed at once; and the client goes home 4 s later."""
+"""A relay that comes back is noticed at once; when the client goes home is as in earnest, some 10 s later."""
 SPEC = Spec(prefix=f"labc{os.getpid() % 100_000}", relays=4, clients=4, roaming=1)
 
 
