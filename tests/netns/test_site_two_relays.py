@@ -176,7 +176,7 @@ def test_the_nearer_relay_is_taken_and_the_path_says_which_and_why(site: Site) -
     # What a busy machine adds to the nearer one's line may outweigh the other's delay until more of both is measured.
     wanted = True, [(FROM, "lowest cost"), (NEAR, "this relay originates it")]
     for address in (HOST6, HOST4):
-        site.mesh.until(lambda: told(address) == wanted, f"the nearer one, now {told(address)}")  # noqa: B023 - at once
+        site.mesh.until(lambda: told(address) == wanted, f"{address} is reached by the nearer one")  # noqa: B023 - at once
 
 
 def test_no_other_site_may_have_a_part_of_it_and_the_same_relays_are_no_excuse(site: Site) -> None:

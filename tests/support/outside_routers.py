@@ -1,7 +1,8 @@
 """Which routers outside a test is run against: all of them in `make soak`, some of them every time.
 
-Each router speaks BGP with us every time (sessions, filters, passwords); what follows from a session once it is there
-is tried with one of them, another one in each test, since the others differ in nothing that it is about.
+Each router speaks BGP with us every time (sessions, filters, passwords). Restarts, flaps, limits, IPv4 and BFD are
+tried with one of them, another one in each test, to save minutes: where the others differ there, `make soak` alone
+sees it.
 """
 
 from __future__ import annotations

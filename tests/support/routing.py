@@ -38,6 +38,8 @@ tests wait for it to end, and BIRD is back in less."""
 SIGN_OF_LIFE: Final = 0.25
 """Seconds between two BFD packets, where nobody measures a gap: the product's 50 ms are half of what an idle lab costs,
 and on a busy machine 150 ms of silence are no dead link."""
+CIRCLE: Final = 5.0
+"""Seconds for which hops that are read one after the other may contradict each other."""
 SETTLE: Final = 0.5
 """Seconds left to packets on their way before they are counted as lost."""
 
@@ -106,9 +108,20 @@ class Mesh:
         return found
 
     def path(self, one: str, other: str) -> list[str]:
-        """The relays that a packet from one relay to another comes to, the last one included; empty: no route, or a
-        circle, which hops that are read one after the other make while routes change. One that stays is no path."""
-        target, here, found = self.addresses[other], one, []
+        """The relays that a packet from one relay to another comes to, the last one included; empty: no route.
+
+        Hops are read one after the other, so while routes change they may make a circle: it is read again. One that
+        stays is a loop, and an `AssertionError`.
+        """
+        deadline = time.monotonic() + CIRCLE
+        while (found := self._walk(one, other)) is None:
+            assert time.monotonic() < deadline, f"a loop between {one} and {other} for {CIRCLE:g} s. {self.describe()}"
+            time.sleep(0.1)
+        return found
+
+    def _walk(self, one: str, other: str) -> list[str] | None:
+        """The path as it is read once; None for a circle."""
+        target, here, found = self.addresses[other], one, list[str]()
         by_slot = {int(IPv6Address(address)) & 0xFFFF: name for name, address in self.addresses.items()}
         while here != other:
             try:
@@ -119,7 +132,7 @@ class Mesh:
                 return []
             found.append(here)
             if len(found) > len(self.addresses):
-                return []
+                return None
         return found
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
