@@ -190,6 +190,10 @@ class Relay:
         return applied
 
     async def beat(self, **more: Any) -> None:
+        """Send a heartbeat; the first one once the registry has published the relay, as of an agent that has applied
+        something: before, whoever judges does not know the relay and passes by what it says."""
+        if self.beats == 0:
+            await self.until(document=self.change)
         applied = Applied(mesh_generation=0, mesh_digest="", document_generation=0, document_digest="")
         heartbeat = Heartbeat(boot=self.boot, number=self.beats, applied=applied, **more)
         self.beats += 1
