@@ -54,6 +54,20 @@ def test_a_time_that_stays_elsewhere_counts_after_a_while_and_not_before() -> No
     assert link.cost == measured(0.050).cost
 
 
+def test_of_a_new_link_a_shorter_time_counts_at_once_and_a_longer_one_does_not() -> None:
+    link = measured(0.050)
+    link = observe(link, rtt=0.010, loss=0.0, now=1.0)
+    assert link.cost == measured(0.010).cost
+    link = observe(link, rtt=0.050, loss=0.0, now=2.0)
+    assert link.cost == measured(0.010).cost
+
+
+def test_of_a_link_that_is_new_no_more_a_shorter_time_counts_after_a_while() -> None:
+    link = observe(measured(0.050), rtt=0.010, loss=0.0, now=HOLD)
+    assert link.cost == measured(0.050).cost
+    assert observe(link, rtt=0.010, loss=0.0, now=2 * HOLD).cost == measured(0.010).cost
+
+
 def test_a_time_that_comes_back_in_between_does_not_count() -> None:
     link = measured(0.010)
     for second in range(0, 100, 4):

@@ -41,6 +41,8 @@ _ANSWERS: Final = 50
 """Answers a second to one neighbour: ten times what the fastest setting asks for."""
 _SMOOTHING: Final = 0.2
 """Weight of a new round-trip time in the mean; five probes forget a single outlier by two thirds."""
+_FIRST: Final = 5
+"""Answers of which the quickest counts: the very first waits for the link's handshake, and for a host that starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +94,32 @@ class NoProber:
 
 
 @dataclass(slots=True)
+class RoundTrip:
+    """The round-trip time of one link, from the time that each answer took."""
+
+    smoothed: float | None = None
+    """Seconds."""
+    heard: int = 0
+    """Answers so far, up to `_FIRST`."""
+
+    def add(self, took: float) -> None:
+        """An answer took so many seconds."""
+        if self.smoothed is None:
+            self.smoothed = took
+        elif self.heard < _FIRST:
+            self.smoothed = min(self.smoothed, took)
+        else:
+            self.smoothed += _SMOOTHING * (took - self.smoothed)
+        self.heard = min(_FIRST, self.heard + 1)
+
+
+@dataclass(slots=True)
 class _Probed:
     link: Link
     sent: dict[int, float] = field(default_factory=dict)
     """Number to the time of sending; at most the probes of one timeout."""
     results: deque[bool] = field(default_factory=lambda: deque(maxlen=_WINDOW))
-    rtt: float | None = None
+    time: RoundTrip = field(default_factory=RoundTrip)
     answers: int = 0
     answers_until: float = 0.0
 
@@ -131,7 +153,7 @@ class UdpProber:
         if probed is None:
             return None
         loss = None if not probed.results else 1 - sum(probed.results) / len(probed.results)
-        return Quality(rtt=probed.rtt, loss=loss)
+        return Quality(rtt=probed.time.smoothed, loss=loss)
 
     async def run(self) -> None:
         """Probe until cancelled. A port in use is tried again: the data plane does not depend on it."""
@@ -227,8 +249,7 @@ class UdpProber:
             sent = probed.sent.pop(number, None)
             if sent is not None:
                 probed.results.append(True)
-                rtt = now - sent
-                probed.rtt = rtt if probed.rtt is None else probed.rtt + _SMOOTHING * (rtt - probed.rtt)
+                probed.time.add(now - sent)
 
 
 def _came_on(link: Link, control: list[tuple[int, int, bytes]], address: tuple[str, int, int, int]) -> bool:

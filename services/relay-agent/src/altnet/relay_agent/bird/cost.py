@@ -2,7 +2,9 @@
 
 The cost is in microseconds, quantised in steps of a quarter, so that links of the same length cost the same and load
 can be shared over them. A time that wanders around a step changes nothing: it has to be a whole step off, for a while.
-Loss adds a steep penalty at once and takes it back slowly: a lossy link is worse than a long way round.
+Only when a link is new does a shorter time count at once: its first ones are too long, for handshakes and hosts that
+start, never too short. Loss adds a steep penalty at once and takes it back slowly: a lossy link is worse than a long
+way round.
 
 Invariant: as long as loss is in one class and the smoothed time stays within a step of the present one, the cost does
 not change.
@@ -38,6 +40,8 @@ class LinkCost(msgspec.Struct, frozen=True, kw_only=True):
 
     step: int | None = None
     loss_class: int = 0
+    new_until: float | None = None
+    """Until when a shorter time counts at once, monotonic seconds."""
     off_since: float | None = None
     """When the time began to be a step off, monotonic seconds."""
     good_since: float | None = None
@@ -85,9 +89,11 @@ def observe(known: LinkCost, *, rtt: float | None, loss: float | None, now: floa
 def _with_time(known: LinkCost, rtt: float, now: float) -> LinkCost:
     found = _step(rtt)
     if known.step is None:
-        return msgspec.structs.replace(known, step=found)
+        return msgspec.structs.replace(known, step=found, new_until=now + HOLD)
     if abs(found - known.step) <= 1:
         return known if known.off_since is None else msgspec.structs.replace(known, off_since=None)
+    if found < known.step and known.new_until is not None and now < known.new_until:
+        return msgspec.structs.replace(known, step=found, off_since=None)
     if known.off_since is None:
         return msgspec.structs.replace(known, off_since=now)
     if now - known.off_since < HOLD:
