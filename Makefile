@@ -75,12 +75,20 @@ up: $(VENV)/.main ## Run the whole control plane on embedded parts, without root
 # --- checking ---------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: setup-dev lint type ## Everything but what waits for minutes (soak)
-	@# The virtual machine takes what the servers' waiting leaves of the processors; what it says comes after the others.
-	@mkdir -p build; $(MAKE) --no-print-directory test-kernel-wg >build/kernel-wg.txt 2>&1 & machine=$$!; \
-	$(MAKE) --no-print-directory test-parallel; servers=$$?; \
-	wait $$machine; machine=$$?; cat build/kernel-wg.txt; exit $$((servers | machine))
-	@$(MAKE) --no-print-directory test-hosts
+test: packages ## Everything but what waits for minutes (soak)
+	@# Debian's packages and Python's have nothing to do with each other.
+	@$(MAKE) --no-print-directory -j2 setup-dev
+	@# Tests on servers and hosts leave a quarter of two processors idle. The virtual machine and the pure tests take
+	@# that, and what they say comes after the others: the machine's has deadlines and goes beside the servers' tests,
+	@# the pure ones have none and yield to everybody.
+	@mkdir -p build; \
+	$(MAKE) --no-print-directory test-kernel-wg >build/kernel-wg.txt 2>&1 & machine=$$!; \
+	$(MAKE) --no-print-directory lint type || { code=$$?; wait; exit $$code; }; \
+	YIELDING=1 $(MAKE) --no-print-directory test-pure >build/pure.txt 2>&1 & pure=$$!; \
+	$(MAKE) --no-print-directory test-servers; servers=$$?; \
+	wait $$machine; machine=$$?; cat build/kernel-wg.txt; \
+	test $$((servers | machine)) -eq 0 && { $(MAKE) --no-print-directory test-hosts; hosts=$$?; }; \
+	wait $$pure; pure=$$?; echo "== pure tests:"; cat build/pure.txt; exit $$((servers | machine | hosts | pure))
 
 .PHONY: test-fast
 test-fast: $(VENV)/.dev ## What needs neither root nor a server nor patience, in under a minute
@@ -94,12 +102,17 @@ define again
   $(PYTEST) -q -n 0 --last-failed --last-failed-no-failures=none -m $(1); }
 endef
 
-ALONE := "not netns and not kernel_wg and not e2e"
+PURE := "not netns and not kernel_wg and not e2e and not server"
+SERVERS := "server and not netns and not kernel_wg and not e2e"
 HOSTS := "(netns or e2e) and not kernel_wg and not soak"
 
-.PHONY: test-parallel
-test-parallel: $(VENV)/.dev ## Tests that need no root: pure ones, and those on real Postgres and NATS
-	$(PYTEST) -q -n $(WORKERS) -m $(ALONE) || $(call again,$(ALONE))
+.PHONY: test-pure
+test-pure: $(VENV)/.dev ## Tests that need neither root nor a server (YIELDING=1: only while nobody else wants a processor)
+	$(if $(YIELDING),chrt --idle 0) $(PYTEST) -q -n $(WORKERS) -p no:cacheprovider $(if $(YIELDING),--timeout 900) -m $(PURE)
+
+.PHONY: test-servers
+test-servers: $(VENV)/.dev ## Tests on real Postgres and NATS, without root
+	$(PYTEST) -q -n $(WORKERS) -m $(SERVERS) || $(call again,$(SERVERS))
 
 .PHONY: test-hosts
 # Dozens of wireguard-go share two cores: with one working thread each they take a quarter less of them.
