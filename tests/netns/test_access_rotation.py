@@ -40,7 +40,7 @@ pytestmark = [
 
 SPEC = Spec(prefix=f"laba{os.getpid() % 100_000}", relays=3, clients=2, roaming=1)
 PLAIN = "client2"
-FULL, RATE = 1000.0, 250.0
+FULL, RATE = 1000.0, 100.0
 """Packets a second, each way: where all keys are rotated in peace, and where something dies besides."""
 QUICK: dict[str, float | str] = {"prepare_timeout": 20, "wave_timeout": 30, "drain": 1}
 

@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 SPEC = Spec(prefix=f"labk{os.getpid() % 100_000}", relays=4, clients=2)
-FULL, RATE = 1000.0, 250.0
+FULL, RATE = 1000.0, 100.0
 """Packets a second, each way: where all keys are rotated in peace, and where something dies besides."""
 QUICK = {"prepare_timeout": 20, "wave_timeout": 20, "drain": 1}
 

@@ -41,7 +41,7 @@ pytestmark = [
 ]
 
 SPEC = Spec(prefix=f"labq{os.getpid() % 100_000}", relays=3, clients=2)
-RATE = 250.0
+RATE = 100.0
 """Packets a second, each way."""
 EVENTS = "SELECT payload::text FROM keyd.outbox WHERE kind = 'keyd.preshared_key.failed'"
 REFRESH = 3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from altnet.relay_agent.bird import pulse as module
-from altnet.relay_agent.bird.pulse import pulse
+from altnet.relay_agent.bird.pulse import RETRY, between, pulse
 
 WITHIN = 20.0
 
@@ -41,7 +41,7 @@ async def listening(path: Path, *, answers: bool) -> AsyncIterator[asyncio.Queue
 
 @asynccontextmanager
 async def pulsing(path: Path) -> AsyncIterator[None]:
-    task = asyncio.create_task(pulse(lambda: path, interval=0.001))
+    task = asyncio.create_task(pulse(lambda: path, interval=lambda: 0.001))
     try:
         yield
     finally:
@@ -78,3 +78,13 @@ async def test_a_bird_that_was_started_again_is_found_again(tmp_path: Path) -> N
             async with listening(path, answers=True) as heard:
                 await heard.get()
             path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("signs", "seconds"),
+    [([0.05], 0.02), ([0.25], 0.1), ([0.3, 0.25, 10.0], 0.1), ([0.01], 0.02), ([10.0], RETRY), ([], RETRY)],
+)
+def test_words_are_as_far_apart_as_the_signs_of_life_allow_and_no_closer_than_is_set(
+    signs: list[float], seconds: float
+) -> None:
+    assert between(signs, least=0.02) == pytest.approx(seconds)

@@ -5,19 +5,23 @@ scheduled waits until then. Just that happens when BFD loses a neighbour: the ti
 length) schedules the event that makes its routes stale, and the next timer is the new connection's, a second away.
 Measured: a dead link was known after 150 ms and left after up to 1.1 s; with a word every 50 ms after 0.2 s.
 
-So somebody has to wake it, and any word on its control socket does. While the agent is away failover still happens,
-within that second. Invariant: a BIRD that does not answer is told nothing more.
+So somebody has to wake it, and any word on its control socket does. How often follows from how long BFD itself takes:
+waking is most of what an idle agent costs. While the agent is away failover still happens, within that second.
+Invariant: a BIRD that does not answer is told nothing more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 WORD: Final = b"eval 1\n"
 """The shortest question that BIRD answers without looking at anything."""
+SHARE: Final = 0.4
+"""Of the time between two signs of life: a neighbour is lost after three of them, so a failover takes at most a seventh
+longer for it."""
 RETRY: Final = 1.0
 """Seconds between two looks for a BIRD that is not there."""
 _MOST_UNANSWERED: Final = 20
@@ -37,7 +41,12 @@ class _Beat(asyncio.Protocol):
         self.gone.set()
 
 
-async def pulse(socket: Callable[[], Path | None], *, interval: float) -> None:
+def between(signs: Iterable[float], *, least: float) -> float:
+    """Seconds between two words, for sessions whose signs of life are so many seconds apart."""
+    return max(least, min([RETRY, *(SHARE * sign for sign in signs)]))
+
+
+async def pulse(socket: Callable[[], Path | None], *, interval: Callable[[], float]) -> None:
     """Wake the BIRD at this control socket every `interval` seconds, until cancelled. None: there is none now."""
     loop = asyncio.get_running_loop()
     while True:
@@ -53,7 +62,7 @@ async def pulse(socket: Callable[[], Path | None], *, interval: float) -> None:
                         if beat.unanswered < _MOST_UNANSWERED:
                             transport.write(WORD)
                             beat.unanswered += 1
-                        await asyncio.sleep(interval)
+                        await asyncio.sleep(interval())
                 finally:
                     transport.abort()
         await asyncio.sleep(RETRY)

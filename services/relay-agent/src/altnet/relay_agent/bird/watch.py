@@ -24,8 +24,9 @@ from altnet.common.noise.rates import Buckets
 from altnet.relay_agent.bird.cost import UNKNOWN_COST, LinkCost, observe, remembered
 from altnet.relay_agent.bird.daemon import Daemon
 from altnet.relay_agent.bird.pace import PATIENCE, TOLD
+from altnet.relay_agent.bird.peerings import BFD_INTERVAL
 from altnet.relay_agent.bird.pieces import RoutingHost
-from altnet.relay_agent.bird.pulse import pulse
+from altnet.relay_agent.bird.pulse import between, pulse
 from altnet.relay_agent.probe import Quality
 from altnet.relay_agent.settings import Timers
 
@@ -112,10 +113,16 @@ class Watch:
             group.create_task(self._keep_alive(), name="bird")
             group.create_task(self._tell_costs(), name="bird costs")
             group.create_task(self._retire_stand_ins(), name="bird stand-ins")
-            group.create_task(pulse(self._socket, interval=self._timers.bird_pulse), name="bird pulse")
+            group.create_task(pulse(self._socket, interval=self._between_words), name="bird pulse")
 
     def _socket(self) -> Path | None:
         return None if self._plane.daemon is None else self._plane.daemon.socket
+
+    def _between_words(self) -> float:
+        host = self._plane.host
+        signs = [] if host is None else [host.bfd_interval]
+        signs += [BFD_INTERVAL / 1000 for peering in self._plane.peerings.values() if peering.bfd]
+        return between(signs, least=self._timers.bird_pulse)
 
     async def _keep_alive(self) -> None:
         while True:
