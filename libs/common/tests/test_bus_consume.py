@@ -54,6 +54,7 @@ class Work:
     async def process(self, delivery: Delivery) -> None:
         number = number_of(delivery)
         self.tries[number] = self.tries.get(number, 0) + 1
+        self._changed.set()
         if self._verdict is not None:
             await self._verdict(number, self.tries[number])
         if number not in self.done:
@@ -249,6 +250,27 @@ async def test_a_stopped_consumer_gives_back_what_it_holds_at_once(registry_bus:
     async with running(consumer(keyd, second, ack_wait=600.0)):
         await second.until(lambda: len(second.done) == 4)
     assert (first.done, second.done) == ([0], [1, 2, 3, 4])
+
+
+async def test_a_stopped_consumer_gives_back_what_it_has_not_looked_at_yet_as_well(
+    registry_bus: Bus, service_bus: ServiceBus
+) -> None:
+    async def stuck(number: int, tries: int) -> None:
+        await asyncio.Event().wait()
+
+    keyd = await service_bus("keyd")
+    first, second = Work(stuck), Work()
+    pull = consumer(keyd, first, ack_wait=600.0)
+    async with running(pull):
+        await publish_events(registry_bus, made(0), timeout=WITHIN)
+        await first.until(lambda: first.tries.get(0) == 1)
+        await publish_events(registry_bus, made(1, 2, 3), timeout=WITHIN)
+        async with asyncio.timeout(WITHIN):
+            while (await pull._ensure())["num_ack_pending"] < 4:  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.01)
+    async with running(consumer(keyd, second, ack_wait=600.0)):
+        await second.until(lambda: len(second.done) == 4)
+    assert second.done == [0, 1, 2, 3]
 
 
 async def test_after_a_crash_of_the_consumer_nothing_new_overtakes_what_it_held(

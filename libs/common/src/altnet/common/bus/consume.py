@@ -28,6 +28,7 @@ from altnet.common.bus import subjects
 from altnet.common.bus.connect import Bus, Message
 from altnet.common.bus.delivery import Delivery
 from altnet.common.bus.jsapi import call
+from altnet.common.bus.subscription import Subscription
 from altnet.common.errors import AltnetError, Broken, Retry, Unavailable
 
 __all__ = ["Delivery", "PullConsumer"]
@@ -121,11 +122,21 @@ class PullConsumer:
                     _LOG.warning("consumer_waits", durable=self._durable, reason=error.detail)
                     await self._pause()
         finally:
-            await inbox.stop()  # first, or the server gives them to the pull that is still open there
-            if self._same_connection():
-                with contextlib.suppress(AltnetError):  # then they are given out again after `ack_wait`
-                    for held in self._in_order():
-                        await self._bus.publish(held.ack, b"-NAK")
+            await self._give_back(inbox)
+
+    async def _give_back(self, inbox: Subscription) -> None:
+        """Without a pull of ours at the server, or it would give us the same again; what it has sent is ours to tell.
+
+        What this does not reach is given out again after `ack_wait`.
+        """
+        try:
+            with contextlib.suppress(TimeoutError):
+                await inbox.drain()
+            with contextlib.suppress(AltnetError, _Away):
+                self._drain()
+                for held in self._in_order():
+                    await self._bus.publish(held.ack, b"-NAK")
+        finally:
             self._held.clear()
 
     async def _session(self, inbox: str) -> None:

@@ -7,6 +7,7 @@ the server deliver its own event where a relay expects its orders.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -46,6 +47,17 @@ class Subscription:
         if live is not None:
             with contextlib.suppress(nats.errors.Error):  # the connection is gone, and the subscription with it
                 await live.unsubscribe()
+
+    async def drain(self) -> None:
+        """Hear no more, once the handler has had all that the server sent before it knew. Raises `TimeoutError` where
+        the server does not say that it knows; then the rest is dropped."""
+        live = self._live
+        if live is not None and self._on is not None and self._on.is_connected:
+            with contextlib.suppress(nats.errors.Error):
+                async with asyncio.timeout(self.bus.settings.request_timeout):
+                    await live.drain()
+                self._live = None
+        await self.stop()
 
     async def attach(self, connection: Connection) -> None:
         if self._on is connection:
