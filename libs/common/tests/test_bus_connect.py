@@ -263,6 +263,24 @@ async def test_closing_ends_in_time_although_the_server_hangs(
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
+async def test_a_subscription_that_is_drained_while_the_server_hangs_ends_in_time_and_is_not_made_again(
+    nats_server: NatsServer, bus_settings: BusSettings, bus_identity: BusIdentity
+) -> None:
+    settings = msgspec.structs.replace(bus_settings, request_timeout=0.2, close_timeout=0.2)
+    heard = Heard()
+    assert nats_server.pid is not None
+    async with Bus(settings, service_credentials(bus_identity, "keyd"), name="keyd") as bus:
+        await bus.wait_connected(WITHIN)
+        inbox = await bus.subscribe_inbox(heard)
+        await freeze(nats_server.pid)
+        try:
+            with pytest.raises(TimeoutError):
+                await inbox.drain()
+        finally:
+            os.kill(nats_server.pid, signal.SIGCONT)
+        assert inbox not in bus._subscriptions
+
+
 async def test_a_server_that_does_not_read_makes_publishers_wait_and_then_fail(
     nats_server: NatsServer, bus_settings: BusSettings, bus_identity: BusIdentity
 ) -> None:

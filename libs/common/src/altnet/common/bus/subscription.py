@@ -52,12 +52,14 @@ class Subscription:
         """Hear no more, once the handler has had all that the server sent before it knew. Raises `TimeoutError` where
         the server does not say that it knows; then the rest is dropped."""
         live = self._live
-        if live is not None and self._on is not None and self._on.is_connected:
-            with contextlib.suppress(nats.errors.Error):
-                async with asyncio.timeout(self.bus.settings.request_timeout):
-                    await live.drain()
-                self._live = None
-        await self.stop()
+        try:
+            if live is not None and self._on is not None and self._on.is_connected:
+                with contextlib.suppress(nats.errors.Error):  # the connection went meanwhile
+                    async with asyncio.timeout(self.bus.settings.request_timeout):
+                        await live.drain()
+                    self._live = None
+        finally:
+            await self.stop()
 
     async def attach(self, connection: Connection) -> None:
         if self._on is connection:
