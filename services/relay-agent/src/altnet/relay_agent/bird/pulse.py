@@ -6,7 +6,7 @@ length) schedules the event that makes its routes stale, and the next timer is t
 Measured: a dead link was known after 150 ms and left after up to 1.1 s; with a word every 50 ms after 0.2 s.
 
 So somebody has to wake it, and any word on its control socket does. How often follows from how long BFD itself takes:
-waking is most of what an idle agent costs. While the agent is away failover still happens, within that second.
+waking is half of what an idle agent costs. While the agent is away failover still happens, within that second.
 Invariant: a BIRD that does not answer is told nothing more.
 """
 
