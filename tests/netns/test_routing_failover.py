@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from altnet.host.lab.lab import Target
 from altnet.host.lab.topology import Spec
-from support.routing import Mesh, heal, mesh
+from support.routing import Mesh, heal, mesh, unlike
 
 pytestmark = [
     pytest.mark.netns,
@@ -75,9 +75,7 @@ def test_a_link_that_dies_and_heals_ends_no_session_but_its_own(lab: Mesh) -> No
     lab.lab.heal()
     lab.until_all_links()
 
-    after = lab.sessions()
-    made_anew = {pair for pair in before if before[pair] != after[pair]}
-    assert made_anew == {("relay1", "relay2"), ("relay2", "relay1")}
+    assert unlike(before, lab.sessions()) == {("relay1", "relay2"), ("relay2", "relay1")}
 
 
 def test_a_link_that_is_dead_in_one_direction_is_gone_round_in_both(lab: Mesh) -> None:

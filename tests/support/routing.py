@@ -11,8 +11,9 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv6Address
 from itertools import pairwise
 from pathlib import Path
@@ -94,17 +95,20 @@ class Mesh:
         time.sleep(SETTLE)
         return packets.window(since, packets.now() - SETTLE).longest_gap
 
-    def sessions(self, *, but: tuple[str, str] | None = None) -> dict[tuple[str, str], str]:
-        """Since when each relay has its session with each other one, by BIRD's word, in the state that it has it in;
-        without those between two relays. One that was made anew in between, however quickly, has another instant."""
+    def sessions(self) -> dict[tuple[str, str], tuple[str, datetime]]:
+        """The state of each relay's session with each other one, and since when it is so, by BIRD's word.
+
+        One that is made anew, however quickly, has an instant a second later at least (`unlike`).
+        """
         by_slot = {f"m{int(IPv6Address(address)) & 0xFFFF}": name for name, address in self.addresses.items()}
         found = {}
         for name in self.relays:
             control = str(self.lab.files.host(name) / "state" / "bird" / "bird.ctl")
             for line in self.run(name, "birdc", "-s", control, "show", "protocols").splitlines():
                 words = line.split()
-                if words and words[0] in by_slot and {name, by_slot[words[0]]} != set(but or ()):
-                    found[name, by_slot[words[0]]] = " ".join(words[3:])
+                if words and words[0] in by_slot:
+                    since = datetime.fromisoformat(f"{words[4]} {words[5]}")
+                    found[name, by_slot[words[0]]] = " ".join([words[3], *words[6:]]), since
         return found
 
     def path(self, one: str, other: str) -> list[str]:
@@ -237,6 +241,18 @@ def mesh(spec: Spec) -> Iterator[Mesh]:
         lab.down()
         shutil.rmtree(directory, ignore_errors=True)
         assert of_lab(spec.prefix) == set()
+
+
+def unlike(
+    before: Mapping[tuple[str, str], tuple[str, datetime]], after: Mapping[tuple[str, str], tuple[str, datetime]]
+) -> set[tuple[str, str]]:
+    """Of which sessions BIRD tells something else. It works out the instant anew each time, to a millisecond or so."""
+    same = {pair for pair, (state, since) in before.items() if state == after[pair][0] and near(since, after[pair][1])}
+    return set(before) - same
+
+
+def near(one: datetime, other: datetime) -> bool:
+    return abs((one - other).total_seconds()) < 0.1
 
 
 def heal(mesh: Mesh) -> None:

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,18 @@ def established(relay: Relay, count: int) -> bool:
     return len(sessions) == count and all(one.state == "established" and one.bfd == "up" for one in sessions)
 
 
-def triangle(site: Site, *, measured: bool = False) -> tuple[Relay, Relay, Relay]:
-    """Three relays with sessions. Links cost the same unless `measured`: a busy machine's times would choose paths."""
+def triangle(
+    site: Site, *, measured: bool = False, costs: Mapping[str, Mapping[str, int]] | None = None
+) -> tuple[Relay, Relay, Relay]:
+    """Three relays with sessions. Links cost the same unless `measured`: a busy machine's times would choose paths.
+
+    `costs` of some links by relay and neighbour, microseconds.
+    """
     relays = tuple(site.add(name, slot, routing=Engine.BIRD) for slot, name in enumerate("abc", 1))
     for relay in relays:
         if not measured:
-            relay.settings["LINK_COSTS"] = json.dumps(dict.fromkeys("abc", 1000))
+            own = {**dict.fromkeys("abc", 1000), **(costs or {}).get(relay.name, {})}
+            relay.settings["LINK_COSTS"] = json.dumps(own)
     site.start()
     for relay in relays:
         eventually(lambda one=relay: established(one, 2), f"{relay.name} has no sessions")  # type: ignore[misc]
@@ -126,6 +133,41 @@ def test_what_stood_in_for_routes_of_bird_goes_although_the_agent_died_meanwhile
     b.start()
     eventually(lambda: established(b, 2) and not stand_ins(b), "what stood in did not go")
     assert b.reaches(a.address)
+
+
+def test_what_is_left_of_a_dead_link_is_no_way_to_a_neighbour_whose_bird_starts_anew(site: Site) -> None:
+    a, b, c = triangle(site, costs={"a": {"c": 50_000}, "c": {"a": 50_000}})
+    eventually(lambda: next_hop(a, c.address) == "altl2" and next_hop(c, a.address) == "altl2", "b is the cheaper way")
+    cut(a.namespace, 2)
+    cut(b.namespace, 1)
+    eventually(lambda: next_hop(a, c.address) == "altl3" and next_hop(c, a.address) == "altl1", "b is still in use")
+    eventually(lambda: learned_from(a, 2) == learned_from(b, 1) == 0, "routes over the dead link are still there")
+
+    with Prober(Spot(a.namespace, a.address), Spot(c.namespace, c.address), interval=0.01) as prober:
+        os.kill(bird_of(c), signal.SIGKILL)
+        eventually(lambda: established(c, 2), "BIRD did not come back")
+        verdict = prober.finish()
+    # By what b told before, the way to c is over b: that would be silence until BIRD is back, a second.
+    assert verdict.lost <= 8, verdict
+
+
+def test_a_neighbour_whose_kernel_alone_is_left_keeps_its_routes(site: Site) -> None:
+    a, b, c = triangle(site)
+    b.kill(signal.SIGKILL)
+    os.kill(bird_of(b), signal.SIGKILL)
+    with Prober(Spot(a.namespace, a.address), Spot(b.namespace, b.address), interval=0.01) as prober:
+        time.sleep(10)
+        verdict = prober.finish()
+    assert verdict.lost <= 8, verdict
+    assert learned_from(a, 2) > 0
+    assert learned_from(c, 2) > 0
+
+
+def learned_from(relay: Relay, slot: int) -> int:
+    """How many routes its BIRD has from a neighbour, old ones included."""
+    control = str(relay.state_dir / "bird" / "bird.ctl")
+    said = relay.namespace.run("birdc", "-s", control, "show", "route", "protocol", f"m{slot}", "count")
+    return sum(int(count) for count in re.findall(r"(\d+) of \d+ routes", said))
 
 
 def stand_ins(relay: Relay) -> str:

@@ -22,8 +22,12 @@ from typing import Final, Protocol
 from altnet.common import log
 from altnet.common.clock import Clock
 from altnet.common.net import link_local
+from altnet.relay_agent.signs import RECVERR, Control, Signs, named, refused_on
 
 _log = log.get(__name__)
+
+_Address = tuple[str, int, int, int]
+_Reader = Callable[[bytes, Control, _Address], None]
 
 _PACKET: Final = struct.Struct(">4sBxHQ16x")
 """Mark, kind, sender's slot, number; padded to the size of a small voice packet's header."""
@@ -63,6 +67,8 @@ class Quality:
     """Seconds, smoothed."""
     loss: float | None
     """0 … 1 over the last probes, None before any is decided."""
+    dead: bool = False
+    """It carried packets before, and for some time now nothing came back: not even a refusal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +126,7 @@ class _Probed:
     """Number to the time of sending; at most the probes of one timeout."""
     results: deque[bool] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     time: RoundTrip = field(default_factory=RoundTrip)
+    signs: Signs = field(default_factory=Signs)
     answers: int = 0
     answers_until: float = 0.0
 
@@ -153,7 +160,7 @@ class UdpProber:
         if probed is None:
             return None
         loss = None if not probed.results else 1 - sum(probed.results) / len(probed.results)
-        return Quality(rtt=probed.time.smoothed, loss=loss)
+        return Quality(rtt=probed.time.smoothed, loss=loss, dead=probed.signs.dead(self._clock.monotonic()))
 
     async def run(self) -> None:
         """Probe until cancelled. A port in use is tried again: the data plane does not depend on it."""
@@ -193,6 +200,7 @@ class UdpProber:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, _HOP_LIMIT)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, RECVERR, 1)
             sock.bind(("::", self._port))
         except OSError as error:
             sock.close()
@@ -210,28 +218,47 @@ class UdpProber:
             self._number += 1
             packet = _PACKET.pack(_MARK, _ASK, self._own_slot, self._number)
             probed.sent[self._number] = now
+            probed.signs.asked(now)
             self._send(packet, probed.link)
 
     def _send(self, packet: bytes, link: Link) -> None:
         if self._socket is None:
             return
-        # A link that is missing or full is a lost probe, and counted as one.
-        with contextlib.suppress(OSError):
-            index = socket.if_nametoindex(link.name)
-            self._socket.sendto(packet, (str(link_local(link.slot)), self._port, 0, index))
+        # A link that is missing or full is a lost probe, and counted as one. The second try is for the error of an
+        # earlier packet, perhaps on another link: the kernel tells of it in place of sending this one.
+        for _ in range(2):
+            with contextlib.suppress(OSError):
+                index = socket.if_nametoindex(link.name)
+                self._socket.sendto(packet, (str(link_local(link.slot)), self._port, 0, index))
+                return
 
     def _receive(self) -> None:
+        self._read(0, self._heard)
+        self._read(socket.MSG_ERRQUEUE, self._refused)
+
+    def _read(self, flags: int, each: _Reader) -> None:
         assert self._socket is not None
         for _ in range(256):  # then the loop has its turn
             try:
-                data, control, _, address = self._socket.recvmsg(_PACKET.size + 1, 128)
+                data, control, _, address = self._socket.recvmsg(_PACKET.size + 1, 256, flags)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
-                continue  # an ICMP error of an earlier packet
-            self._heard(data, control, address)
+                continue  # an ICMP error of an earlier packet, which the error queue has whole
+            each(data, control, address)
 
-    def _heard(self, data: bytes, control: list[tuple[int, int, bytes]], address: tuple[str, int, int, int]) -> None:
+    def _refused(self, data: bytes, control: Control, address: _Address) -> None:
+        """One of our own packets that came back, with the error that it met."""
+        if len(data) != _PACKET.size:
+            return
+        mark, _, _, number = _PACKET.unpack(data)
+        probed = next((one for one in self._links.values() if str(link_local(one.link.slot)) == _host(address)), None)
+        if mark != _MARK or probed is None or number not in probed.sent:
+            return
+        if refused_on(probed.link.name, link_local(probed.link.slot), control):
+            probed.signs.sign()
+
+    def _heard(self, data: bytes, control: Control, address: _Address) -> None:
         if len(data) != _PACKET.size:
             return
         mark, kind, slot, number = _PACKET.unpack(data)
@@ -249,10 +276,15 @@ class UdpProber:
             sent = probed.sent.pop(number, None)
             if sent is not None:
                 probed.results.append(True)
+                probed.signs.sign()
                 probed.time.add(now - sent)
 
 
-def _came_on(link: Link, control: list[tuple[int, int, bytes]], address: tuple[str, int, int, int]) -> bool:
+def _host(address: _Address) -> str:
+    return address[0].partition("%")[0]
+
+
+def _came_on(link: Link, control: Control, address: _Address) -> bool:
     """Whether a packet came over this link from its other end, and was not forwarded on its way."""
     index = hops = None
     for level, kind, data in control:
@@ -260,9 +292,6 @@ def _came_on(link: Link, control: list[tuple[int, int, bytes]], address: tuple[s
             index = _INTERFACE.unpack(data)[0]
         elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_HOPLIMIT and len(data) == _HOPS.size:
             hops = _HOPS.unpack(data)[0]
-    if hops != _HOP_LIMIT or index is None or address[0].partition("%")[0] != str(link_local(link.slot)):
+    if hops != _HOP_LIMIT or index is None or _host(address) != str(link_local(link.slot)):
         return False
-    try:
-        return socket.if_indextoname(index) == link.name
-    except OSError:  # gone since
-        return False
+    return named(index) == link.name

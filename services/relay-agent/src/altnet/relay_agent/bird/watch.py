@@ -23,6 +23,7 @@ from altnet.common.errors import AltnetError
 from altnet.common.noise.rates import Buckets
 from altnet.relay_agent.bird.cost import UNKNOWN_COST, LinkCost, observe, remembered
 from altnet.relay_agent.bird.daemon import Daemon
+from altnet.relay_agent.bird.leftovers import forget
 from altnet.relay_agent.bird.pace import PATIENCE, TOLD
 from altnet.relay_agent.bird.peerings import BFD_INTERVAL
 from altnet.relay_agent.bird.pieces import RoutingHost
@@ -112,6 +113,7 @@ class Watch:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_alive(), name="bird")
             group.create_task(self._tell_costs(), name="bird costs")
+            group.create_task(self._forget_dead_links(), name="bird dead links")
             group.create_task(self._retire_stand_ins(), name="bird stand-ins")
             group.create_task(pulse(self._socket, interval=self._between_words), name="bird pulse")
 
@@ -210,6 +212,19 @@ class Watch:
         except (AltnetError, OSError):
             return self._plane.host is not None  # it is wanted, and will come
 
+    async def _forget_dead_links(self) -> None:
+        while True:
+            await asyncio.sleep(COST_PACE)
+            daemon = self._plane.daemon
+            silent = {slot for slot, relay in self._plane.sessions.items() if _dead(self._quality(relay))}
+            if daemon is None or not silent:
+                continue
+            try:
+                async with await daemon.connect() as control:
+                    await forget(silent, control)
+            except (AltnetError, OSError) as error:
+                _log.warning("what was learned over dead links is not forgotten", reason=str(error))
+
     def _engine(self, engine: Engine) -> None:
         self.engine = engine
         self._set_engine(engine)
@@ -243,3 +258,7 @@ class Watch:
             await self._plane.set_costs(costs)
         except AltnetError as error:
             _log.warning("BIRD was not told what links cost", reason=str(error))
+
+
+def _dead(quality: Quality | None) -> bool:
+    return quality is not None and quality.dead
