@@ -12,6 +12,7 @@ import pytest_asyncio
 from altnet.common.bus import rpc
 from altnet.common.bus.channel import Channel, Remote, Reply
 from altnet.common.bus.connect import Bus
+from altnet.common.bus.line import MOST_OF_ONE
 from altnet.common.bus.rpc import RpcContext
 from altnet.common.clock import SystemClock
 from altnet.common.contracts.keyd import HELLO, Frame, records_of
@@ -103,14 +104,14 @@ async def make(relay_bus: RelayBus) -> AsyncIterator[Callable[..., Channel]]:
     yield channel
 
 
-async def test_fifty_requests_at_once_share_one_handshake_and_each_gets_its_answer(
+async def test_as_many_requests_as_one_relay_may_have_in_line_share_one_handshake_and_each_gets_its_answer(
     answering: Answering, make: Callable[..., Channel]
 ) -> None:
     channel = make()
 
-    answers = await asyncio.gather(*(channel.call(Question(number), Answer) for number in range(50)))
+    answers = await asyncio.gather(*(channel.call(Question(number), Answer) for number in range(MOST_OF_ONE)))
 
-    assert [answer.number for answer in answers] == list(range(50))
+    assert [answer.number for answer in answers] == list(range(MOST_OF_ONE))
     assert channel.handshakes == 1
 
 
