@@ -5,36 +5,54 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from altnet.relay_agent.bird import pulse as module
-from altnet.relay_agent.bird.pulse import RETRY, between, pulse
+from altnet.relay_agent.bird.pulse import LISTEN, RETRY, WORD, between, pulse
 
 WITHIN = 20.0
 
 
-@asynccontextmanager
-async def listening(path: Path, *, answers: bool) -> AsyncIterator[asyncio.Queue[bytes]]:
+@dataclass
+class Socket:
     """A control socket, and what is said to it."""
-    heard: asyncio.Queue[bytes] = asyncio.Queue()
-    writers: list[asyncio.StreamWriter] = []
+
+    heard: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    def tell(self, text: bytes) -> None:
+        for writer in self.writers:
+            writer.write(text)
+
+    async def words(self) -> int:
+        """How many words come in a while."""
+        while not self.heard.empty():
+            self.heard.get_nowait()
+        await asyncio.sleep(0.1)
+        return self.heard.qsize()
+
+
+@asynccontextmanager
+async def listening(path: Path, *, answers: bool = True, echoes: bool = True) -> AsyncIterator[Socket]:
+    made = Socket()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
+        made.writers.append(writer)
         writer.write(b"0001 BIRD 2.0.12 ready.\n")
         while line := await reader.readline():
-            heard.put_nowait(line)
+            made.heard.put_nowait(line)
             if answers:
-                writer.write(b"0023 1\n")
+                writer.write(b"0023 1\n" if line == WORD else b"0000 \n" if echoes else b"9001 syntax error\n")
         writer.close()
 
     server = await asyncio.start_unix_server(serve, path)
     try:
-        yield heard
+        yield made
     finally:
         server.close()
-        for writer in writers:
+        for writer in made.writers:
             writer.transport.abort()
         await asyncio.sleep(0.01)  # the handlers see their end
 
@@ -50,24 +68,67 @@ async def pulsing(path: Path) -> AsyncIterator[None]:
 
 
 @pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept awake for a moment, and then left alone."""
+    monkeypatch.setattr(module, "AWAKE", 0.05)
+    monkeypatch.setattr(module, "REST", WITHIN)
+
+
+@pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RETRY", 0.01)
 
 
-async def test_bird_is_woken_for_as_long_as_it_answers(tmp_path: Path) -> None:
-    async with asyncio.timeout(WITHIN), listening(tmp_path / "ctl", answers=True) as heard, pulsing(tmp_path / "ctl"):
-        words = {await heard.get() for _ in range(100)}
+@pytest.mark.usefixtures("brief")
+async def test_a_bird_that_has_nothing_to_tell_is_let_sleep_and_woken_by_what_it_tells(tmp_path: Path) -> None:
+    async with asyncio.timeout(WITHIN), listening(tmp_path / "ctl") as bird, pulsing(tmp_path / "ctl"):
+        assert await bird.heard.get() == LISTEN
+        assert await bird.heard.get() == WORD
+        while await bird.words():
+            pass
 
-    assert words == {b"eval 1\n"}
+        bird.tell(b"+m3: BFD session down\n+m3: Neighbor graceful restart detected\n")
+        assert await bird.heard.get() == WORD
+        assert await bird.words() > 1
+        while await bird.words():
+            pass
 
 
+@pytest.mark.usefixtures("brief")
+async def test_what_it_tells_is_heard_however_it_is_cut_into_pieces(tmp_path: Path) -> None:
+    async with asyncio.timeout(WITHIN), listening(tmp_path / "ctl") as bird, pulsing(tmp_path / "ctl"):
+        await bird.heard.get()
+        while await bird.words():
+            pass
+        bird.tell(b"+m3: BFD ")
+        await asyncio.sleep(0.02)
+        bird.tell(b"session + down")
+        assert await bird.words() == 0
+
+        bird.tell(b"\n")
+        assert await bird.heard.get() == WORD
+
+
+@pytest.mark.usefixtures("brief")
+async def test_a_bird_that_will_not_tell_is_woken_all_the_time(tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(WITHIN),
+        listening(tmp_path / "ctl", echoes=False) as bird,
+        pulsing(tmp_path / "ctl"),
+    ):
+        for _ in range(100):
+            await bird.heard.get()
+        assert await bird.words() > 1
+
+
+@pytest.mark.usefixtures("brief")
 async def test_a_bird_that_does_not_answer_is_not_flooded(tmp_path: Path) -> None:
-    async with asyncio.timeout(WITHIN), listening(tmp_path / "ctl", answers=False) as heard, pulsing(tmp_path / "ctl"):
+    async with asyncio.timeout(WITHIN), listening(tmp_path / "ctl", answers=False) as bird, pulsing(tmp_path / "ctl"):
         for _ in range(20):  # the greeting is one line too many, so one more may come
-            await heard.get()
-        await asyncio.sleep(0.1)
-
-    assert heard.qsize() <= 1
+            bird.tell(b"+m3: BFD session down\n")
+            await bird.heard.get()
+        bird.tell(b"+m3: BFD session down\n")
+        assert await bird.words() <= 1
 
 
 @pytest.mark.usefixtures("quick")
@@ -75,8 +136,8 @@ async def test_a_bird_that_was_started_again_is_found_again(tmp_path: Path) -> N
     path = tmp_path / "ctl"
     async with asyncio.timeout(WITHIN), pulsing(path):
         for _ in range(3):
-            async with listening(path, answers=True) as heard:
-                await heard.get()
+            async with listening(path) as bird:
+                await bird.heard.get()
             path.unlink(missing_ok=True)
 
 

@@ -126,7 +126,8 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     bird_settle: Seconds = 3.0
     """How long static routes to a neighbour stay while the session that replaces them comes up: twice what it takes."""
     bird_pulse: Annotated[float, msgspec.Meta(ge=0.01, le=10)] = 0.02
-    """At least, between two words that keep BIRD awake (bird/pulse.py). It is more where BFD itself takes longer."""
+    """At least, between two words that keep a BIRD awake that has something to tell (bird/pulse.py). It is more where
+    BFD itself takes longer."""
     bird_stable: Seconds = 10.0
     """For how long it has to live before an earlier death is forgotten."""
 

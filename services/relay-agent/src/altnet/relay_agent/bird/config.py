@@ -390,6 +390,7 @@ def _session(host: RoutingHost, relay: RoutingRelay, cost: int) -> str:
 protocol bgp {name} {{
   local {here} as OWN_AS;
   neighbor {there} % '{host.links}{relay.slot}' as {asn(relay.slot)};
+  debug {{ events }};
   direct; ttl security on; bfd graceful; enforce first as on; enable extended messages on;
   # No plain restart time: routes of a session that is gone are stale from its first moment.
   graceful restart on; graceful restart time 0;

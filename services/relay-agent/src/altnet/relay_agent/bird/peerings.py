@@ -186,6 +186,7 @@ def _session(checked: Neighbour, name: str, families: Sequence[Family], password
     local = f"local {checked.source} as" if checked.source is not None else "local as"
     where = f"{checked.address} % '{told.interface}'" if told.interface else str(checked.address)
     options = [
+        "debug { events };",
         f"{local} {checked.local_asn};",
         f"neighbor {where} as {told.asn};",
         f"multihop {told.multihop};" if told.multihop else "direct;",
