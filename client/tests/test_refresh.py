@@ -116,7 +116,8 @@ async def test_while_the_registry_is_away_what_a_relay_said_is_not_forgotten_and
 
     await registry.during(Timers(hurry=0.1), hear)
     waits = [later - sooner for sooner, later in zip(registry.asked, registry.asked[1:], strict=False)]
-    assert waits == sorted(waits)
+    # A busy machine makes any of them longer, and none shorter.
+    assert [wait > 0.099 * 2**tries for tries, wait in enumerate(waits[:4], 1)] == [True] * 4
     assert registry.followed == [registry.says]
 
 

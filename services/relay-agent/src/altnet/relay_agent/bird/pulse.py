@@ -36,7 +36,7 @@ _MOST_UNANSWERED: Final = 20
 _LONGEST_LINE: Final = 4096
 
 
-class _Beat(asyncio.Protocol):
+class Beat(asyncio.Protocol):
     """One connection. Answers are counted, not read: one word has one line. What BIRD tells unasked begins with a plus
     sign."""
 
@@ -78,7 +78,7 @@ async def pulse(socket: Callable[[], Path | None], *, interval: Callable[[], flo
         path = socket()
         if path is not None:
             try:
-                transport, beat = await loop.create_unix_connection(_Beat, str(path))
+                transport, beat = await loop.create_unix_connection(Beat, str(path))
             except OSError:
                 pass  # it is away; whoever looks after it says so
             else:
@@ -89,7 +89,7 @@ async def pulse(socket: Callable[[], Path | None], *, interval: Callable[[], flo
         await asyncio.sleep(RETRY)
 
 
-async def _keep_awake(transport: asyncio.WriteTransport, beat: _Beat, interval: Callable[[], float]) -> None:
+async def _keep_awake(transport: asyncio.WriteTransport, beat: Beat, interval: Callable[[], float]) -> None:
     """Until BIRD closes the connection."""
     loop = asyncio.get_running_loop()
     until = loop.time() + AWAKE  # what it told before we came, nobody heard
@@ -105,7 +105,7 @@ async def _keep_awake(transport: asyncio.WriteTransport, beat: _Beat, interval: 
         until = loop.time() + AWAKE
 
 
-def _say(transport: asyncio.WriteTransport, beat: _Beat, line: bytes) -> None:
+def _say(transport: asyncio.WriteTransport, beat: Beat, line: bytes) -> None:
     if beat.unanswered < _MOST_UNANSWERED:
         transport.write(line)
         beat.unanswered += 1
