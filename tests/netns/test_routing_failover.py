@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from altnet.host.lab.lab import Target
 from altnet.host.lab.topology import Spec
+from support.prober import IN_BETWEEN
 from support.routing import Mesh, heal, mesh, unlike
 
 pytestmark = [
@@ -20,8 +21,6 @@ pytestmark = [
 
 LONGEST_GAP = 2.0
 """Seconds, for what BFD sees here after 0.75 s on an idle machine. BGP alone would take 9 s, its hold time."""
-IN_BETWEEN = 8
-"""Packets of both directions: what is sent in 40 ms. A withdrawn route would cost hundreds."""
 SPEC = Spec(prefix=f"labf{os.getpid() % 100_000}", relays=4, clients=2)
 
 

@@ -26,6 +26,7 @@ from altnet_sdk.api.routing import get_path
 from altnet_sdk.api.sites import create_site
 from altnet_sdk.models.site_new import SiteNew
 from support.netns import Namespace, NamespaceFactory, namespaces
+from support.prober import IN_BETWEEN
 from support.routing import SETTLE, WITHIN, Mesh, heal, mesh
 
 pytestmark = [
@@ -41,8 +42,6 @@ SITE6, SITE4 = "fd77:1::/48", "10.77.0.0/16"
 HOST6, HOST4 = "fd77:1::10", "10.77.0.10"
 DUMMY = "192.0.0.8"
 """What relays send IPv4 errors from (RFC 7600 §4.8)."""
-IN_BETWEEN = 8
-"""Packets of both directions: what is sent in 40 ms. A withdrawn route would cost hundreds."""
 MOST = 400
 """Packets of both directions: what is sent in 2 s, on a busy machine. A route that stays costs STALE seconds: 2000."""
 NEAR, FAR, FROM, BETWEEN = "relay2", "relay3", "relay1", "relay4"

@@ -17,6 +17,11 @@ from types import TracebackType
 
 from support.netns import Namespace
 
+IN_BETWEEN = 8
+"""Packets of both directions, of a hundred a second each way, that a busy machine may lose when a BIRD dies or comes
+back: its neighbours take the way over each other until they have told each other that there is none, and what goes in
+a circle meanwhile runs out of hops. A route that is withdrawn costs hundreds."""
+
 _HEADER = struct.Struct("!QB")
 _A_TO_B, _B_TO_A = 0, 1
 

@@ -17,16 +17,12 @@ from altnet.common.contracts.routing import Engine
 from altnet.relay_agent.bird.config import MOST_ROUTES
 from altnet.relay_agent.settings import AgentSettings
 from support.netns import Namespace, processes
-from support.prober import Prober, Spot
+from support.prober import IN_BETWEEN, Prober, Spot
 from support.relays import PLAN, document, entry, relay_id
 from support.sites import Relay, Site, empty, eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
-IN_BETWEEN = 8
-"""Packets of a hundred a second that a busy machine may lose when a BIRD dies: its neighbours take the way over each
-other until they have told each other that there is none, and what goes in a circle meanwhile runs out of hops. A route
-that is withdrawn costs a hundred."""
 LONGEST_GAP = 2.0
 """Seconds, on a busy machine, of what an idle one does in 0.2 s. BGP alone would take 9 s, its hold time."""
 

@@ -7,8 +7,8 @@ Measured: a dead link was known after 150 ms and left after up to 1.1 s; with a 
 
 So somebody has to wake it, and any word on its control socket does. BIRD itself says when: the events of its sessions
 (`debug { events }`) come over that socket (`echo`), the first of them before it sleeps. One is answered by a word at
-once, and by some more for a moment. At rest there is one a second; words as often as it takes to lose nothing without
-being told were half of what an idle agent cost. While the agent is away failover still happens, within that second.
+once, and by some more for a moment. At rest there is one a second: fifty were half of what an idle agent cost. While
+the agent is away failover still happens, within that second.
 Invariant: a BIRD that does not answer is told nothing more, and one that tells nothing is woken all the time.
 """
 
